@@ -1,0 +1,55 @@
+"""A name, and the one file that implements it.
+
+A family is a folder of this package; a member is one file in it. Another
+package adds a member through the entry-point group `headstart.<family>`.
+Listing names imports nothing.
+"""
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from headstart.errors import NameNotFound
+
+FAMILIES = ("readers", "preprocess", "backbones", "engines", "objectives", "methods", "guards", "places")
+
+
+def names(family: str) -> list[str]:
+    """All members, ours and those of installed packages, sorted."""
+    ours = [p.stem for p in Path(__file__).with_name(family).glob("[a-z]*.py")]
+    return sorted({*ours, *(e.name for e in _entries(family))})
+
+
+def member(family: str, name: str) -> ModuleType:
+    """The module that implements `name`.
+
+    Raises NameNotFound, naming the nearest spelling and the whole family.
+    """
+    if Path(__file__).with_name(family).joinpath(f"{name}.py").exists() and not name.startswith("_"):
+        return import_module(f"headstart.{family}.{name}")
+    for entry in _entries(family):
+        if entry.name == name:
+            return entry.load()
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, names(family), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise NameNotFound(f"No {family} member is called {name!r}.{hint} There are: {', '.join(names(family))}.")
+
+
+def members(family: str) -> Iterator[ModuleType]:
+    """All of a family, by name. Imports them, so members import their heavy libraries inside functions."""
+    return (member(family, name) for name in names(family))
+
+
+def name_of(thing: object) -> str:
+    """The member's name of a value that its module made: "logistic" of a Logistic."""
+    return type(thing).__module__.rsplit(".", 1)[-1]
+
+
+def _entries(family: str):
+    # importlib.metadata costs 30 ms: it is not touched where a built-in answers.
+    from importlib.metadata import entry_points
+
+    return entry_points(group=f"headstart.{family}")

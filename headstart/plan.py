@@ -1,0 +1,84 @@
+"""Everything a run needs to be repeated, and why each thing was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from headstart.backbone import Backbone, Cut
+from headstart.features import Features
+from headstart.find import name_of
+from headstart.task import Objective
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Fitted(Protocol):
+    """What a method learned."""
+
+    def scores(self, x: np.ndarray) -> np.ndarray:
+        """What left the cut, (n, ...) -> (n, k) calibrated logits (or the encoded number); larger is likelier."""
+        ...
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All of it, as arrays: the delta, nothing else. The module's `restore(state)` gives an equal Fitted."""
+        ...
+
+    @property
+    def notes(self) -> dict:
+        """JSON: what was chosen on the way (regularisation, temperature, cross-validated log-loss …)."""
+        ...
+
+
+class Method(Protocol):
+    """What happens above the cut. A frozen dataclass whose fields are all its settings (at most 8); one file each.
+
+    The module has `Settings` (the dataclass) and `restore(state) -> Fitted`.
+    """
+
+    def cut(self, backbone: Backbone) -> Cut:
+        """Where it wants the network cut. Raises PlanError where it cannot work."""
+        ...
+
+    def fit(
+        self,
+        train: Features,
+        val: Features,
+        objective: Objective,
+        *,
+        above: Callable[[], nn.Module],
+        rng: np.random.Generator,
+    ) -> Fitted:
+        """Learns from `train`, chooses by `val` (or joins them and cross-validates); never sees more. val may be empty.
+
+        above: opens what lies above the cut as a torch module, (b, ...) -> (b, d)
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to borrow, where to cut, what to do above, from which seed, and why."""
+
+    backbone: Backbone
+    cut: Cut
+    method: Any  # a Method; Any because asdict must see the dataclass
+    seed: int
+    reasons: tuple[str, ...] = ()
+
+    def facts(self) -> dict:
+        """The `plan` section of result.json."""
+        return {
+            "backbone": self.backbone.name,
+            "weights": self.backbone.weights,
+            "cut": self.cut.at,
+            "blocks": len(self.backbone.blocks),
+            "method": name_of(self.method),
+            "settings": asdict(self.method),
+            "seed": self.seed,
+            "reasons": list(self.reasons),
+        }
