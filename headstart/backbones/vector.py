@@ -1,0 +1,33 @@
+"""No backbone: the examples are feature vectors already. Named "vector:<width>"."""
+
+from pathlib import Path
+
+from headstart.backbone import Backbone, Block, Preprocess
+from headstart.digest import of_value
+from headstart.errors import PlanError
+
+RUNS = "numpy"
+
+
+def card(local: str) -> Backbone:
+    """`local` is the number of features, as in "vector:384"."""
+    if not local.isdigit() or int(local) < 1:
+        raise PlanError(f"vector:{local} is not a backbone: the number of features is expected, as in vector:384.")
+    width = int(local)
+    spec = Preprocess("vector", (("width", width),))
+    weights = f"sha256:{of_value({'vector': width})}"
+    return Backbone(f"vector:{width}", weights, spec, (Block("given", (width,)),), width, pretrained_on="nothing")
+
+
+def files(local: str) -> list[Path]:
+    """None: there are no weights."""
+    return []
+
+
+def parts(card: Backbone):
+    """Three functions that hand on what they get."""
+    return _same, [_same], _same
+
+
+def _same(x):
+    return x["vectors"] if isinstance(x, dict) else x

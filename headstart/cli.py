@@ -1,0 +1,212 @@
+"""The verbs. Flags are the arguments of flow.py's functions; every verb takes --json.
+
+Exit codes: 0 done, 2 the user's mistake, 3 a guard stopped the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart import __version__
+from headstart.errors import HeadstartError, Stopped
+
+app = typer.Typer(
+    help="Transfer learning for photos and texts: borrow a network, get a classifier, an honest number and a model folder.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout; progress goes to stderr.")]
+
+
+@app.callback(invoke_without_command=True)
+def _start(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(f"headstart {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def fit(
+    data: Annotated[str, typer.Argument(help="A folder of class folders, a CSV, JSONL or Parquet table, or hub:owner/name.")],
+    into: Annotated[Path | None, typer.Option(help="The run's folder. Default: runs/<name of DATA>.")] = None,
+    backbone: Annotated[str, typer.Option(help="What to borrow, as FAMILY:NAME. Default: the floor 'stats', no network.")] = "auto",
+    method: Annotated[str, typer.Option(help="What to train on top: logistic, ridge, knn, centroid, mlp.")] = "auto",
+    set: Annotated[list[str] | None, typer.Option(help="A setting of the method, as KEY=VALUE; may be repeated.")] = None,
+    seed: Annotated[int, typer.Option(help="Split, folds and intervals are drawn from it.")] = 0,
+    test: Annotated[str | None, typer.Option(help="More data like DATA, to judge on instead of a held-out share.")] = None,
+    label: Annotated[str | None, typer.Option(help="The column with the labels.")] = None,
+    input: Annotated[str | None, typer.Option(help="The column with the texts, images or paths.")] = None,
+    group: Annotated[str | None, typer.Option(help="A column; rows of one group never stand on two sides of a split.")] = None,
+    kind: Annotated[str | None, typer.Option(help="image or text, where it cannot be told.")] = None,
+    task: Annotated[str | None, typer.Option(help="classes, tags (several a row) or number, where it cannot be told.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Learn from labelled photos or texts; judge on what was held out; write a model folder and a report.
+
+    \b
+    headstart fit photos/ --backbone timm:mobilenetv3_large_100
+    headstart fit tickets.csv --label team --input message
+    """
+    from headstart import flow
+    from headstart.show import Screen, summary
+
+    pairs = dict(_pair(text) for text in set or [])
+    echo = None if quiet else Screen().event
+    outcome = flow.fit(
+        data, into=into, backbone=backbone, method=method, settings=pairs, seed=seed, test=test,
+        label=label, input=input, kind=kind, task=task, group=group, echo=echo,
+    )  # fmt: skip
+    _print({**outcome.result, "folder": str(outcome.folder)}, summary(outcome.result, str(outcome.folder)), as_json)
+
+
+@app.command()
+def predict(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder or a model folder.")],
+    inputs: Annotated[list[str], typer.Argument(help="Files, folders, globs, tables, texts, or - for one a line on stdin.")],
+    input: Annotated[str | None, typer.Option(help="The column of a table with the texts, images or paths.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with one column of probability a class.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Answer for new photos or texts; what cannot be read says why, the rest is answered.
+
+    \b
+    headstart predict runs/photos new/*.jpg
+    headstart predict runs/tickets "where is my parcel?"
+    cat questions.txt | headstart predict runs/tickets - --csv
+    """
+    from headstart import flow
+    from headstart.show import answers
+
+    found = flow.predict(folder, inputs, input=input, lines=sys.stdin)
+    rows = [a.facts() for a in found]
+    if as_csv:
+        flow.write_csv(found, sys.stdout)
+    else:
+        _print({"predictions": rows}, answers(rows), as_json)
+    if all(r["error"] for r in rows):
+        raise typer.Exit(2)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    png: Annotated[bool, typer.Option("--png", help="Write the plots as PNG files too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write report.html and the plots of a run again.
+
+    \b
+    headstart report runs/photos --png
+    """
+    from headstart.reporting import page
+
+    written = page.write(folder)
+    pictures = page.png(folder) if png else []
+    facts = {"report": str(written), "plots": [str(p) for p in pictures]}
+    _print(facts, "\n".join(map(str, [written, *pictures])), as_json)
+
+
+@app.command()
+def demo(
+    into: Annotated[Path, typer.Option(help="Where the demo's data and runs go.")] = Path("demo"),
+    photos: Annotated[int, typer.Option(help="How many photos to render.", min=60)] = 800,
+    as_json: Json = False,
+) -> None:
+    """Render photos of metal parts with three kinds of defect, fit them, and a table of support tickets too.
+
+    \b
+    headstart demo --into demo
+    """
+    from headstart import flow
+    from headstart.demo.photos import photos as render
+    from headstart.demo.tickets import write_tickets
+    from headstart.show import Screen, summary
+
+    screen = Screen()
+    into.mkdir(parents=True, exist_ok=True)
+    screen.event({"event": "start", "source": f"rendering {photos} photos of metal parts into {into / 'photos'} …"})
+    sources = {"photos": render(into / "photos", photos), "tickets": write_tickets(into)}
+    results = {}
+    for name, source in sources.items():
+        outcome = flow.fit(source, into=into / "runs" / name, echo=screen.event)
+        results[name] = {**outcome.result, "folder": str(outcome.folder)}
+        if not as_json:
+            typer.echo(summary(outcome.result, str(outcome.folder)))
+    if as_json:
+        typer.echo(json.dumps(results))
+
+
+@app.command()
+def cache(
+    action: Annotated[str, typer.Argument(help="list, clear or verify.")] = "list",
+    backbone: Annotated[str | None, typer.Option(help="Clear only what this backbone made.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look at the feature cache, clear it, or check every number in it against its checksum.
+
+    \b
+    headstart cache
+    headstart cache clear --backbone timm:resnet50
+    """
+    from dataclasses import asdict
+
+    from headstart import cache as store
+    from headstart.show import held
+
+    root = store.default_root()
+    if action == "list":
+        rows = [asdict(h) for h in store.contents(root)]
+        total = sum(r["bytes"] for r in rows)
+        _print({"root": str(root), "bytes": total, "shelves": rows}, held(rows, total, str(root)), as_json)
+    elif action == "clear":
+        freed = store.clear(root, backbone)
+        _print({"root": str(root), "freed": freed}, f"Freed {freed:,} bytes in {root}.", as_json)
+    elif action == "verify":
+        problems = store.verify(root)
+        _print({"root": str(root), "problems": problems}, "\n".join(problems) or f"All is well in {root}.", as_json)
+    else:
+        raise HeadstartError(f"cache {action}: not known. Type one of: headstart cache list | clear | verify.")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise HeadstartError(f"--set {text}: KEY=VALUE is expected, as in --set weights=balanced.")
+    return key.strip(), value.strip()
+
+
+def _print(facts: dict, text: str, as_json: bool) -> None:
+    typer.echo(json.dumps(facts, default=str) if as_json else text)
+
+
+def main() -> None:
+    """The command `headstart`."""
+    try:
+        app(standalone_mode=True)
+    except HeadstartError as error:
+        code = 3 if isinstance(error, Stopped) else 2
+        if "--json" in sys.argv:
+            typer.echo(json.dumps({"error": str(error), "kind": type(error).__name__, "exit": code}))
+        heading = "Stopped" if code == 3 else "Error"
+        typer.echo(f"{heading}: {error}", err=True)
+        sys.exit(code)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. What was embedded so far is in the cache; the same command goes on from there.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone: not an error. Python would complain while flushing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""Examples -> features. Opens the network only for what the cache lacks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol
+
+import numpy as np
+
+from headstart import cache, raw
+from headstart.backbone import Backbone, Cut
+from headstart.errors import Unreadable
+from headstart.find import member, members
+from headstart.result import Receipt
+from headstart.run import Run
+from headstart.split import too_many
+from headstart.task import Example
+
+SHARD = 128  # inputs prepared at a time: bounds memory (128 photos at 224 px are 19 MB of pixels)
+SAVE_SECONDS = 20.0  # work lost at most to a kill, in seconds of embedding
+
+
+class Running(Protocol):
+    """A frozen network at work. One file each in engines/, with takes(runs) -> bool and start(backbone, cut) -> Running."""
+
+    def rows(self, units: list[np.ndarray]) -> np.ndarray:
+        """(u, d) float32, in the order of the units."""
+        ...
+
+    def receipt(self) -> Receipt:
+        """Digests over everything below the cut, at the start and now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """What left the cut for some examples.
+
+    x:        (m, d) float32, rows of the readable ones
+    index:    (m,) int64, which of the examples they are
+    reasons:  position -> why it could not be read
+    beyond:   (n,) float32, share of each input beyond one window
+    previews: m JPEG thumbnails, b"" for texts
+    hits, misses: distinct inputs found on the shelf, and computed
+    receipt:  of the network that made them; None where none was opened or there is none
+    fresh:    the receipt is of this run
+    """
+
+    x: np.ndarray
+    index: np.ndarray
+    reasons: dict[int, str]
+    beyond: np.ndarray
+    digests: tuple[str, ...]
+    shelf: cache.Shelf | None
+    hits: int
+    misses: int
+    receipt: Receipt | None
+    fresh: bool
+
+    def previews(self, positions: Sequence[int]) -> list[bytes]:
+        """Thumbnails of the examples at these positions, b"" where there are none."""
+        return self.shelf.previews([self.digests[i] for i in positions]) if self.shelf else [b""] * len(positions)
+
+
+def embed(examples: Sequence[Example], backbone: Backbone, cut: Cut, root: Path, run: Run | None = None) -> Rows:
+    """One row an example at the cut, from the cache where it is there. Unreadable ones have a reason instead.
+
+    Raises CacheError when the cache folder cannot be written, and what opening the network raises.
+    """
+    digests = tuple(e.digest for e in examples)
+    if backbone.family == "vector":
+        return _direct(examples, digests, backbone, cut)
+    shelf = cache.Shelf(root, backbone, cut)
+    distinct = len(set(digests))
+    missing = shelf.missing(digests)
+    receipt = None
+    if missing:
+        receipt = _fill(shelf, [examples[i] for i in missing], backbone, cut, len(examples), run)
+        cache.evict(root, cache.LIMIT, keep=(shelf.key,))
+    stored = shelf.receipts()
+    reasons = shelf.reasons(digests)
+    # An early stop leaves examples that are neither rows nor reasons: they count as not looked at.
+    left = {i: "not looked at: too many others could not be read" for i in shelf.missing(digests)} if missing else {}
+    reasons = {**reasons, **left}
+    index = np.array([i for i in range(len(digests)) if i not in reasons], dtype=np.int64)
+    readable = [digests[i] for i in index]
+    beyond = np.zeros(len(digests), np.float32)
+    beyond[index] = shelf.beyond(readable)
+    shown = receipt or (stored[-1] if stored else None)
+    misses = len(missing)
+    x = shelf.rows(readable)
+    return Rows(x, index, reasons, beyond, digests, shelf, distinct - misses, misses, shown, fresh=receipt is not None)
+
+
+def _direct(examples: Sequence[Example], digests: tuple[str, ...], backbone: Backbone, cut: Cut) -> Rows:
+    """Vectors need no network and no shelf."""
+    spec = backbone.preprocess
+    ready = member("preprocess", spec.kind).prepare([raw.content(e) for e in examples], spec)
+    reasons = {i: str(r) for i, r in enumerate(ready) if isinstance(r, Unreadable)}
+    index = np.array([i for i in range(len(ready)) if i not in reasons], dtype=np.int64)
+    units = [r[0] for r in ready if not isinstance(r, Unreadable)]
+    x = np.stack(units) if units else np.zeros((0, backbone.width), np.float32)
+    return Rows(x, index, reasons, np.zeros(len(ready), np.float32), digests, None, 0, 0, None, fresh=False)
+
+
+def start(backbone: Backbone, cut: Cut) -> Running:
+    """The backbone at work below the cut, on the engine that takes it."""
+    runs = member("backbones", backbone.family).RUNS
+    engine = next(e for e in members("engines") if e.takes(runs))
+    return engine.start(backbone, cut)
+
+
+def _fill(shelf: cache.Shelf, todo: list[Example], backbone: Backbone, cut: Cut, total: int, run: Run | None) -> Receipt:
+    """Puts the rows of `todo` on the shelf, saving as it goes, so that a kill loses seconds and not the hour."""
+    spec = backbone.preprocess
+    prepare = member("preprocess", spec.kind)
+    say = run.emit if run else lambda event, facts: None
+    say("opening", {"backbone": backbone.name, "todo": len(todo), "cached": total - len(todo)})
+    running = start(backbone, cut)
+    entries: list[cache.Entry] = []
+    began = saved = time.perf_counter()
+    done = bad = 0
+    try:
+        for shard in _shards(raw.stream(todo), SHARD):
+            made = _entries(shard, prepare, spec, running)
+            entries += made
+            done, bad = done + len(made), bad + sum(bool(e.reason) for e in made)
+            now = time.perf_counter()
+            rate = done / (now - began)
+            say("progress", {"stage": "extract", "done": done, "total": len(todo), "rate": round(rate, 1)})
+            if now - saved > SAVE_SECONDS:
+                shelf.append(entries)
+                entries, saved = [], time.perf_counter()
+            if too_many(bad, total):
+                break
+    finally:
+        if entries:
+            shelf.append(entries)
+    receipt = running.receipt()
+    shelf.seal(receipt)
+    return receipt
+
+
+def _shards(items: Iterator, size: int) -> Iterator[list]:
+    while shard := list(islice(items, size)):
+        yield shard
+
+
+def _entries(shard: list, prepare: ModuleType, spec, running: Running) -> list[cache.Entry]:
+    """What the shelf keeps of each input of one shard."""
+    readable = [content for _, content in shard if not isinstance(content, Unreadable)]
+    looked = iter(prepare.look(readable, spec))
+    ready = [(content, b"") if isinstance(content, Unreadable) else next(looked) for _, content in shard]
+    units = [unit for some, _ in ready if not isinstance(some, Unreadable) for unit in some]
+    rows = iter(running.rows(units)) if units else iter(())
+    entries = []
+    for (example, _), (some, preview) in zip(shard, ready, strict=True):
+        if isinstance(some, Unreadable):
+            entries.append(cache.Entry(example.digest, None, 0.0, b"", str(some)))
+        else:
+            row = average([next(rows) for _ in some], [prepare.weigh(u) for u in some], unit_length(spec))
+            entries.append(cache.Entry(example.digest, row, prepare.beyond(some), preview, ""))
+    return entries
+
+
+def unit_length(spec) -> bool:
+    """Whether the weights' own card says that embeddings have length 1."""
+    return bool(dict(spec.settings).get("normalize"))
+
+
+def average(rows: list[np.ndarray], weights: list[float], normalize: bool) -> np.ndarray:
+    """The windows' rows as one, weighted by their length; of length 1 again where the card says so."""
+    if len(rows) == 1:
+        return rows[0]
+    row = np.average(np.stack(rows), axis=0, weights=weights)
+    return (row / max(float(np.linalg.norm(row)), 1e-12) if normalize else row).astype(np.float32)

@@ -1,0 +1,24 @@
+"""One class drowns the others, so that accuracy flatters a model that ignores the rare one."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from headstart.find import name_of
+from headstart.guard import Embedded
+from headstart.result import Finding
+
+watches = Embedded
+RATIO = 5  # a commonest class this many times the rarest; below it, weights changed balanced accuracy by < 1 point
+
+
+def look(value: Embedded) -> Iterator[Finding]:
+    """Recommends weights, unless they were asked for."""
+    if name_of(value.task.objective) != "classes" or dict(value.plan.facts()["settings"]).get("weights") == "balanced":
+        return
+    counts = Counter(str(e.label) for e in value.task.part("train"))
+    if len(counts) < 2:
+        return
+    (common, most), (rare, least) = counts.most_common()[0], counts.most_common()[-1]
+    if most >= RATIO * least:
+        message = f"{common!r} has {most} training examples, {rare!r} only {least}: judge by balanced accuracy, not by accuracy."
+        yield Finding("imbalance", "warn", message, "add --set weights=balanced, or label more of the rare classes", dict(counts))

@@ -1,0 +1,102 @@
+"""Chooses what the user left open, and says why."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+
+from headstart import cache
+from headstart.backbone import Backbone
+from headstart.errors import NameNotFound, PlanError
+from headstart.find import member, name_of, names
+from headstart.plan import Plan
+from headstart.task import Task
+
+FLOOR = {"image": "stats", "text": "stats:text"}
+DEFAULT = {"classes": "logistic", "tags": "logistic", "number": "ridge"}
+
+
+def choose(task: Task, backbone: str, method: str, settings: dict[str, str], seed: int, root: Path) -> Plan:
+    """The plan for a task; "auto" leaves the backbone or the method to us.
+
+    settings: the method's fields as text, e.g. {"weights": "balanced"}
+    Raises PlanError or NameNotFound where what was asked for cannot be had.
+    """
+    reasons: list[str] = []
+    if backbone == "auto":
+        backbone = _floor(task)
+        if task.kind in FLOOR:
+            reasons.append(f"No backbone was named, so the floor '{backbone}' (hand-made statistics, no network) was used.")
+    card = find_card(backbone, root)
+    spec = member("preprocess", card.preprocess.kind)
+    if task.kind not in spec.SERVES:
+        raise PlanError(f"{card.name} reads {' or '.join(spec.SERVES)}; these data are {task.kind}. Name another --backbone.")
+    kind = name_of(task.objective)
+    if method == "auto":
+        method = DEFAULT[kind]
+        reasons.append(f"Method '{method}': the head for {kind} that has no setting to guess; its strength is cross-validated.")
+    if len(task.parts["val"]) and method not in ("mlp",):
+        reasons.append("The validation part was joined to training: the head chooses by cross-validation and needs none.")
+    chosen = method_of(method, settings)
+    return Plan(card, chosen.cut(card), chosen, seed, tuple(reasons))
+
+
+def _floor(task: Task) -> str:
+    if task.kind == "vector":
+        content = task.examples[0].content
+        return f"vector:{len(content) // 4}" if isinstance(content, bytes) else "vector"
+    return FLOOR[task.kind]
+
+
+def find_card(name: str, root: Path) -> Backbone:
+    """The card of a backbone by its full name, from memory when its files did not change.
+
+    Raises NameNotFound for an unknown family, and what the family raises for an unknown name.
+    """
+    family, colon, local = name.partition(":")
+    if not colon and family not in names("backbones"):
+        near = get_close_matches(family, names("backbones"), n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else f" If it is a timm model, type timm:{name}."
+        raise NameNotFound(f"{name!r} is not a backbone.{hint} Backbones are named FAMILY:NAME; families: {', '.join(names('backbones'))}.")
+    module = member("backbones", family)
+    files = module.files(local)
+    known = cache.recall(root, name, files)
+    if known is None:
+        known = module.card(local)
+        cache.remember(root, known, files)
+    return known
+
+
+def method_of(name: str, settings: dict[str, str]):
+    """The method `name` with `settings` read as the types of its fields.
+
+    Raises PlanError naming the nearest spelling of an unknown setting, or the values that one takes.
+    """
+    module = member("methods", name)
+    known = {f.name: f for f in fields(module.Settings)}
+    for key in settings:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise PlanError(f"{name} has no setting {key!r}.{hint} It has: {', '.join(known)}.")
+    return module.Settings(**{key: _parsed(module, key, text) for key, text in settings.items()})
+
+
+def _parsed(module: ModuleType, key: str, text: str) -> object:
+    """`text` as the type that the field is annotated with: numbers, words from a Literal, or commas between."""
+    from typing import Literal, get_args, get_origin, get_type_hints
+
+    hint = get_type_hints(module.Settings)[key]
+    try:
+        if get_origin(hint) is Literal:
+            if text not in get_args(hint):
+                raise PlanError(f"{key}={text} is not possible; {key} is one of: {', '.join(map(str, get_args(hint)))}.")
+            return text
+        if get_origin(hint) is tuple:
+            item = get_args(hint)[0]
+            return tuple(item(part) for part in text.split(","))
+        return hint(text)
+    except ValueError as error:
+        raise PlanError(f"{key}={text} cannot be read as {hint}.") from error

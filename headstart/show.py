@@ -1,0 +1,164 @@
+"""A reader of the journal: what a person at a terminal sees while a run goes on, and at its end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+PERCENT = {"accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "ece", "exact_match", "mean_average_precision"}
+NAMES = {"ece": "calibration error", "mae": "mean absolute error", "rmse": "root mean squared error", "r2": "R²"}
+NOUNS = {"image": "images", "text": "texts", "vector": "rows"}
+
+
+class Screen:
+    """Shows events as they come: a moving line on a terminal, plain lines otherwise. All of it on `out`."""
+
+    def __init__(self, out: TextIO = sys.stderr):
+        self.out = out
+        self.live = out.isatty()
+        self.colour = self.live
+        self.noun = "examples"
+        self.said = 0.0
+        self.open_line = False
+
+    def event(self, line: dict) -> None:
+        """One event of the journal."""
+        show = getattr(self, f"_{line['event']}", None)
+        if show:
+            show(line)
+
+    def _start(self, line: dict) -> None:
+        self._row("data", line["source"])
+
+    def _task(self, line: dict) -> None:
+        self.noun = NOUNS.get(line["kind"], "examples")
+        sizes = ", ".join(f"{n:,} {name}" for name, n in line["n"].items() if n)
+        self._row("", f"{self.noun}, {line['objective']}: {sizes}")
+        for note in line["notes"]:
+            self._row("", self._dim(note))
+
+    def _plan(self, line: dict) -> None:
+        self._row("backbone", f"{line['backbone']}  {self._dim('cut ' + str(line['cut']) + ' of ' + str(line['blocks']))}")
+        self._row("method", line["method"])
+
+    def _opening(self, line: dict) -> None:
+        cached = f", {line['cached']:,} already in the cache" if line["cached"] else ""
+        self._row("embedding", f"{line['todo']:,} {self.noun} to embed{cached}")
+        self.said = time.perf_counter()
+
+    def _progress(self, line: dict) -> None:
+        now, last = time.perf_counter(), line["done"] == line["total"]
+        left = (line["total"] - line["done"]) / max(line["rate"], 1e-9)
+        text = f"{line['done']:,} of {line['total']:,}, {line['rate']:,.0f} {self.noun}/s"
+        text += "" if last else f", {_clock(left)} left"
+        if self.live:
+            filled = round(24 * line["done"] / line["total"])
+            self.out.write(f"\r\x1b[K  {'':<10} {'█' * filled}{'░' * (24 - filled)} {text}")
+            self.out.flush()
+            self.open_line = True
+        elif last or now - self.said > 10:  # a log file wants a line now and then, not a thousand
+            self.said = now
+            self._row("", text)
+
+    def _finding(self, line: dict) -> None:
+        if line["level"] != "stop":  # a stop is the error that ends the run, and is printed as such
+            mark = self._paint("warning", "33") if line["level"] == "warn" else "note"
+            self._row(mark, line["message"], width=10 + (len(mark) - len("warning") if line["level"] == "warn" else 0))
+            if line["fix"]:
+                self._row("", self._dim("fix: " + line["fix"]))
+
+    def _row(self, name: str, text: str, width: int = 10) -> None:
+        if self.open_line:
+            self.out.write("\n")
+            self.open_line = False
+        self.out.write(f"  {name:<{width}} {text}\n")
+        self.out.flush()
+
+    def _dim(self, text: str) -> str:
+        return self._paint(text, "2")
+
+    def _paint(self, text: str, code: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
+
+
+def summary(result: dict, folder: str) -> str:
+    """The end of a fit: verdict, figures with their doubt, where things lie."""
+    lines = ["", *_wrapped(result["verdict"]), ""]
+    for name, m in result["metrics"].items():
+        label = NAMES.get(name, name.replace("_", " "))
+        span = f"{_figure(name, m['low'])} to {_figure(name, m['high'])}"
+        lines.append(f"  {label:<22} {_figure(name, m['value']):>8}   95 % interval {span:<20} chance {_figure(name, m['chance'])}")
+    head = next(iter(result["metrics"]))
+    known = [("commonest class" if result["task"]["objective"] == "classes" else "no model", result["baselines"]["majority"])]
+    known.append(("nearest neighbours", result["baselines"]["knn"]))
+    shown = ", ".join(f"{name} {_figure(head, value)}" for name, value in known if value is not None)
+    lines.append(f"  {'baselines':<22} {shown}")
+    frozen, seconds = result["frozen"], result["seconds"]
+    if frozen["tensors"]:
+        lines.append(f"  {'frozen':<22} {frozen['moved']} of {frozen['tensors']} tensors moved ({frozen['when']})")
+    stages = ", ".join(f"{name} {value:.2f}" for name, value in seconds.items() if name != "total")
+    size = _bytes(result["bytes"]["delta"])
+    lines += ["", f"  report    {folder}/report.html", f"  model     {folder}/model  ({size} on top of the backbone)"]
+    what = {"image": "PHOTO…", "text": '"a text"'}.get(result["task"]["kind"], "DATA")
+    lines += [f"  try it    headstart predict {folder} {what}", f"  seconds   {seconds['total']:.2f} ({stages})", ""]
+    return "\n".join(lines)
+
+
+def answers(rows: list[dict]) -> str:
+    """Predictions as a table: input, label, confidence; what could not be read says why."""
+    width = min(60, max([len(r["id"]) for r in rows] + [5]))
+    lines = [f"{'input':<{width}}  {'answer':<24} confidence"]
+    for r in rows:
+        name = r["id"].replace("\n", " ")
+        name = name if len(name) <= width else name[: width - 1] + "…"
+        if r["error"]:
+            lines.append(f"{name:<{width}}  could not be read: {r['error']}")
+        else:
+            answer = ", ".join(r["label"]) if isinstance(r["label"], list) else _label(r["label"])
+            sure = "" if r["confidence"] is None else f"{r['confidence']:.1%}"
+            lines.append(f"{name:<{width}}  {answer or '(none)':<24} {sure}")
+    return "\n".join(lines)
+
+
+def held(rows: list[dict], total: int, root: str) -> str:
+    """The feature cache as a table."""
+    if not rows:
+        return f"The cache at {root} is empty."
+    lines = [f"{'backbone':<60} {'cut':>4} {'rows':>9} {'size':>9}  last used"]
+    for r in rows:
+        lines.append(f"{r['backbone'][:60]:<60} {r['cut']:>4} {r['rows']:>9,} {_bytes(r['bytes']):>9}  {_ago(r['used'])}")
+    return "\n".join([*lines, f"{_bytes(total)} in {root}"])
+
+
+def _label(label: object) -> str:
+    return f"{label:.6g}" if isinstance(label, float) else str(label)
+
+
+def _figure(name: str, value: float) -> str:
+    return f"{100 * value:.1f} %" if name in PERCENT else f"{value:.3g}"
+
+
+def _bytes(n: float) -> str:
+    for unit in ("B", "KB", "MB", "GB"):
+        if n < 1000:
+            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
+        n /= 1000
+    return f"{n:.1f} TB"
+
+
+def _ago(when: float) -> str:
+    seconds = max(0.0, time.time() - when)
+    return f"{_clock(seconds)} ago"
+
+
+def _clock(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _wrapped(text: str) -> list[str]:
+    import textwrap
+
+    return ["  " + line for line in textwrap.wrap(text, 96)]
