@@ -1,5 +1,5 @@
 # Two commands on a bare machine with Python 3.11, make and git: `make demo` and `make test`.
-# Everything goes into .venv/; uv is fetched from the package registry when it is missing.
+# Everything goes into .venv/; uv comes from the package registry, pinned by hash.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -18,15 +18,14 @@ test: .venv/.dev browser check
 check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright
+	$(BIN)/mypy
 
 setup: .venv/.dev
 
-.venv/.uv:
+.venv/.uv: requirements-uv.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version)'
-	$(PYTHON) -m venv .venv
-	if command -v uv > /dev/null; then ln -sf "$$(command -v uv)" $(BIN)/uv; \
-	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock; fi
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
 	touch $@
 
 .venv/.base: requirements-base.lock pyproject.toml | .venv/.uv

@@ -26,7 +26,9 @@ from headstart.task import Example, Objective, Task
 
 SCHEMA = 1
 WITNESSES = 8
-WITNESS_BYTES = 2_000_000  # a model folder stays small: larger photos are not taken as witnesses where others are at hand
+WITNESS_BYTES = (
+    2_000_000  # a model folder stays small: larger photos are not taken as witnesses where others are at hand
+)
 # Another batch size or thread count moves fp32 sums: 2e-5 of a score's size was the most seen over the three hub
 # backbones; a wrong mean or crop moves them by more than 1e-1.
 TOLERANCE = 1e-3
@@ -47,7 +49,9 @@ class Model:
     facts: dict
 
 
-def save(folder: Path, task: Task, plan: Plan, fitted: Fitted, summary: dict, rows: np.ndarray, taken: np.ndarray) -> Model:
+def save(
+    folder: Path, task: Task, plan: Plan, fitted: Fitted, summary: dict, rows: np.ndarray, taken: np.ndarray
+) -> Model:
     """Writes the model folder.
 
     rows: (m, d) features; taken: (m,) int64 which examples they are: witnesses are drawn from these
@@ -98,7 +102,7 @@ def _witness(file: Path, task: Task, plan: Plan, fitted: Fitted, rows: np.ndarra
     if task.kind != "image":
         arrays["units"] = np.array([_unit_digest(u) for u in prepare.prepare(raws, spec)])
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, allow_pickle=False, **arrays)
     file.write_bytes(buffer.getvalue())
 
 
@@ -117,7 +121,11 @@ def _chosen(task: Task, taken: np.ndarray) -> list[int]:
     for depth in range(WITNESSES):
         for label in sorted(by_label):
             some = by_label[label]
-            if depth < len(some) and len(chosen) < WITNESSES and (not chosen or total + sizes[some[depth]] <= WITNESS_BYTES):
+            if (
+                depth < len(some)
+                and len(chosen) < WITNESSES
+                and (not chosen or total + sizes[some[depth]] <= WITNESS_BYTES)
+            ):
                 chosen.append(some[depth])
                 total += sizes[some[depth]]
     return chosen
@@ -141,7 +149,9 @@ def read_card(folder: Path) -> dict:
         raise ArtifactError(f"{file} is damaged ({error}). Fit again, or restore it from a copy.") from error
     if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
         seen = facts.get("schema") if isinstance(facts, dict) else None
-        raise ArtifactError(f"{file} has schema {seen!r}; this version reads {SCHEMA}. Fit again, or use the version that wrote it.")
+        raise ArtifactError(
+            f"{file} has schema {seen!r}; this version reads {SCHEMA}. Fit again, or use the version that wrote it."
+        )
     missing = [k for k in ("backbone", "cut", "method", "objective", "files", "kind") if k not in facts]
     if missing:
         raise ArtifactError(f"{file} lacks {', '.join(missing)}. Fit again, or restore it from a copy.")
@@ -156,7 +166,9 @@ def model_folder(folder: Path) -> Path:
     for place in (folder, folder / "model"):
         if (place / "card.json").is_file():
             return place
-    raise ArtifactError(f"{folder} is not a model folder: neither card.json nor model/card.json is there. `headstart fit` writes one.")
+    raise ArtifactError(
+        f"{folder} is not a model folder: neither card.json nor model/card.json is there. `headstart fit` writes one."
+    )
 
 
 def load(folder: Path, root: Path) -> tuple[Model, Running]:
@@ -171,15 +183,26 @@ def load(folder: Path, root: Path) -> tuple[Model, Running]:
         if not (place / name).is_file():
             raise ArtifactError(f"{place / name} is missing. Fit again, or restore it from a copy.")
         if digest.of_files([place / name]) != pinned:
-            raise ArtifactError(f"{place / name} has changed since it was saved ({pinned[:19]}…). Fit again, or restore it from a copy.")
+            raise ArtifactError(
+                f"{place / name} has changed since it was saved ({pinned[:19]}…). Fit again, or restore it from a copy."
+            )
     pinned = restore(facts["backbone"])
     base = find_card(pinned.name, root)
     if base.weights != pinned.weights:
         seen, wanted = base.weights[:19], pinned.weights[:19]
-        raise ArtifactError(f"{place} was fitted on {pinned.name} with weights {wanted}…; the weights here are {seen}…. Fit again on these.")
+        raise ArtifactError(
+            f"{place} was fitted on {pinned.name} with weights {wanted}…; the weights here are {seen}…. "
+            f"Fit again on these."
+        )
     if base.preprocess != pinned.preprocess:
-        changed = [f"{k}: {v} → {dict(base.preprocess.settings).get(k)}" for k, v in pinned.preprocess.settings if dict(base.preprocess.settings).get(k) != v]
-        raise ArtifactError(f"{place}: the preprocessing of {pinned.name} has changed since ({'; '.join(changed)}). Fit again.")
+        changed = [
+            f"{k}: {v} → {dict(base.preprocess.settings).get(k)}"
+            for k, v in pinned.preprocess.settings
+            if dict(base.preprocess.settings).get(k) != v
+        ]
+        raise ArtifactError(
+            f"{place}: the preprocessing of {pinned.name} has changed since ({'; '.join(changed)}). Fit again."
+        )
     objective = member("objectives", facts["objective"]["name"]).restore(facts["objective"])
     fitted = member("methods", facts["method"]).restore(_arrays(place / "delta.safetensors"))
     model = Model(place, pinned, pinned.cut(facts["cut"]), objective, fitted, facts)
@@ -208,7 +231,9 @@ def testify(model: Model, running: Running) -> float:
     rows = embed_fresh(raws, prepare.prepare(raws, spec), prepare, spec, running)
     if any(isinstance(r, Unreadable) for r in rows):
         reason = next(r for r in rows if isinstance(r, Unreadable))
-        raise ArtifactError(f"{model.folder}: witness: an input that was read when the model was saved cannot be read now: {reason}.")
+        raise ArtifactError(
+            f"{model.folder}: witness: an input that was read when the model was saved cannot be read now: {reason}."
+        )
     now = np.stack(rows)  # type: ignore[arg-type]
     moved = _relative(now, kept["rows"])
     scores = _relative(model.fitted.scores(now), kept["scores"])
@@ -217,10 +242,12 @@ def testify(model: Model, running: Running) -> float:
     if _relative(model.fitted.scores(kept["rows"]), kept["scores"]) > TOLERANCE:
         stage = "scores: the head gives other answers for the same embedding"
     else:
-        stage = f"embedding: it moved by {moved:.1%} for the same file bytes, so decoding, resizing or the network differs here"
+        stage = (
+            f"embedding: moved by {moved:.1%} for the same file bytes: decoding, resizing or the network differs here"
+        )
     raise ArtifactError(
-        f"{model.folder}: witness: this installation does not give the answers that were measured ({stage}; scores moved by "
-        f"{scores:.2%}, {TOLERANCE:.1%} is allowed). Install the versions of the fit, or fit again here."
+        f"{model.folder}: witness: this installation gives other answers than were measured ({stage}; "
+        f"scores moved by {scores:.2%}, {TOLERANCE:.1%} is allowed). Install the versions of the fit, or fit again."
     )
 
 
@@ -234,6 +261,8 @@ def embed_fresh(raws: Sequence, ready: list, prepare, spec, running: Running) ->
     rows = iter(running.rows(units)) if units else iter(())
     gather = unit_length(spec)
     return [
-        some if isinstance(some, Unreadable) else average([next(rows) for _ in some], [prepare.weigh(u) for u in some], gather)
+        some
+        if isinstance(some, Unreadable)
+        else average([next(rows) for _ in some], [prepare.weigh(u) for u in some], gather)
         for some in ready
     ]

@@ -69,7 +69,9 @@ class Backbone:
     def cut(self, at: int) -> Cut:
         """The cut above `at` blocks. Raises PlanError outside 0..len(blocks)."""
         if not 0 <= at <= len(self.blocks):
-            raise PlanError(f"{self.name} has {len(self.blocks)} blocks; a cut at {at} is outside 0..{len(self.blocks)}.")
+            raise PlanError(
+                f"{self.name} has {len(self.blocks)} blocks; a cut at {at} is outside 0..{len(self.blocks)}."
+            )
         return Cut(at, top=at == len(self.blocks))
 
     def facts(self) -> dict:
@@ -79,9 +81,13 @@ class Backbone:
 
 def restore(facts: dict) -> Backbone:
     """A card from its `facts()`, also after a trip through JSON."""
-    preprocess = Preprocess(facts["preprocess"]["kind"], tuple((k, _frozen(v)) for k, v in facts["preprocess"]["settings"]))
+    preprocess = Preprocess(
+        facts["preprocess"]["kind"], tuple((k, _frozen(v)) for k, v in facts["preprocess"]["settings"])
+    )
     blocks = tuple(Block(b["name"], tuple(b["shape"])) for b in facts["blocks"])
-    return Backbone(**{**facts, "preprocess": preprocess, "blocks": blocks, "source_classes": tuple(facts["source_classes"])})
+    return Backbone(
+        **{**facts, "preprocess": preprocess, "blocks": blocks, "source_classes": tuple(facts["source_classes"])}
+    )
 
 
 def _frozen(value: object) -> object:

@@ -17,7 +17,7 @@ from headstart import __version__
 from headstart.errors import HeadstartError, Stopped
 
 app = typer.Typer(
-    help="Transfer learning for photos and texts: borrow a network, get a classifier, an honest number and a model folder.",
+    help="Transfer learning for photos and texts: borrow a network, get a classifier and an honest number.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -35,18 +35,30 @@ def _start(version: Annotated[bool, typer.Option("--version", help="Print the ve
 
 @app.command()
 def fit(
-    data: Annotated[str, typer.Argument(help="A folder of class folders, a CSV, JSONL or Parquet table, or hub:owner/name.")],
+    data: Annotated[
+        str, typer.Argument(help="A folder of class folders, a CSV, JSONL or Parquet table, or hub:owner/name.")
+    ],
     into: Annotated[Path | None, typer.Option(help="The run's folder. Default: runs/<name of DATA>.")] = None,
-    backbone: Annotated[str, typer.Option(help="What to borrow, as FAMILY:NAME. Default: the floor 'stats', no network.")] = "auto",
+    backbone: Annotated[
+        str, typer.Option(help="What to borrow, as FAMILY:NAME. Default: the floor 'stats', no network.")
+    ] = "auto",
     method: Annotated[str, typer.Option(help="What to train on top: logistic, ridge, knn, centroid, mlp.")] = "auto",
-    set: Annotated[list[str] | None, typer.Option(help="A setting of the method, as KEY=VALUE; may be repeated.")] = None,
+    set: Annotated[
+        list[str] | None, typer.Option(help="A setting of the method, as KEY=VALUE; may be repeated.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Split, folds and intervals are drawn from it.")] = 0,
-    test: Annotated[str | None, typer.Option(help="More data like DATA, to judge on instead of a held-out share.")] = None,
+    test: Annotated[
+        str | None, typer.Option(help="More data like DATA, to judge on instead of a held-out share.")
+    ] = None,
     label: Annotated[str | None, typer.Option(help="The column with the labels.")] = None,
     input: Annotated[str | None, typer.Option(help="The column with the texts, images or paths.")] = None,
-    group: Annotated[str | None, typer.Option(help="A column; rows of one group never stand on two sides of a split.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="A column; rows of one group never stand on two sides of a split.")
+    ] = None,
     kind: Annotated[str | None, typer.Option(help="image or text, where it cannot be told.")] = None,
-    task: Annotated[str | None, typer.Option(help="classes, tags (several a row) or number, where it cannot be told.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="classes, tags (several a row) or number, where it cannot be told.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -71,7 +83,9 @@ def fit(
 @app.command()
 def predict(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder or a model folder.")],
-    inputs: Annotated[list[str], typer.Argument(help="Files, folders, globs, tables, texts, or - for one a line on stdin.")],
+    inputs: Annotated[
+        list[str], typer.Argument(help="Files, folders, globs, tables, texts, or - for one a line on stdin.")
+    ],
     input: Annotated[str | None, typer.Option(help="The column of a table with the texts, images or paths.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with one column of probability a class.")] = False,
     as_json: Json = False,
@@ -200,7 +214,9 @@ def main() -> None:
         typer.echo(f"{heading}: {error}", err=True)
         sys.exit(code)
     except KeyboardInterrupt:
-        typer.echo("Interrupted. What was embedded so far is in the cache; the same command goes on from there.", err=True)
+        typer.echo(
+            "Interrupted. What was embedded so far is in the cache; the same command goes on from there.", err=True
+        )
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our output (head, less) has gone: not an error. Python would complain while flushing stdout.

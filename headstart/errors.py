@@ -55,4 +55,6 @@ class Stopped(HeadstartError):
 
 def missing_extra(library: str, extra: str, purpose: str) -> MissingExtra:
     """The error for a library that is not installed: who needs it and the line that installs it."""
-    return MissingExtra(f"{purpose} needs {library}, which is not installed. Install it with: pip install 'headstart[{extra}]'")
+    return MissingExtra(
+        f"{purpose} needs {library}, which is not installed. Install it with: pip install 'headstart[{extra}]'"
+    )

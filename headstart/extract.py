@@ -26,7 +26,7 @@ SAVE_SECONDS = 20.0  # work lost at most to a kill, in seconds of embedding
 
 
 class Running(Protocol):
-    """A frozen network at work. One file each in engines/, with takes(runs) -> bool and start(backbone, cut) -> Running."""
+    """A frozen network at work; engines/ has one file each, with takes(runs) -> bool and start(backbone, cut)."""
 
     def rows(self, units: list[np.ndarray]) -> np.ndarray:
         """(u, d) float32, in the order of the units."""
@@ -115,7 +115,9 @@ def start(backbone: Backbone, cut: Cut) -> Running:
     return engine.start(backbone, cut)
 
 
-def _fill(shelf: cache.Shelf, todo: list[Example], backbone: Backbone, cut: Cut, total: int, run: Run | None) -> Receipt:
+def _fill(
+    shelf: cache.Shelf, todo: list[Example], backbone: Backbone, cut: Cut, total: int, run: Run | None
+) -> Receipt:
     """Puts the rows of `todo` on the shelf, saving as it goes, so that a kill loses seconds and not the hour."""
     spec = backbone.preprocess
     prepare = member("preprocess", spec.kind)

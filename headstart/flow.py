@@ -14,7 +14,6 @@ import numpy as np
 
 from headstart import __version__, cache
 from headstart.artifact import Model, save
-from headstart.errors import SourceError
 from headstart.extract import Rows, embed
 from headstart.features import Features
 from headstart.find import name_of
@@ -70,7 +69,9 @@ def fit(
     run = Run.start(_folder(into, source), echo)
     run.emit("start", {"source": _shown(source), "version": __version__})
     with run.stage("read"):
-        job = run.watched(read(source, seed=seed, test=test, label=label, input=input, kind=kind, task=task, group=group))
+        job = run.watched(
+            read(source, seed=seed, test=test, label=label, input=input, kind=kind, task=task, group=group)
+        )
         sizes = {name: len(rows) for name, rows in job.parts.items()}
         run.emit("task", {"kind": job.kind, "n": sizes, "notes": list(job.notes), "objective": name_of(job.objective)})
     with run.stage("extract"):
@@ -89,7 +90,15 @@ def fit(
         features = np.concatenate([seen.parts[name].x for name in ("test", "val", "train")])
         summary = {m.name: {"value": m.value, "low": m.low, "high": m.high, "n": m.n} for m in judged.metrics[:1]}
         model = save(run.folder / "model", seen.task, plan, fitted, summary, features, examples)
-    given = {"--test": test, "--label": label, "--input": input, "--kind": kind, "--task": task, "--group": group, "--into": into}
+    given = {
+        "--test": test,
+        "--label": label,
+        "--input": input,
+        "--kind": kind,
+        "--task": task,
+        "--group": group,
+        "--into": into,
+    }
     result = _result(run, seen, rows, fitted, judged, model, _shown(source))
     result["command"] = command(_shown(source), plan, settings or {}, given)
     _write(run, seen, rows, judged_on, scores, result)
@@ -173,7 +182,15 @@ def _result(run: Run, seen: Embedded, rows: Rows, fitted: Fitted, judged: Judged
     trained = int(sum(a.size for a in state.values() if a.dtype.kind == "f"))
     delta = (model.folder / "delta.safetensors").stat().st_size
     metrics = {
-        m.name: {"value": m.value, "low": m.low, "high": m.high, "level": m.level, "n": m.n, "chance": m.chance, "better": m.better}
+        m.name: {
+            "value": m.value,
+            "low": m.low,
+            "high": m.high,
+            "level": m.level,
+            "n": m.n,
+            "chance": m.chance,
+            "better": m.better,
+        }
         for m in judged.metrics
     }
     frozen = {"tensors": 0, "moved": 0, "digest_before": "", "digest_after": "", "when": "no network was opened"}
@@ -205,7 +222,10 @@ def _result(run: Run, seen: Embedded, rows: Rows, fitted: Fitted, judged: Judged
         "bytes": {"delta": delta, "base": plan.backbone.size},
         "cache": {"hits": rows.hits, "misses": rows.misses},
         "frozen": frozen,
-        "findings": [{"guard": f.guard, "level": f.level, "message": f.message, "evidence": f.evidence, "fix": f.fix} for f in run.found],
+        "findings": [
+            {"guard": f.guard, "level": f.level, "message": f.message, "evidence": f.evidence, "fix": f.fix}
+            for f in run.found
+        ],
         "details": judged.details,
         "aside": [{"id": a.id, "reason": a.reason} for a in task.aside],
         "beyond": {"share": float(seen.beyond.mean()) if len(seen.beyond) else 0.0, "texts": int(long.sum())},
@@ -216,7 +236,17 @@ def _result(run: Run, seen: Embedded, rows: Rows, fitted: Fitted, judged: Judged
 
 def command(source: str, plan: Plan, settings: dict[str, str], given: dict[str, object]) -> str:
     """The line that repeats this fit, with every flag that was given."""
-    words = ["headstart", "fit", source, "--backbone", plan.backbone.name, "--method", name_of(plan.method), "--seed", str(plan.seed)]
+    words = [
+        "headstart",
+        "fit",
+        source,
+        "--backbone",
+        plan.backbone.name,
+        "--method",
+        name_of(plan.method),
+        "--seed",
+        str(plan.seed),
+    ]
     for key, value in settings.items():
         words += ["--set", f"{key}={value}"]
     for flag, value in given.items():
@@ -259,7 +289,11 @@ def _thumbnails(folder: Path, rows: Rows, wrong: list[dict]) -> None:
 def _predictions(file: Path, task: Task, judged_on: np.ndarray, scores: np.ndarray) -> None:
     """One line an example that judged the model: id, label, what was predicted and how sure."""
     predicted = task.objective.decode(scores)
-    sure = task.objective.probabilities(scores).max(1) if task.objective.link != "identity" else np.full(len(scores), np.nan)
+    sure = (
+        task.objective.probabilities(scores).max(1)
+        if task.objective.link != "identity"
+        else np.full(len(scores), np.nan)
+    )
     with open(file, "w", newline="", encoding="utf-8") as out:
         table = csv.writer(out)
         table.writerow(["id", "label", "predicted", "confidence"])
@@ -276,5 +310,7 @@ def _toml(facts: dict) -> str:
     """A flat table and its sub-tables; JSON's strings, numbers, booleans and lists are TOML's too."""
     flat = [f"{k} = {json.dumps(v)}" for k, v in facts.items() if not isinstance(v, dict)]
     nested = [(k, v) for k, v in facts.items() if isinstance(v, dict)]
-    tables = [f"\n[{k}]\n" + "\n".join(f"{a} = {json.dumps(b)}" for a, b in v.items() if b is not None) for k, v in nested]
+    tables = [
+        f"\n[{k}]\n" + "\n".join(f"{a} = {json.dumps(b)}" for a, b in v.items() if b is not None) for k, v in nested
+    ]
     return "\n".join(flat + tables) + "\n"

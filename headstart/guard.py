@@ -23,7 +23,8 @@ from headstart.task import Objective, Task
 class Embedded:
     """What extraction gave, for the guards that look at features.
 
-    beyond: (n,) float32, share of each example's text beyond one window; receipt: None where no network is below the cut
+    beyond:  (n,) float32, share of each example's text beyond one window
+    receipt: None where no network is below the cut
     """
 
     task: Task

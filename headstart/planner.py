@@ -28,17 +28,25 @@ def choose(task: Task, backbone: str, method: str, settings: dict[str, str], see
     if backbone == "auto":
         backbone = _floor(task)
         if task.kind in FLOOR:
-            reasons.append(f"No backbone was named, so the floor '{backbone}' (hand-made statistics, no network) was used.")
+            reasons.append(
+                f"No backbone was named, so the floor '{backbone}' (hand-made statistics, no network) was used."
+            )
     card = find_card(backbone, root)
     spec = member("preprocess", card.preprocess.kind)
     if task.kind not in spec.SERVES:
-        raise PlanError(f"{card.name} reads {' or '.join(spec.SERVES)}; these data are {task.kind}. Name another --backbone.")
+        raise PlanError(
+            f"{card.name} reads {' or '.join(spec.SERVES)}; these data are {task.kind}. Name another --backbone."
+        )
     kind = name_of(task.objective)
     if method == "auto":
         method = DEFAULT[kind]
-        reasons.append(f"Method '{method}': the head for {kind} that has no setting to guess; its strength is cross-validated.")
+        reasons.append(
+            f"Method '{method}': the head for {kind} that has no setting to guess; its strength is cross-validated."
+        )
     if len(task.parts["val"]) and method not in ("mlp",):
-        reasons.append("The validation part was joined to training: the head chooses by cross-validation and needs none.")
+        reasons.append(
+            "The validation part was joined to training: the head chooses by cross-validation and needs none."
+        )
     chosen = method_of(method, settings)
     return Plan(card, chosen.cut(card), chosen, seed, tuple(reasons))
 
@@ -59,7 +67,10 @@ def find_card(name: str, root: Path) -> Backbone:
     if not colon and family not in names("backbones"):
         near = get_close_matches(family, names("backbones"), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else f" If it is a timm model, type timm:{name}."
-        raise NameNotFound(f"{name!r} is not a backbone.{hint} Backbones are named FAMILY:NAME; families: {', '.join(names('backbones'))}.")
+        raise NameNotFound(
+            f"{name!r} is not a backbone.{hint} Backbones are named FAMILY:NAME; "
+            f"families: {', '.join(names('backbones'))}."
+        )
     module = member("backbones", family)
     files = module.files(local)
     known = cache.recall(root, name, files)
@@ -92,7 +103,9 @@ def _parsed(module: ModuleType, key: str, text: str) -> object:
     try:
         if get_origin(hint) is Literal:
             if text not in get_args(hint):
-                raise PlanError(f"{key}={text} is not possible; {key} is one of: {', '.join(map(str, get_args(hint)))}.")
+                raise PlanError(
+                    f"{key}={text} is not possible; {key} is one of: {', '.join(map(str, get_args(hint)))}."
+                )
             return text
         if get_origin(hint) is tuple:
             item = get_args(hint)[0]

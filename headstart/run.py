@@ -43,13 +43,17 @@ class Run:
                 raise SourceError(f"{into} exists and is not a run of Headstart. Name another folder with --into.")
             previous = into.with_name(into.name + ".previous")
             if previous.exists() and not (previous / "journal.jsonl").exists():
-                raise SourceError(f"{into} holds an earlier run and {previous} is in the way. Name another folder with --into.")
+                raise SourceError(
+                    f"{into} holds an earlier run and {previous} is in the way. Name another folder with --into."
+                )
             shutil.rmtree(previous, ignore_errors=True)
             into.rename(previous)
         try:
             into.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SourceError(f"Cannot write the run into {into}: {error.strerror}. Name another folder with --into.") from error
+            raise SourceError(
+                f"Cannot write the run into {into}: {error.strerror}. Name another folder with --into."
+            ) from error
         return cls(into, echo, began=began)
 
     def emit(self, event: str, facts: dict) -> None:

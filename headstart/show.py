@@ -39,7 +39,9 @@ class Screen:
             self._row("", self._dim(note))
 
     def _plan(self, line: dict) -> None:
-        self._row("backbone", f"{line['backbone']}  {self._dim('cut ' + str(line['cut']) + ' of ' + str(line['blocks']))}")
+        self._row(
+            "backbone", f"{line['backbone']}  {self._dim('cut ' + str(line['cut']) + ' of ' + str(line['blocks']))}"
+        )
         self._row("method", line["method"])
 
     def _opening(self, line: dict) -> None:
@@ -88,9 +90,14 @@ def summary(result: dict, folder: str) -> str:
     for name, m in result["metrics"].items():
         label = NAMES.get(name, name.replace("_", " "))
         span = f"{_figure(name, m['low'])} to {_figure(name, m['high'])}"
-        lines.append(f"  {label:<22} {_figure(name, m['value']):>8}   95 % interval {span:<20} chance {_figure(name, m['chance'])}")
+        lines.append(
+            f"  {label:<22} {_figure(name, m['value']):>8}   95 % interval {span:<20} "
+            f"chance {_figure(name, m['chance'])}"
+        )
     head = next(iter(result["metrics"]))
-    known = [("commonest class" if result["task"]["objective"] == "classes" else "no model", result["baselines"]["majority"])]
+    known = [
+        ("commonest class" if result["task"]["objective"] == "classes" else "no model", result["baselines"]["majority"])
+    ]
     known.append(("nearest neighbours", result["baselines"]["knn"]))
     shown = ", ".join(f"{name} {_figure(head, value)}" for name, value in known if value is not None)
     lines.append(f"  {'baselines':<22} {shown}")
@@ -127,7 +134,9 @@ def held(rows: list[dict], total: int, root: str) -> str:
         return f"The cache at {root} is empty."
     lines = [f"{'backbone':<60} {'cut':>4} {'rows':>9} {'size':>9}  last used"]
     for r in rows:
-        lines.append(f"{r['backbone'][:60]:<60} {r['cut']:>4} {r['rows']:>9,} {_bytes(r['bytes']):>9}  {_ago(r['used'])}")
+        lines.append(
+            f"{r['backbone'][:60]:<60} {r['cut']:>4} {r['rows']:>9,} {_bytes(r['bytes']):>9}  {_ago(r['used'])}"
+        )
     return "\n".join([*lines, f"{_bytes(total)} in {root}"])
 
 

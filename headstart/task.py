@@ -51,9 +51,14 @@ class Objective(Protocol):
     """
 
     @property
-    def link(self) -> Literal["softmax", "sigmoid", "identity"]: ...
+    def link(self) -> Literal["softmax", "sigmoid", "identity"]:
+        """How scores become predictions."""
+        ...
+
     @property
-    def width(self) -> int: ...
+    def width(self) -> int:
+        """Numbers a head gives per example."""
+        ...
 
     def facts(self) -> dict:
         """JSON from which the module's `restore` makes an equal objective."""

@@ -40,7 +40,8 @@ def _advice(name: str, head: dict, result: dict) -> str:
     if name in PERCENT and head["high"] - head["low"] > 0.15:
         return f"Few examples judged it: label about {4 * head['n']:,} test examples before you rely on the number."
     if weak:
-        return f"Its weakest class is '{_short(weak['name'])}' (right on {_p(weak['recall'])} of {weak['n']}): add examples of it first."
+        facts = f"right on {_p(weak['recall'])} of {weak['n']}"
+        return f"Its weakest class is '{_short(weak['name'])}' ({facts}): add examples of it first."
     knn = result["baselines"].get("knn")
     if knn is not None and head["better"] == "higher" and knn > head["high"]:
         return "Nearest neighbours do better: the head is not getting all there is from these features."

@@ -15,4 +15,6 @@ def look(value: Embedded) -> Iterator[Finding]:
         total = len(aside) + len(value.task.examples)
         first = "; ".join(f"{a.id}: {a.reason}" for a in aside[:3])
         message = f"{len(aside)} of {total} examples were set aside: {first}{' …' if len(aside) > 3 else ''}"
-        yield Finding("aside", "warn", message, "mend or delete them, then fit again: the rest is cached", {"count": len(aside)})
+        yield Finding(
+            "aside", "warn", message, "mend or delete them, then fit again: the rest is cached", {"count": len(aside)}
+        )

@@ -12,5 +12,9 @@ def look(value: Judged) -> Iterator[Finding]:
     """Says plainly that hand-made statistics were used, and how to borrow a real network."""
     if value.plan.backbone.family == "stats":
         message = "No pretrained network was used: the floor backbone 'stats' only measures hand-made statistics."
-        example = "timm:mobilenetv3_large_100" if value.task.kind == "image" else "transformers:sentence-transformers/all-MiniLM-L6-v2"
+        example = (
+            "timm:mobilenetv3_large_100"
+            if value.task.kind == "image"
+            else "transformers:sentence-transformers/all-MiniLM-L6-v2"
+        )
         yield Finding("floor", "warn", message, f"borrow one with --backbone, for example --backbone {example}")

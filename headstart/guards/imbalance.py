@@ -20,5 +20,7 @@ def look(value: Embedded) -> Iterator[Finding]:
         return
     (common, most), (rare, least) = counts.most_common()[0], counts.most_common()[-1]
     if most >= RATIO * least:
-        message = f"{common!r} has {most} training examples, {rare!r} only {least}: judge by balanced accuracy, not by accuracy."
-        yield Finding("imbalance", "warn", message, "add --set weights=balanced, or label more of the rare classes", dict(counts))
+        message = f"{common!r} has {most} training examples, {rare!r} only {least}: judge by balanced accuracy."
+        yield Finding(
+            "imbalance", "warn", message, "add --set weights=balanced, or label more of the rare classes", dict(counts)
+        )

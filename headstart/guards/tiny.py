@@ -13,5 +13,6 @@ def look(value: Judged) -> Iterator[Finding]:
     """Notes an interval too wide to act on, with the number of examples that would halve it."""
     head = value.metrics[0]
     if head.name in ("accuracy", "micro_f1") and head.high - head.low > WIDE:
-        message = f"Only {head.n} examples judged the model: its {head.name} lies anywhere from {head.low:.0%} to {head.high:.0%}."
+        span = f"anywhere from {head.low:.0%} to {head.high:.0%}"
+        message = f"Only {head.n} examples judged the model: its {head.name} lies {span}."
         yield Finding("tiny", "note", message, f"about {4 * head.n} labelled test examples would halve that range")

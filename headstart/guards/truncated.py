@@ -14,7 +14,7 @@ def look(value: Embedded) -> Iterator[Finding]:
     if long:
         share = float(value.beyond.mean())
         message = (
-            f"{long} of {len(value.beyond)} texts are longer than the backbone reads at once; they were read in windows and "
-            f"averaged. Plain truncation would have cut off {share:.1%} of an average text."
+            f"{long} of {len(value.beyond)} texts are longer than the backbone reads at once; they were read in "
+            f"windows and averaged. Plain truncation would have cut off {share:.1%} of an average text."
         )
         yield Finding("truncated", "note", message, "", {"texts": long, "share": share})
