@@ -1,7 +1,8 @@
 """A library's network as stem, blocks and pool, in torch modules, and the proof that they are still the same network.
 
 The only file that imports torch when it is imported: open it inside functions.
-What crosses a cut: pixels in, one tensor (b, …) between blocks; for texts the pair (hidden (b, t, d), mask (b, t)).
+What crosses a cut: a batch below block 0, then one tensor (b, ...); for texts the pair (hidden (b, t, d), mask (b, t)).
+Functions that a module calls are plain ones that take the network: a deep copy of the module then calls its own copy.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-TOLERANCE = 1e-5  # of the largest value of the embedding
+TOLERANCE = 1e-5  # of the largest value of an embedding
 
 
-class Parts(NamedTuple):
+class Division(NamedTuple):
     """A network taken apart.
 
-    stem:   a batch, {"pixels": …} or {"input_ids": …, "attention_mask": …} -> what blocks[0] takes
+    stem:   a batch, {"pixels": ...} or {"input_ids": ..., "attention_mask": ...} -> what blocks[0] takes
     pool:   what the last block gives -> (b, d)
-    names:  of the module in the library's network that each block ends with
+    names:  of the library's module that each block ends with
     shapes: what leaves each block for one example; () where it depends on the input's length
+    width:  d
     """
 
     stem: nn.Module
@@ -29,17 +31,18 @@ class Parts(NamedTuple):
     pool: Pool
     names: list[str]
     shapes: list[tuple[int, ...]]
+    width: int
 
 
 class Stem(nn.Module):
-    """Batch -> what blocks[0] takes: modules of the network in a row, on the batch's one tensor."""
+    """Batch -> what blocks[0] takes: modules in a row, on the batch's one tensor."""
 
-    def __init__(self, key: str, modules: Iterable[nn.Module]):
+    def __init__(self, modules: Iterable[nn.Module]):
         super().__init__()
-        self.key, self.steps = key, nn.Sequential(*modules)
+        self.steps = nn.Sequential(*modules)
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        return self.steps(batch[self.key])
+        return self.steps(batch["pixels"])
 
 
 class PatchStem(nn.Module):
@@ -47,7 +50,7 @@ class PatchStem(nn.Module):
 
     def __init__(self, model: nn.Module):
         super().__init__()
-        self._model = (model,)  # in a tuple: its methods are needed, its blocks are none of the stem's parameters
+        self._model = (model,)  # in a tuple: its methods are needed, but its blocks are no parameters of the stem
         for name in ("patch_embed", "pos_drop", "patch_drop", "norm_pre"):
             self.add_module(name, model.get_submodule(name))
         for name, parameter in model.named_parameters(recurse=False):
@@ -69,6 +72,24 @@ class WordStem(nn.Module):
         return self.embeddings(input_ids=batch["input_ids"]), batch["attention_mask"]
 
 
+class Layer(nn.Module):
+    """One layer of a text encoder: (hidden, mask) -> (hidden, mask).
+
+    context: (model, layer, hidden, mask) -> what the layer takes beside the hidden states: mask, positions ...
+    shared:  modules that the context reads, so that they are listed below every cut that needs them
+    """
+
+    def __init__(self, model: nn.Module, layer: nn.Module, context: Callable[..., dict], shared: Sequence[nn.Module]):
+        super().__init__()
+        self._model, self._context = (model,), context
+        self.layer, self.shared = layer, nn.ModuleList(shared)
+
+    def forward(self, crossing: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        hidden, mask = crossing
+        out = self.layer(hidden, **self._context(self._model[0], self.layer, hidden, mask))
+        return (out[0] if isinstance(out, tuple) else out), mask
+
+
 class Whole(nn.Module):
     """All of a network that cannot be divided, as one block."""
 
@@ -80,36 +101,19 @@ class Whole(nn.Module):
         return self._run(self.model, x)
 
 
-class Layer(nn.Module):
-    """One layer of a text encoder: (hidden, mask) -> (hidden, mask).
-
-    context: (hidden, mask) -> what the layer takes beside the hidden states: mask, position biases, rotations …
-    """
-
-    def __init__(self, layer: nn.Module, context: Callable[[torch.Tensor, torch.Tensor], dict], shared: Sequence[nn.Module] = ()):
-        super().__init__()
-        self.layer, self._context, self.shared = layer, context, nn.ModuleList(shared)
-
-    def forward(self, crossing: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        hidden, mask = crossing
-        out = self.layer(hidden, **self._context(hidden, mask))
-        return (out[0] if isinstance(out, tuple) else out), mask
-
-
 class Pool(nn.Module):
-    """What the last block gives -> (b, d), and the way back to the library's own network.
+    """What the last block gives -> (b, d); and the way back to the library's own network.
 
-    model: the network that the parts were taken from; its parameter names are the ones that a delta uses
-    rest:  modules that belong to no block, in no order: they are listed for the receipt
+    rest: modules that belong to no block, listed for the receipt
     """
 
-    def __init__(self, model: nn.Module, run: Callable, rest: dict[str, nn.Module]):
+    def __init__(self, model: nn.Module, run: Callable, rest: Iterable[nn.Module] = ()):
         super().__init__()
-        self._model, self._run, self.rest = (model,), run, nn.ModuleDict({k.replace(".", "_"): m for k, m in rest.items()})
+        self._model, self._run, self.rest = (model,), run, nn.ModuleList(rest)
 
     @property
     def model(self) -> nn.Module:
-        """The library's own network."""
+        """The library's own network, whose parameter names a delta uses."""
         return self._model[0]
 
     def forward(self, x):
@@ -133,24 +137,23 @@ def first(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def largest(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """(b, t, d), (b, t) -> (b, d), padding left out."""
+    """(b, t, d), (b, t) -> (b, d): each number's largest value, padding left out."""
     return hidden.masked_fill(mask[:, :, None] == 0, torch.finfo(hidden.dtype).min).amax(1)
 
 
 POOLINGS = {"mean": mean, "cls": first, "max": largest}
 
 
-def pooled(hidden: torch.Tensor, mask: torch.Tensor | None, pooling: str, normalize: bool) -> torch.Tensor:
-    """(b, t, d) -> (b, d), of length 1 if `normalize`."""
-    given = mask if mask is not None else hidden.new_ones(hidden.shape[:2])
-    row = POOLINGS[pooling](hidden, given)
+def pooled(hidden: torch.Tensor, mask: torch.Tensor, pooling: str, normalize: bool) -> torch.Tensor:
+    """(b, t, d), (b, t) -> (b, d), of length 1 if `normalize`."""
+    row = POOLINGS[pooling](hidden, mask)
     return nn.functional.normalize(row, dim=1) if normalize else row
 
 
 def prove(
-    stem: nn.Module, blocks: Sequence[nn.Module], pool: nn.Module, batch: dict[str, torch.Tensor], truth: torch.Tensor
-) -> list[tuple[int, ...]] | None:
-    """The shape that leaves each block if stem, blocks and pool give `truth` (b, d); None if they are another network."""
+    stem: nn.Module, blocks: Sequence[nn.Module], pool: Pool, names: list[str], batch: dict, truth: torch.Tensor
+) -> Division | None:
+    """The parts as a Division if they give `truth` (b, d), within 1e-5; None if they are another network."""
     shapes = []
     try:
         with torch.inference_mode():
@@ -161,13 +164,8 @@ def prove(
             row = pool(x)
     except Exception:  # a guess at the order of a stranger's modules fails in as many ways as there are modules
         return None
-    same = row.shape == truth.shape and float((row - truth).abs().max()) <= TOLERANCE * max(1.0, float(truth.abs().max()))
-    return shapes if same else None
-
-
-def loaded(model: nn.Module, state: dict[str, torch.Tensor]) -> tuple[list[str], list[str], list[str]]:
-    """Loads what fits. Gives the names that are missing from `state`, unknown to `model`, and of another shape."""
-    own = model.state_dict()
-    other = sorted(k for k in state if k in own and state[k].shape != own[k].shape)
-    result = model.load_state_dict({k: v for k, v in state.items() if k not in other}, strict=False)
-    return sorted(set(result.missing_keys) - set(other)), sorted(result.unexpected_keys), other
+    if row.shape != truth.shape:
+        return None
+    apart = float((row - truth).abs().max())
+    same = apart <= TOLERANCE * max(1.0, float(truth.abs().max()))  # False for NaN
+    return Division(stem, list(blocks), pool, names, shapes, int(truth.shape[-1])) if same else None

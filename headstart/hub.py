@@ -52,7 +52,9 @@ def locate(where: str, wanted: Sequence[str], perhaps: Sequence[str] = ()) -> di
     if folder.is_dir():
         return _in_folder(folder, wanted, perhaps)
     if where.startswith((".", "/", "~", "\\")) or where.count("/") > 1:
-        raise WeightsNotFound(f"{where} is not a folder. Expected is one that holds {_and(wanted)}, or owner/name on the hub.")
+        raise WeightsNotFound(
+            f"{where} is not a folder. Expected is one that holds {_and(wanted)}, or owner/name on the hub."
+        )
     return snapshot(where, wanted, perhaps)
 
 
@@ -95,7 +97,9 @@ def asset(name: str) -> Path:
 
 def _is_repo(name: str) -> bool:
     parts = name.split("/")
-    plain = all(p and p[0] not in ".-" and p.replace("-", "").replace("_", "").replace(".", "").isalnum() for p in parts)
+    plain = all(
+        p and p[0] not in ".-" and p.replace("-", "").replace("_", "").replace(".", "").isalnum() for p in parts
+    )
     return len(parts) <= 2 and plain and len(name) <= LONGEST_NAME
 
 
@@ -119,7 +123,11 @@ def _in_folder(folder: Path, wanted: Sequence[str], perhaps: Sequence[str]) -> d
 
 def _refuse_pickles(where: str, lacking: Sequence[str], names: Sequence[str]) -> None:
     pickles = sorted(n for n in names if n.endswith(PICKLED))
-    if pickles and any(f.endswith(".safetensors") for f in lacking) and not any(n.endswith(".safetensors") for n in names):
+    if (
+        pickles
+        and any(f.endswith(".safetensors") for f in lacking)
+        and not any(n.endswith(".safetensors") for n in names)
+    ):
         raise PlanError(
             f"{where} offers its weights only as a pickle ({pickles[0]}): opening one can run code that it carries, so only "
             f".safetensors files are read. If you trust the file, convert it once, beside its config.json: python -c "
@@ -137,7 +145,9 @@ def _download(name: str, revision: str, wanted: Sequence[str], perhaps: Sequence
         raise missing_extra("huggingface_hub", "hub", f"Downloading {name}") from error
     try:
         names = HfApi().list_repo_files(name, revision=revision)
-    except Exception as error:  # the library raises a dozen kinds, its HTTP client more; all mean: not from here, not now
+    except (
+        Exception
+    ) as error:  # the library raises a dozen kinds, its HTTP client more; all mean: not from here, not now
         raise _not_here(name, wanted, place, f"and the hub did not give them ({_first_line(error)})") from error
     lacking = [f for f in wanted if f not in names]
     _refuse_pickles(name, lacking, names)
