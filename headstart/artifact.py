@@ -228,7 +228,7 @@ def testify(model: Model, running: Running) -> float:
     contents = [kept[f"input{n}"].tobytes() for n in range(len(kept["rows"]))]
     raws: Sequence[bytes | str] = [c.decode() for c in contents] if model.facts["kind"] == "text" else contents
     prepare = member("preprocess", spec.kind)
-    rows = embed_fresh(raws, prepare.prepare(raws, spec), prepare, spec, running)
+    rows = embed_fresh(prepare.prepare(raws, spec), prepare, spec, running)
     if any(isinstance(r, Unreadable) for r in rows):
         reason = next(r for r in rows if isinstance(r, Unreadable))
         raise ArtifactError(
@@ -255,14 +255,14 @@ def _relative(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a - b).max() / max(float(np.abs(b).max()), 1e-6))
 
 
-def embed_fresh(raws: Sequence, ready: list, prepare, spec, running: Running) -> list[np.ndarray | Unreadable]:
-    """One row an input straight from the network, past the cache; Unreadable where there is none."""
+def embed_fresh(ready: list, prepare, spec, running: Running) -> list[np.ndarray | Unreadable]:
+    """One row a prepared input straight from the network, past the cache; Unreadable where there is none."""
     units = [unit for some in ready if not isinstance(some, Unreadable) for unit in some]
     rows = iter(running.rows(units)) if units else iter(())
-    gather = unit_length(spec)
+    whole = unit_length(spec)
     return [
         some
         if isinstance(some, Unreadable)
-        else average([next(rows) for _ in some], [prepare.weigh(u) for u in some], gather)
+        else average([next(rows) for _ in some], [prepare.weigh(u) for u in some], whole)
         for some in ready
     ]

@@ -7,13 +7,34 @@ Functions that a module calls are plain ones that take the network: a deep copy 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
+from headstart.errors import PlanError
+
 TOLERANCE = 1e-5  # of the largest value of an embedding
+
+# How families of timm lay out forward_features: (stem, bodies that hold the blocks, tail), by names of children.
+# A guess only: prove() decides, and what no row describes stays whole.
+TRUNKS: tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...] = (
+    (("conv1", "bn1", "act1", "maxpool"), ("layer1", "layer2", "layer3", "layer4"), ()),  # ResNet and its relatives
+    (("conv_stem", "bn1"), ("blocks",), ("conv_head", "bn2")),  # EfficientNet, MobileNetV2
+    (("conv_stem", "bn1"), ("blocks",), ()),  # MobileNetV3: its conv_head comes after pooling
+    (("patch_embed", "pos_drop", "patch_drop", "norm_pre"), ("blocks",), ("norm",)),  # ViT, DeiT, DINO
+    (("stem",), ("s1", "s2", "s3", "s4"), ("final_conv",)),  # RegNet
+    (("stem",), ("stages",), ("norm_pre",)),  # ConvNeXt
+    (("stem",), ("stages",), ("final_conv", "final_act")),  # NFNet
+    (("stem",), ("stages",), ("final_conv",)),  # RepVGG, MobileOne and other ByobNets
+    (("stem",), ("stages",), ("norm",)),  # MaxViT, CoAtNet
+    (("stem",), ("stages",), ()),  # PoolFormer and other MetaFormers
+    (("stem",), ("blocks",), ("norm",)),  # MLP-Mixer, gMLP
+    (("patch_embed",), ("layers",), ("norm",)),  # Swin
+    ((), ("features",), ()),  # VGG, DenseNet
+)
 
 
 class Division(NamedTuple):
@@ -42,6 +63,7 @@ class Stem(nn.Module):
         self.steps = nn.Sequential(*modules)
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The modules, one after the other."""
         return self.steps(batch["pixels"])
 
 
@@ -57,6 +79,7 @@ class PatchStem(nn.Module):
             self.register_parameter(name, parameter)
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """What timm does before its blocks."""
         model = self._model[0]
         return model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(batch["pixels"]))))
 
@@ -69,6 +92,7 @@ class WordStem(nn.Module):
         self.embeddings = embeddings
 
     def forward(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeds; the mask goes along."""
         return self.embeddings(input_ids=batch["input_ids"]), batch["attention_mask"]
 
 
@@ -85,6 +109,7 @@ class Layer(nn.Module):
         self.layer, self.shared = layer, nn.ModuleList(shared)
 
     def forward(self, crossing: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Runs the layer; the mask goes along."""
         hidden, mask = crossing
         out = self.layer(hidden, **self._context(self._model[0], self.layer, hidden, mask))
         return (out[0] if isinstance(out, tuple) else out), mask
@@ -98,6 +123,7 @@ class Whole(nn.Module):
         self.model, self._run = model, run
 
     def forward(self, x):
+        """All of it."""
         return self._run(self.model, x)
 
 
@@ -117,6 +143,7 @@ class Pool(nn.Module):
         return self._model[0]
 
     def forward(self, x):
+        """Tail and pooling."""
         return self._run(self.model, x)
 
 
@@ -169,3 +196,98 @@ def prove(
     apart = float((row - truth).abs().max())
     same = apart <= TOLERANCE * max(1.0, float(truth.abs().max()))  # False for NaN
     return Division(stem, list(blocks), pool, names, shapes, int(truth.shape[-1])) if same else None
+
+
+def divide(model: nn.Module, size: tuple[int, ...], heads: tuple[str, ...] = ()) -> Division:
+    """A timm network at its finest proven cuts; one block, the whole of it, where no layout of ours describes it.
+
+    size:  (3, h, w) of its input.  heads: names of classifier modules, which are dropped: nothing after the
+    embedding is borrowed
+    Raises PlanError when it has no single embedding before its classifier.
+    """
+    model.eval()
+    noise = np.random.default_rng(0).standard_normal((1, *size)).astype(np.float32)
+    batch = {"pixels": torch.from_numpy(noise)}
+    try:
+        with torch.inference_mode():
+            truth = _head(model, model.forward_features(batch["pixels"]))  # type: ignore[operator]
+    except Exception as error:  # what timm's models raise here is not one type
+        raise PlanError(f"{type(model).__name__} of timm gives no embedding at {size}: {error}") from error
+    if not isinstance(truth, torch.Tensor) or truth.ndim != 2:
+        raise PlanError(
+            f"{type(model).__name__} of timm has no single vector before its classifier; it cannot be borrowed."
+        )
+    for head in heads:
+        model.set_submodule(head, nn.Identity())
+    children = dict(model.named_children())
+    for stem, bodies, tail in TRUNKS:
+        if not {*stem, *bodies, *tail} <= children.keys():
+            continue
+        rest = [module for name, module in children.items() if name not in (*stem, *bodies)]
+        start = PatchStem(model) if stem[0:1] == ("patch_embed",) and len(stem) > 1 else Stem(children[n] for n in stem)
+        for fine in (True, False):
+            groups = _groups(model, bodies, fine)
+            blocks = [_row([model.get_submodule(path) for path in group]) for group in groups]
+            pool = Pool(model, _Tail(tail), rest)
+            found = prove(start, blocks, pool, [group[-1] for group in groups], batch, truth)
+            if found is not None:
+                return found
+    whole = prove(Stem(()), [Whole(model, _features)], Pool(model, _head), ["whole"], batch, truth)
+    if whole is None:
+        raise PlanError(
+            f"{type(model).__name__} of timm gives another embedding for the same input; it cannot be kept."
+        )
+    return whole
+
+
+class _Tail:
+    """What forward_features does after the blocks, and the head without its classifier."""
+
+    def __init__(self, tail: tuple[str, ...]):
+        self.tail = tail
+
+    def __call__(self, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        for name in self.tail:
+            x = model.get_submodule(name)(x)
+        return _head(model, x)
+
+
+def _features(model, x):
+    return model.forward_features(x)
+
+
+def _head(model, x):
+    return model.forward_head(x, pre_logits=True)
+
+
+def _row(modules: list[nn.Module]) -> nn.Module:
+    return modules[0] if len(modules) == 1 else nn.Sequential(*modules)
+
+
+def _groups(model: nn.Module, bodies: tuple[str, ...], fine: bool) -> list[list[str]]:
+    """Paths of the modules that make up each block, in order."""
+    groups: list[list[str]] = []
+    for path, starts in (step for body in bodies for step in _steps(body, model.get_submodule(body), fine)):
+        module = model.get_submodule(path)
+        plain = isinstance(module, nn.BatchNorm2d) or not any(True for _ in module.parameters())
+        if groups and not (starts and not plain):  # activations, pooling and norms go with what they follow
+            groups[-1].append(path)
+        else:
+            groups.append([path])
+    return groups
+
+
+def _steps(body: str, module: nn.Module, fine: bool) -> Iterator[tuple[str, bool]]:
+    """Paths in order, and whether a block may start there; `fine` looks into stages."""
+    for name, child in module.named_children():
+        path = f"{body}.{name}"
+        inner = [n for n, _ in child.named_children()]
+        if fine and isinstance(child, nn.Sequential) and inner:
+            yield from ((f"{path}.{n}", True) for n in inner)
+        elif fine and inner == ["downsample", "blocks"]:  # a stage of ConvNeXt or Swin
+            yield f"{path}.downsample", True
+            blocks = [n for n, _ in child.get_submodule("blocks").named_children()]
+            idle = not any(True for _ in child.get_submodule("downsample").parameters())
+            yield from ((f"{path}.blocks.{n}", idle or i > 0) for i, n in enumerate(blocks))
+        else:
+            yield path, True

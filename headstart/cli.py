@@ -103,7 +103,7 @@ def predict(
     found = flow.predict(folder, inputs, input=input, lines=sys.stdin)
     rows = [a.facts() for a in found]
     if as_csv:
-        flow.write_csv(found, sys.stdout)
+        _csv(rows)
     else:
         _print({"predictions": rows}, answers(rows), as_json)
     if all(r["error"] for r in rows):
@@ -189,6 +189,19 @@ def cache(
         _print({"root": str(root), "problems": problems}, "\n".join(problems) or f"All is well in {root}.", as_json)
     else:
         raise HeadstartError(f"cache {action}: not known. Type one of: headstart cache list | clear | verify.")
+
+
+def _csv(rows: list[dict]) -> None:
+    import csv
+
+    names = next((list(r["probabilities"]) for r in rows if r["probabilities"]), [])
+    table = csv.writer(sys.stdout)
+    table.writerow(["input", "label", "confidence", "error", *(f"p({name})" for name in names)])
+    for r in rows:
+        label = ";".join(r["label"]) if isinstance(r["label"], list) else "" if r["label"] is None else r["label"]
+        shares = [f"{r['probabilities'][name]:.6f}" for name in names] if r["probabilities"] else [""] * len(names)
+        sure = "" if r["confidence"] is None else f"{r['confidence']:.6f}"
+        table.writerow([r["id"], label, sure, r["error"], *shares])
 
 
 def _pair(text: str) -> tuple[str, str]:

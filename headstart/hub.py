@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from headstart import digest
+from headstart.backbone import Backbone
 from headstart.errors import ArtifactError, PlanError, WeightsNotFound, missing_extra
 
 YES = {"1", "ON", "YES", "TRUE"}
@@ -78,6 +79,30 @@ def snapshot(repo: str, wanted: Sequence[str], perhaps: Sequence[str] = ()) -> d
     return _download(name, revision or "main", wanted, perhaps, place)
 
 
+def cached(repo: str) -> bool:
+    """Whether anything of a hub repository lies in the cache."""
+    return (hub_cache() / f"models--{repo.replace('/', '--')}").is_dir()
+
+
+def unchanged(card: Backbone, paths: Sequence[Path]) -> None:
+    """Raises ArtifactError when the files are not those that the card was made from."""
+    seen = digest.of_files(paths)
+    if seen != card.weights:
+        raise ArtifactError(
+            f"{card.name} has changed since: its weights were {card.weights[:19]}… and {paths[-1].parent} now holds "
+            f"{seen[:19]}…. Fit again on these weights, or bring the former ones back."
+        )
+
+
+def same_blocks(card: Backbone, names: Sequence[str]) -> None:
+    """Raises PlanError when a network opened with other cut points than its card names."""
+    if [b.name for b in card.blocks] != list(names):
+        raise PlanError(
+            f"{card.name} opened with {len(names)} blocks where its card names {len(card.blocks)}: the installed "
+            f"libraries lay it out otherwise than when the card was made. Install the versions of then, or fit again."
+        )
+
+
 def register(path: Path) -> str:
     """Makes a file findable by its digest in this process, and gives the digest."""
     name = digest.of_files([path])
@@ -129,9 +154,9 @@ def _refuse_pickles(where: str, lacking: Sequence[str], names: Sequence[str]) ->
         and not any(n.endswith(".safetensors") for n in names)
     ):
         raise PlanError(
-            f"{where} offers its weights only as a pickle ({pickles[0]}): opening one can run code that it carries, so only "
-            f".safetensors files are read. If you trust the file, convert it once, beside its config.json: python -c "
-            f'"import torch, safetensors.torch as s; '
+            f"{where} offers its weights only as a pickle ({pickles[0]}): opening one can run code that it "
+            f"carries, so only .safetensors files are read. If you trust the file, convert it once, "
+            f'beside its config.json: python -c "import torch, safetensors.torch as s; '
             f"s.save_file(torch.load('{pickles[0]}', weights_only=True), 'model.safetensors')\" "
             f"and name that folder in place of {where}."
         )

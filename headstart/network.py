@@ -67,7 +67,7 @@ def named(part: nn.Module, model: nn.Module) -> list[tuple[str, torch.Tensor]]:
 
 
 def names_above(above: nn.Sequential) -> dict[str, str]:
-    """The library's own name of each parameter of what `Network.above` gave: {"0.attn.qkv.weight": "blocks.9.attn.qkv.weight"}."""
+    """Of what `Network.above` gave, each parameter's own name there: {"0.norm1.bias": "blocks.9.norm1.bias"}."""
     if not len(above):
         return {}
     own = {id(p): name for name, p in above[-1].model.named_parameters()}
@@ -77,7 +77,7 @@ def names_above(above: nn.Sequential) -> dict[str, str]:
 def open_network(card: Backbone) -> Network:
     """Opens the weights that the card names.
 
-    Raises ArtifactError when the files are no longer those of the card, PlanError when their blocks are not, MissingExtra.
+    Raises ArtifactError when the files are not the card's any more, PlanError when their blocks are not, MissingExtra.
     """
     stem, blocks, pool = member("backbones", card.family).parts(card)
     if len(blocks) != len(card.blocks):

@@ -99,13 +99,13 @@ def _rows(place: tuple[Path, str], stretch: list[Example]) -> Iterator[bytes | U
     """One content a row; a table that became unreadable gives its reason for every row left."""
     table, column = place
     found = cells(table, column, [e.content.index for e in stretch])  # type: ignore[union-attr]
+    gone = f"the row is no longer in {table.name}"
     for example in stretch:
         try:
             data = next(found, None)
-            yield _checked(example, data) if data is not None else Unreadable(f"the row is no longer in {table.name}")
         except (OSError, ValueError, KeyError) as error:
-            found = iter(())
-            yield Unreadable(f"{table.name} can no longer be read: {_first_line(error)}")
+            data, gone = None, f"{table.name} can no longer be read: {_first_line(error)}"
+        yield Unreadable(gone) if data is None else _checked(example, data)
 
 
 def _direct(example: Example) -> bytes | str | Unreadable:

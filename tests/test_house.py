@@ -13,9 +13,38 @@ ROOT = Path(__file__).parents[1] / "headstart"
 FLOORS = [
     {"errors", "digest", "result", "features"},
     {"task", "backbone", "find"},
-    {"plan", "guard", "raw", "split", "cache", "segments", "hub", "network", "chain", "linear", "softmax", "pixels"}
+    {
+        "plan",
+        "guard",
+        "raw",
+        "split",
+        "cache",
+        "segments",
+        "hub",
+        "network",
+        "chain",
+        "linear",
+        "softmax",
+        "pixels",
+        "columns",
+        "sheet",
+        "parts",
+    }
     | {"readers", "preprocess", "objectives", "backbones", "engines"},
-    {"methods", "guards", "run", "read", "planner", "extract", "measure", "artifact", "inputs", "verdict"}
+    {
+        "methods",
+        "guards",
+        "run",
+        "read",
+        "planner",
+        "extract",
+        "measure",
+        "artifact",
+        "inputs",
+        "answer",
+        "record",
+        "verdict",
+    }
     | {"reporting", "demo"},
     {"flow", "testing"},
     {"__init__", "cli", "show", "estimators"},
@@ -85,7 +114,7 @@ def test_files_and_functions_stay_small(file):
 
 
 def wakes(code: str) -> set[str]:
-    probe = f"import sys; {code}; print(*(m for m in {HEAVY + ('numpy',)!r} if m in sys.modules))"
+    probe = f"import sys; {code}; print(*(m for m in {(*HEAVY, 'numpy')!r} if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 

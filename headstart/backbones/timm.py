@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from headstart.chain import Division
-
 RUNS = "torch"
 WANTED = ("config.json", "model.safetensors")
 FACTS = ("crop_mode", "crop_pct", "input_size", "interpolation", "mean", "std")
@@ -41,24 +39,6 @@ SOURCES = {
     "inat21": "iNaturalist 2021",
 }
 
-# How families of timm lay out forward_features: (stem, bodies that hold the blocks, tail), by names of children.
-# A guess only: prove() decides, and what no row describes stays whole.
-TRUNKS: tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...] = (
-    (("conv1", "bn1", "act1", "maxpool"), ("layer1", "layer2", "layer3", "layer4"), ()),  # ResNet and its relatives
-    (("conv_stem", "bn1"), ("blocks",), ("conv_head", "bn2")),  # EfficientNet, MobileNetV2
-    (("conv_stem", "bn1"), ("blocks",), ()),  # MobileNetV3: its conv_head comes after pooling
-    (("patch_embed", "pos_drop", "patch_drop", "norm_pre"), ("blocks",), ("norm",)),  # ViT, DeiT, DINO
-    (("stem",), ("s1", "s2", "s3", "s4"), ("final_conv",)),  # RegNet
-    (("stem",), ("stages",), ("norm_pre",)),  # ConvNeXt
-    (("stem",), ("stages",), ("final_conv", "final_act")),  # NFNet
-    (("stem",), ("stages",), ("final_conv",)),  # RepVGG, MobileOne and other ByobNets
-    (("stem",), ("stages",), ("norm",)),  # MaxViT, CoAtNet
-    (("stem",), ("stages",), ()),  # PoolFormer and other MetaFormers
-    (("stem",), ("blocks",), ("norm",)),  # MLP-Mixer, gMLP
-    (("patch_embed",), ("layers",), ("norm",)),  # Swin
-    ((), ("features",), ()),  # VGG, DenseNet
-)
-
 
 def files(local: str) -> list[Path]:
     """config.json and model.safetensors. Imports timm only for a name of timm's own list."""
@@ -76,6 +56,8 @@ def card(local: str) -> Backbone:
     spec = _spec(name, cfg)
     model = _load(name, config, cfg, paths["model.safetensors"])
     count = sum(p.numel() for p in model.parameters())
+    from headstart.chain import divide
+
     division = divide(model, tuple(cfg["input_size"]), _heads(cfg))
     descriptions = cfg.get("label_descriptions") or {}
     return Backbone(
@@ -98,13 +80,15 @@ def parts(card: Backbone) -> tuple[nn.Module, list[nn.Module], nn.Module]:
     hub.unchanged(card, [paths[f] for f in WANTED])
     config, cfg = _config(card.name, paths["config.json"], hub.stated(card.local)[1])
     model = _load(card.name, config, cfg, paths["model.safetensors"])
+    from headstart.chain import divide
+
     division = divide(model, tuple(cfg["input_size"]), _heads(cfg))
     hub.same_blocks(card, division.names)
     return division.stem, division.blocks, division.pool
 
 
 def classifier(card: Backbone) -> tuple[np.ndarray, np.ndarray] | None:
-    """The head that the weights came with, (k, d) and (k,) float32, k source classes; None where it is not one matrix."""
+    """The head that the weights came with, (k, d) and (k,) float32; None where it is not one matrix."""
     paths = _paths(card.local)
     _, cfg = _config(card.name, paths["config.json"], hub.stated(card.local)[1])
     heads = _heads(cfg)
@@ -119,100 +103,151 @@ def classifier(card: Backbone) -> tuple[np.ndarray, np.ndarray] | None:
     return weight.reshape(len(weight), card.width).astype(np.float32), bias.astype(np.float32)
 
 
-def divide(model: nn.Module, size: tuple[int, ...], heads: tuple[str, ...] = ()) -> Division:
-    """A timm network at its finest proven cuts; one block, the whole of it, where no layout of ours describes it.
+def _paths(local: str) -> dict[str, Path]:
+    """Where the two files lie that `local` names."""
+    name, _ = hub.stated(local)
+    source, colon, rest = name.partition(":")
+    if colon and source in ("hf-hub", "hf_hub"):
+        return hub.snapshot(rest, WANTED)
+    where = rest if colon and source == "local-dir" else name
+    if Path(where).expanduser().is_dir() or where.startswith((".", "/", "~")):
+        return hub.locate(where, WANTED)
+    if not set(where).isdisjoint("/\\:"):
+        raise WeightsNotFound(
+            f"timm:{name}: there is no folder {where}. A repository on the hub is written timm:hf-hub:owner/name."
+        )
+    return hub.snapshot(_repo(where), WANTED)
 
-    size:  (3, h, w) of its input.  heads: names of classifier modules, which are dropped: nothing after the
-    embedding is borrowed
-    Raises PlanError when it has no single embedding before its classifier.
-    """
-    import torch
 
-    from headstart import chain
+def _repo(name: str) -> str:
+    """The hub repository of a name of timm's own list. A name with its tag that is cached needs no look at the list."""
+    if "." in name and hub.cached(f"timm/{name}"):
+        return f"timm/{name}"
+    timm = _timm(f"timm:{name}")
+    architecture = name.partition(".")[0]
+    cfg = timm.get_pretrained_cfg(name, allow_unregistered=True) if timm.is_model(architecture) else None
+    if cfg is None:
+        known = timm.list_pretrained(f"{architecture}.*") or timm.list_models()
+        near = get_close_matches(name, known, n=3) or get_close_matches(architecture, known, n=3)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise NameNotFound(f"timm {timm.__version__} has no model {name!r}.{hint}")
+    if not cfg.hf_hub_id or cfg.hf_hub_filename:
+        have = ", ".join(timm.list_pretrained(f"{architecture}.*")[:6]) or "none"
+        raise PlanError(f"timm offers no weights for {name!r} that it would load by that name. With weights: {have}.")
+    return cfg.hf_hub_id
 
-    model.eval()
-    noise = np.random.default_rng(0).standard_normal((1, *size)).astype(np.float32)
-    batch = {"pixels": torch.from_numpy(noise)}
+
+def _config(name: str, path: Path, said: dict[str, str]) -> tuple[dict, dict]:
+    """config.json, and its pretrained_cfg joined by what the user stated."""
     try:
-        with torch.inference_mode():
-            truth = _head(model, model.forward_features(batch["pixels"]))  # type: ignore[operator]
-    except Exception as error:  # what timm's models raise here is not one type
-        raise PlanError(f"{type(model).__name__} of timm gives no embedding at {size}: {error}") from error
-    if not isinstance(truth, torch.Tensor) or truth.ndim != 2:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        cfg = dict(config.get("pretrained_cfg", config))  # weights of before 2023 have one flat table
+        architecture = config["architecture"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PlanError(f"{name}: {path} is not a config.json of timm: {type(error).__name__}: {error}.") from error
+    for key in ("num_classes", "label_names", "label_descriptions"):
+        cfg.update({key: config[key]} if key in config else {})
+    for key, text in said.items():
+        cfg[key] = _stated(name, key, text)
+    return {"architecture": architecture, "model_args": config.get("model_args") or {}}, cfg
+
+
+def _stated(name: str, key: str, text: str) -> object:
+    if key not in FACTS:
+        near = get_close_matches(key, FACTS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise PlanError(f"{name}: {key!r} cannot be stated of a timm backbone.{hint} What can: {', '.join(FACTS)}.")
+    try:
+        if key == "input_size":
+            return [3, int(text), int(text)]
+        numbers = [float(n) for n in text.split(",")] if key in ("mean", "std", "crop_pct") else []
+    except ValueError as error:
+        raise PlanError(f"{name}: {key}={text} is not a number.") from error
+    return text if not numbers else numbers[0] if key == "crop_pct" else numbers
+
+
+def _spec(name: str, cfg: dict) -> Preprocess:
+    """How inputs must be prepared, from the weights' own words; nothing is assumed."""
+    missing = [key for key in FACTS if cfg.get(key) is None]
+    if missing:
+        example = {"mean": "0.485,0.456,0.406", "std": "0.229,0.224,0.225", "input_size": "224", "crop_pct": "0.875"}
+        example |= {"crop_mode": "center", "interpolation": "bicubic"}
         raise PlanError(
-            f"{type(model).__name__} of timm has no single vector before its classifier; it cannot be borrowed."
+            f"{name} does not say how its inputs were prepared: its config.json lacks {', '.join(missing)}. "
+            f"A guess would be silently wrong. State what its authors used, for example: "
+            f"--backbone '{name}{'&' if '?' in name else '?'}{'&'.join(f'{k}={example[k]}' for k in missing)}'"
         )
-    for head in heads:
-        model.set_submodule(head, torch.nn.Identity())
-    children = dict(model.named_children())
-    for stem, bodies, tail in TRUNKS:
-        if not {*stem, *bodies, *tail} <= children.keys():
-            continue
-        rest = [module for name, module in children.items() if name not in (*stem, *bodies)]
-        start = (
-            chain.PatchStem(model)
-            if stem[0:1] == ("patch_embed",) and len(stem) > 1
-            else chain.Stem(children[n] for n in stem)
-        )
-        for fine in (True, False):
-            groups = _groups(model, bodies, fine)
-            blocks = [_row([model.get_submodule(path) for path in group]) for group in groups]
-            pool = chain.Pool(model, _Tail(tail), rest)
-            found = chain.prove(start, blocks, pool, [group[-1] for group in groups], batch, truth)
-            if found is not None:
-                return found
-    whole = chain.prove(
-        chain.Stem(()), [chain.Whole(model, _features)], chain.Pool(model, _head), ["whole"], batch, truth
-    )
-    if whole is None:
+    wrong = {
+        "mean": len(cfg["mean"]) != 3,
+        "std": len(cfg["std"]) != 3 or min(cfg["std"]) <= 0,
+        "crop_pct": not 0 < cfg["crop_pct"] <= 4,
+        "input_size": len(cfg["input_size"]) != 3 or cfg["input_size"][0] != 3 or min(cfg["input_size"]) < 1,
+        "interpolation": cfg["interpolation"] not in INTERPOLATIONS,
+        "crop_mode": cfg["crop_mode"] not in CROPS,
+    }
+    for key in (k for k, bad in wrong.items() if bad):
         raise PlanError(
-            f"{type(model).__name__} of timm gives another embedding for the same input; it cannot be kept."
+            f"{name}: {key} is {cfg[key]!r}, which cannot be followed: expected are three channels, "
+            f"an interpolation of {', '.join(INTERPOLATIONS)}, a crop_mode of {', '.join(CROPS)}."
         )
-    return whole
+    return Preprocess("image", tuple((k, tuple(cfg[k]) if isinstance(cfg[k], list) else cfg[k]) for k in FACTS))
 
 
-class _Tail:
-    """What forward_features does after the blocks, and the head without its classifier."""
+def _load(name: str, config: dict, cfg: dict, weights: Path) -> nn.Module:
+    """The network with its weights in fp32. Raises PlanError naming what does not fit."""
+    timm = _timm(name)
+    import torch
+    from safetensors.torch import load_file
 
-    def __init__(self, tail: tuple[str, ...]):
-        self.tail = tail
+    if not timm.is_model(config["architecture"]):
+        raise PlanError(
+            f"{name} is a {config['architecture']}, which timm {timm.__version__} does not know. Try a newer timm."
+        )
+    own = {k: cfg[k] for k in ("input_size", "fixed_input_size", "num_classes", "classifier", "first_conv") if k in cfg}
+    try:
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # initial weights are drawn and thrown away: the caller's dice stay as they are
+            model = timm.create_model(config["architecture"], pretrained_cfg=own, **config["model_args"])
+    except (TypeError, ValueError, RuntimeError, AssertionError, NotImplementedError) as error:
+        raise PlanError(f"{name}: timm cannot build what its config.json describes: {error}") from error
+    state = load_file(weights)
+    heads = _heads(cfg)
+    wrong = [w for w in _load_into(model, state) if not w.partition(" ")[2].startswith(tuple(f"{h}." for h in heads))]
+    if wrong:
+        more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+        raise PlanError(
+            f"{name}: {weights.name} does not fit a {config['architecture']}: {', '.join(wrong[:4])}{more}."
+        )
+    return model.eval()
 
-    def __call__(self, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        for name in self.tail:
-            x = model.get_submodule(name)(x)
-        return _head(model, x)
+
+def _load_into(model: nn.Module, state: dict[str, torch.Tensor]) -> list[str]:
+    """Loads what fits; gives "missing NAME", "unknown NAME" and "misshapen NAME" for what does not."""
+    own = model.state_dict()
+    odd = {k for k in state if k in own and state[k].shape != own[k].shape}
+    result = model.load_state_dict({k: v for k, v in state.items() if k not in odd}, strict=False)
+    return [
+        *(f"missing {k}" for k in result.missing_keys if k not in odd),
+        *(f"unknown {k}" for k in result.unexpected_keys),
+        *(f"misshapen {k}" for k in sorted(odd)),
+    ]
 
 
-def _features(model, x):
-    return model.forward_features(x)
+def _heads(cfg: dict) -> tuple[str, ...]:
+    """Names of the classifier modules: two where a network was distilled with a head of its own."""
+    given = cfg.get("classifier") or ()
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
-def _head(model, x):
-    return model.forward_head(x, pre_logits=True)
+def _source(tag: str) -> str:
+    """What a tag says of the pretraining data, in order: "augreg_in21k_ft_in1k" -> "ImageNet-21k, then ImageNet-1k"."""
+    return ", then ".join(SOURCES[word] for word in tag.split("_") if word in SOURCES)
 
 
-def _row(modules: list[nn.Module]) -> nn.Module:
-    from torch import nn
-
-    return modules[0] if len(modules) == 1 else nn.Sequential(*modules)
-
-
-def _groups(model: nn.Module, bodies: tuple[str, ...], fine: bool) -> list[list[str]]:
-    """Paths of the modules that make up each block, in order."""
-    from torch import nn
-
-    groups: list[list[str]] = []
-    for body in bodies:
-        for name, child in model.get_submodule(body).named_children():
-            path = f"{body}.{name}"
-            inner = dict(child.named_children())
-            if fine and isinstance(child, nn.Sequential) and inner:  # a stage of blocks
-                groups += [[f"{path}.{n}"] for n in inner]
-            elif fine and list(inner) == ["downsample", "blocks"]:  # a stage of ConvNeXt or Swin
-                steps = [[f"{path}.blocks.{n}"] for n, _ in child.get_submodule("blocks").named_children()]
-                groups += [[f"{path}.downsample", *steps[0]], *steps[1:]]
-            elif groups and (isinstance(child, nn.BatchNorm2d) or not any(True for _ in child.parameters())):
-                groups[-1].append(path)  # activations, pooling and norms go with what they follow
-            else:
-                groups.append([path])
-    return groups
+def _timm(name: str):
+    try:
+        import timm
+    except ImportError as error:
+        raise missing_extra("timm", "torch", f"The backbone {name}") from error
+    return timm

@@ -1,0 +1,169 @@
+"""What a run leaves on disk beside the model: result.json, plan, predictions, thumbnails and the page."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+import time
+from pathlib import Path
+
+import numpy as np
+
+from headstart import __version__
+from headstart.artifact import Model
+from headstart.extract import Rows
+from headstart.find import name_of
+from headstart.guard import Embedded, Judged
+from headstart.measure import mistakes
+from headstart.plan import Fitted, Plan
+from headstart.reporting import page
+from headstart.run import Run
+from headstart.task import Task
+from headstart.verdict import verdict
+
+
+def shown(source: object) -> str:
+    """A source as the user typed it."""
+    return str(source) if isinstance(source, str | Path) else "arrays in memory"
+
+
+def result_of(run: Run, seen: Embedded, rows: Rows, fitted: Fitted, judged: Judged, model: Model, source: str) -> dict:
+    """result.json, schema 1."""
+    task, plan, receipt = seen.task, seen.plan, seen.receipt
+    state = fitted.state()
+    trained = int(sum(a.size for a in state.values() if a.dtype.kind == "f"))
+    delta = (model.folder / "delta.safetensors").stat().st_size
+    metrics = {
+        m.name: {
+            "value": m.value,
+            "low": m.low,
+            "high": m.high,
+            "level": m.level,
+            "n": m.n,
+            "chance": m.chance,
+            "better": m.better,
+        }
+        for m in judged.metrics
+    }
+    frozen = {"tensors": 0, "moved": 0, "digest_before": "", "digest_after": "", "when": "no network was opened"}
+    if receipt is not None:
+        when = "this run" if rows.fresh else "when the features were computed"
+        frozen = {"tensors": receipt.tensors, "moved": len(receipt.moved), "when": when}
+        frozen |= {"digest_before": receipt.digest_before, "digest_after": receipt.digest_after}
+    long = seen.beyond > 0
+    result = {
+        "schema": 1,
+        "version": __version__,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "command": "",
+        "source": source,
+        "task": {
+            "kind": task.kind,
+            "objective": name_of(task.objective),
+            "classes": list(task.objective.facts().get("names", [])),
+            "n": {name: len(task.parts[name]) for name in ("train", "val", "test")},
+            "folds": 0 if task.folds is None else len(np.unique(task.folds)),
+            "notes": list(task.notes),
+        },
+        "plan": plan.facts(),
+        "backbone": {k: v for k, v in plan.backbone.facts().items() if k != "source_classes"},
+        "metrics": metrics,
+        "baselines": judged.baselines,
+        "head": fitted.notes,
+        "params": {"trained": trained, "total": trained + plan.backbone.parameters},
+        "bytes": {"delta": delta, "base": plan.backbone.size},
+        "cache": {"hits": rows.hits, "misses": rows.misses},
+        "frozen": frozen,
+        "findings": [
+            {"guard": f.guard, "level": f.level, "message": f.message, "evidence": f.evidence, "fix": f.fix}
+            for f in run.found
+        ],
+        "details": judged.details,
+        "aside": [{"id": a.id, "reason": a.reason} for a in task.aside],
+        "beyond": {"share": float(seen.beyond.mean()) if len(seen.beyond) else 0.0, "texts": int(long.sum())},
+    }
+    result["verdict"] = verdict(result)
+    return result
+
+
+def command(source: str, plan: Plan, settings: dict[str, str], given: dict[str, object]) -> str:
+    """The line that repeats this fit, with every flag that was given."""
+    words = [
+        "headstart",
+        "fit",
+        source,
+        "--backbone",
+        plan.backbone.name,
+        "--method",
+        name_of(plan.method),
+        "--seed",
+        str(plan.seed),
+    ]
+    for key, value in settings.items():
+        words += ["--set", f"{key}={value}"]
+    for flag, value in given.items():
+        if value is not None:
+            words += [flag, shown(value)]
+    return " ".join(map(shlex.quote, words))
+
+
+def write(run: Run, seen: Embedded, rows: Rows, judged_on: np.ndarray, scores: np.ndarray, result: dict) -> None:
+    """Everything of the run folder but the model: mistakes with thumbnails, predictions, plan, result and report."""
+    task = seen.task
+    y = task.objective.encode([task.examples[i].label for i in judged_on])
+    result["mistakes"] = mistakes(task, judged_on, scores, y)
+    if task.kind == "image":
+        _thumbnails(run.folder / "thumbnails", rows, result["mistakes"])
+    _predictions(run.folder / "predictions.csv", task, judged_on, scores)
+    (run.folder / "plan.toml").write_text(_toml(result["plan"]), encoding="utf-8")
+    seconds = {**run.seconds, "total": time.perf_counter() - run.began}
+    result["seconds"] = {name: round(value, 4) for name, value in seconds.items()}
+    (run.folder / "result.json").write_text(json.dumps(result, indent=1, default=_plain) + "\n", encoding="utf-8")
+    report = page.write(run.folder)
+    run.emit("done", {"verdict": result["verdict"], "report": str(report), "seconds": result["seconds"]})
+
+
+def _plain(value: object) -> object:
+    """numpy's numbers and arrays as JSON's."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
+
+
+def _thumbnails(folder: Path, rows: Rows, wrong: list[dict]) -> None:
+    # Kept on the shelf since the pictures were decoded, so that a cached fit needs no picture library.
+    previews = rows.previews([int(rows.index[entry["row"]]) for entry in wrong])
+    for n, (entry, preview) in enumerate(zip(wrong, previews, strict=True)):
+        if preview:
+            folder.mkdir(exist_ok=True)
+            (folder / f"{n:03}.jpg").write_bytes(preview)
+            entry["thumbnail"] = f"thumbnails/{n:03}.jpg"
+
+
+def _predictions(file: Path, task: Task, judged_on: np.ndarray, scores: np.ndarray) -> None:
+    """One line an example that judged the model: id, label, what was predicted and how sure."""
+    predicted = task.objective.decode(scores)
+    sure = (
+        task.objective.probabilities(scores).max(1)
+        if task.objective.link != "identity"
+        else np.full(len(scores), np.nan)
+    )
+    with open(file, "w", newline="", encoding="utf-8") as out:
+        table = csv.writer(out)
+        table.writerow(["id", "label", "predicted", "confidence"])
+        for i, answer, p in zip(judged_on, predicted, sure, strict=True):
+            example = task.examples[i]
+            table.writerow([example.id, _cell(example.label), _cell(answer), "" if np.isnan(p) else f"{p:.6f}"])
+
+
+def _cell(label: object) -> str:
+    return ";".join(map(str, label)) if isinstance(label, tuple | list) else str(label)
+
+
+def _toml(facts: dict) -> str:
+    """A flat table and its sub-tables; JSON's strings, numbers, booleans and lists are TOML's too."""
+    flat = [f"{k} = {json.dumps(v)}" for k, v in facts.items() if not isinstance(v, dict)]
+    nested = [(k, v) for k, v in facts.items() if isinstance(v, dict)]
+    tables = [
+        f"\n[{k}]\n" + "\n".join(f"{a} = {json.dumps(b)}" for a, b in v.items() if b is not None) for k, v in nested
+    ]
+    return "\n".join(flat + tables) + "\n"
