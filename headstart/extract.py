@@ -16,9 +16,9 @@ from headstart import cache, raw
 from headstart.backbone import Backbone, Cut
 from headstart.errors import Unreadable
 from headstart.find import member, members
-from headstart.result import Receipt
+from headstart.result import Receipt, SetAside
 from headstart.run import Run
-from headstart.split import too_many
+from headstart.split import check_aside, too_many
 from headstart.task import Example
 
 SHARD = 128  # inputs prepared at a time: bounds memory (128 photos at 224 px are 19 MB of pixels)
@@ -70,7 +70,8 @@ class Rows:
 def embed(examples: Sequence[Example], backbone: Backbone, cut: Cut, root: Path, run: Run | None = None) -> Rows:
     """One row an example at the cut, from the cache where it is there. Unreadable ones have a reason instead.
 
-    Raises CacheError when the cache folder cannot be written, and what opening the network raises.
+    Raises Stopped when too many cannot be read, CacheError when the cache folder cannot be written, and what opening
+    the network raises.
     """
     digests = tuple(e.digest for e in examples)
     if backbone.family == "vector":
@@ -84,9 +85,7 @@ def embed(examples: Sequence[Example], backbone: Backbone, cut: Cut, root: Path,
         cache.evict(root, cache.LIMIT, keep=(shelf.key,))
     stored = shelf.receipts()
     reasons = shelf.reasons(digests)
-    # An early stop leaves examples that are neither rows nor reasons: they count as not looked at.
-    left = {i: "not looked at: too many others could not be read" for i in shelf.missing(digests)} if missing else {}
-    reasons = {**reasons, **left}
+    check_aside([SetAside(examples[i].id, reason) for i, reason in sorted(reasons.items())], len(examples))
     index = np.array([i for i in range(len(digests)) if i not in reasons], dtype=np.int64)
     readable = [digests[i] for i in index]
     beyond = np.zeros(len(digests), np.float32)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from headstart import digest
 from headstart.columns import PATHS, roles
-from headstart.errors import HeadstartError, SourceError
+from headstart.errors import SourceError
+from headstart.find import member
 from headstart.result import SetAside
 from headstart.sheet import SUFFIXES, open_sheet
 from headstart.task import Example, Row
@@ -26,15 +29,18 @@ def collect(
     kind:   "image", "text" or "vector": what the model reads
     column: of a table, where its name does not say
     """
+    if isinstance(items, np.ndarray) and items.dtype.kind not in "UO":
+        yield from _memory(items, kind)
+        return
     for item in items:
-        if item == "-" and lines is not None:
+        if isinstance(item, str) and item == "-" and lines is not None:
             for line in lines:
                 if line.strip():
                     yield from _one(line.rstrip("\r\n"), kind, column)
         elif isinstance(item, str | Path):
             yield from _one(item, kind, column)
         else:
-            yield from _memory(item, kind)
+            yield from _memory([item], kind)
 
 
 def _one(item: str | Path, kind: str, column: str | None) -> Iterator[Example | SetAside]:
@@ -112,10 +118,10 @@ def _named(found: Example | SetAside, name: str) -> Example | SetAside:
     return found if isinstance(found, SetAside) else Example(name, found.content, found.digest, None)
 
 
-def _memory(item: object, kind: str) -> Iterator[Example | SetAside]:
-    from headstart.find import member
-
-    try:
-        yield from member("readers", "arrays").unlabelled([item], kind)
-    except (HeadstartError, TypeError) as error:
-        raise SourceError(f"{type(item).__name__} is not an input that this model can read: {error}") from error
+def _memory(items: Sequence, kind: str) -> Iterator[Example | SetAside]:
+    reading = member("readers", "arrays").read((items, None), label="", input=None, kind=kind)
+    if reading.kind != kind:
+        raise SourceError(f"These inputs are {reading.kind}; the model reads {kind}.")
+    gone = {a.id: a for a in reading.aside}
+    kept = iter(reading.examples[""])
+    yield from (gone[str(i)] if str(i) in gone else next(kept) for i in range(len(items)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -13,6 +15,11 @@ from headstart.result import SetAside
 from headstart.task import Example, Row
 
 LARGEST = 512 << 20  # bytes; a bigger file is no photo, and reading it whole could exhaust memory
+# Files that are taken for images; what is in them is looked at later, by the decoder.
+IMAGES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".avif", ".heic", ".heif"),
+)
 BATCH = 64  # rows of a table held at once: 64 photos of 5 MB are 320 MB
 BUFFER = 1 << 20  # bytes read at a time from a table, instead of a whole column of a row group
 
@@ -125,13 +132,15 @@ def _checked(example: Example, data: bytes) -> bytes | Unreadable:
 
 def _hashed(path: str) -> str | Unreadable:
     try:
+        facts = os.stat(path)
+        if not stat.S_ISREG(facts.st_mode):
+            return Unreadable("is not a file")  # opening a pipe would wait for ever
+        if facts.st_size > LARGEST:
+            return Unreadable(f"is larger than {LARGEST >> 20} MB")
         with open(path, "rb") as file:
-            data = file.read(LARGEST + 1)
+            return digest.of_bytes(file.read())
     except OSError as error:
         return Unreadable(reason(error))
-    if len(data) > LARGEST:
-        return Unreadable(f"is larger than {LARGEST >> 20} MB")
-    return digest.of_bytes(data)
 
 
 def reason(error: OSError) -> str:

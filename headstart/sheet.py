@@ -13,9 +13,11 @@ from itertools import islice
 from pathlib import Path
 
 from headstart.errors import SourceError
+from headstart.parts import part_of
 
 SEPARATED, LINES, COLUMNAR = {".csv", ".tsv", ".tab"}, {".jsonl", ".ndjson", ".json"}, {".parquet", ".pq", ".arrow"}
 SUFFIXES = SEPARATED | LINES | COLUMNAR
+OTHER = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "package.json", "readme.json"}
 WHOLE = re.compile(r"-?(0|[1-9]\d*)")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|NaN|NAN")
 
@@ -61,6 +63,13 @@ def open_sheet(path: Path) -> Sheet:
     if not made.rows:
         raise SourceError(f"{path} has no rows. A header and one row an example are expected.")
     return made
+
+
+def tables(root: Path) -> list[Path]:
+    """The tables in a folder, in its data/, and in its folders named after parts, by path."""
+    places = [root, *(p for p in sorted(root.iterdir()) if p.is_dir() and (p.name == "data" or part_of(p.name)))]
+    files = [p for place in places for p in place.iterdir() if p.suffix.lower() in SUFFIXES - {".arrow"} and p.is_file()]
+    return sorted(p for p in files if not p.name.startswith(".") and p.name.lower() not in OTHER)
 
 
 def _short(value: object) -> str:

@@ -13,13 +13,10 @@ from headstart import digest
 from headstart.columns import PATHS, Roles, roles
 from headstart.errors import SourceError, Unreadable
 from headstart.parts import part_of
-from headstart.raw import Reading, cells, hashed
+from headstart.raw import IMAGES, Reading, cells, hashed
 from headstart.result import SetAside
 from headstart.sheet import SUFFIXES, Sheet, open_sheet
 from headstart.task import Example, Row
-
-IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".heic")
-
 
 def reads(source: object) -> bool:
     """Whether it is a file with the suffix of a table."""
@@ -141,9 +138,9 @@ class _Take:
         files = [_path(base, value) if use else "" for value, use in zip(values, wanted, strict=True)]
         marks = iter(hashed([file for file in files if file]))
         checked = [next(marks) if file else Unreadable("no path") for file in files]
-        tried = [m for m in checked if m not in ("no path",)]
-        if tried and all(isinstance(m, Unreadable) for m in tried) and any(files):
-            first = next(n for n, file in enumerate(files) if file)
+        tried = [n for n, file in enumerate(files) if file]
+        if tried and all(isinstance(checked[n], Unreadable) for n in tried):
+            first = tried[0]
             raise SourceError(
                 f"{self.sheet.path}: none of the {len(tried):,} images can be read (first: {files[first]}: {checked[first]}). "
                 f"Paths in column {self.roles.input!r} are relative to the folder of the table."

@@ -11,16 +11,15 @@ from headstart.parts import part_of
 from headstart.raw import Reading
 from headstart.readers import folder
 from headstart.readers.table import gather
-from headstart.sheet import SUFFIXES, open_sheet
+from headstart.sheet import open_sheet, tables
 
 # Hugging Face's "-00000-of-00002", with the hash that older versions put behind it.
 SHARD = re.compile(r"-\d{5}-of-\d{5}(-[0-9a-f]+)?$")
-OTHER = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "package.json", "readme.json"}
 
 
 def reads(source: object) -> bool:
     """Whether it is a folder that holds tables and not class folders."""
-    return isinstance(source, str | Path) and os.path.isdir(source) and bool(_tables(Path(source))) and not folder.reads(source)
+    return isinstance(source, str | Path) and os.path.isdir(source) and not folder.reads(source)
 
 
 def read(source: str | Path, *, label: str | None, input: str | None, kind: str | None, group: str | None = None) -> Reading:
@@ -29,8 +28,7 @@ def read(source: str | Path, *, label: str | None, input: str | None, kind: str 
     Raises SourceError when it cannot be told which table is which part.
     """
     root = Path(source)
-    tables = _tables(root)
-    parts, left = _parts(root, tables)
+    parts, left = _parts(root, tables(root))
     sheets = {}
     for part, files in parts.items():
         sheets[part] = [(file.relative_to(root).as_posix().removesuffix(file.name), open_sheet(file)) for file in files]
@@ -42,18 +40,11 @@ def read(source: str | Path, *, label: str | None, input: str | None, kind: str 
     return Reading(reading.kind, reading.examples, (*notes, *reading.notes), reading.aside, reading.column)
 
 
-def _tables(root: Path) -> list[Path]:
-    """Tables in the folder, in data/, and in folders named after parts, by path."""
-    places = [root, *(p for p in sorted(root.iterdir()) if p.is_dir() and (p.name == "data" or part_of(p.name)))]
-    files = [p for place in places for p in place.iterdir() if p.suffix.lower() in SUFFIXES - {".arrow"} and p.is_file()]
-    return sorted(p for p in files if not p.name.startswith(".") and p.name.lower() not in OTHER)
-
-
-def _parts(root: Path, tables: list[Path]) -> tuple[dict[str, list[Path]], list[Path]]:
+def _parts(root: Path, found: list[Path]) -> tuple[dict[str, list[Path]], list[Path]]:
     """Name of the part -> its tables, and the tables that are none."""
     named: dict[str, dict[str, list[Path]]] = {}
     left = []
-    for table in tables:
+    for table in found:
         part, rest = _named(root, table)
         if part:
             named.setdefault(rest, {}).setdefault(part, []).append(table)
@@ -65,7 +56,7 @@ def _parts(root: Path, tables: list[Path]) -> tuple[dict[str, list[Path]], list[
     if chosen is None and len(named) == 1:
         chosen = next(iter(named.values()))
     if chosen is None or not any(part_of(part) == "train" for part in chosen):
-        raise SourceError(_unclear(root, tables))
+        raise SourceError(_unclear(root, found))
     for part, files in chosen.items():
         if len({f.suffix for f in files}) > 1 or (len(files) > 1 and not all(_is_shard(root, f) for f in files)):
             raise SourceError(f"{root} has part {part!r} more than once: {', '.join(f.name for f in files)}. Keep one of them.")
@@ -90,12 +81,12 @@ def _named(root: Path, table: Path) -> tuple[str, str]:
     return "", ""
 
 
-def _unclear(root: Path, tables: list[Path]) -> str:
-    names = ", ".join(t.relative_to(root).as_posix() for t in tables[:8])
-    train = next((t for t in tables if _named(root, t)[0] and part_of(_named(root, t)[0]) == "train"), tables[0])
-    other = next((t for t in tables if t != train and _named(root, t)[1] == _named(root, train)[1]), tables[-1])
+def _unclear(root: Path, found: list[Path]) -> str:
+    names = ", ".join(t.relative_to(root).as_posix() for t in found[:8])
+    train = next((t for t in found if _named(root, t)[0] and part_of(_named(root, t)[0]) == "train"), found[0])
+    other = next((t for t in found if t != train and _named(root, t)[1] == _named(root, train)[1]), found[-1])
     return (
-        f"{root} holds {len(tables)} tables, and their names do not say which is the training part: {names}"
-        f"{' …' if len(tables) > 8 else ''}. Expected: train.parquet, validation.parquet, test.parquet (or .csv, .jsonl). "
+        f"{root} holds {len(found)} tables, and their names do not say which is the training part: {names}"
+        f"{' …' if len(found) > 8 else ''}. Expected: train.parquet, validation.parquet, test.parquet (or .csv, .jsonl). "
         f"Or name the table: headstart fit {train}" + (f" --test {other}" if other != train else "")
     )
