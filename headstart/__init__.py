@@ -9,7 +9,15 @@ place.
 __version__ = "0.1.0"
 
 _HOME = {
+    "Answer": "headstart.answer",
     "HeadstartError": "headstart.errors",
+    "Outcome": "headstart.flow",
+    "Stopped": "headstart.errors",
+    "TransferClassifier": "headstart.estimators",
+    "TransferRegressor": "headstart.estimators",
+    "fit": "headstart.flow",
+    "predict": "headstart.flow",
+    "report": "headstart.flow",
 }
 __all__ = sorted(_HOME)
 

@@ -121,10 +121,9 @@ def report(
     \b
     headstart report runs/photos --png
     """
-    from headstart.reporting import page
+    from headstart import flow
 
-    written = page.write(folder)
-    pictures = page.png(folder) if png else []
+    written, *pictures = flow.report(folder, png=png)
     facts = {"report": str(written), "plots": [str(p) for p in pictures]}
     _print(facts, "\n".join(map(str, [written, *pictures])), as_json)
 

@@ -21,6 +21,7 @@ from headstart.plan import Fitted, Plan
 from headstart.planner import choose
 from headstart.read import read
 from headstart.record import command, result_of, shown, write
+from headstart.reporting import page
 from headstart.result import SetAside
 from headstart.run import Run, fresh
 from headstart.split import without
@@ -119,6 +120,14 @@ def predict(
     model, running = load(Path(folder), root or cache.default_root())
     some = [inputs] if isinstance(inputs, str | Path | bytes) else inputs
     return list(answers(model, running, collect(some, model.facts["kind"], input, lines)))
+
+
+def report(folder: str | Path, *, png: bool = False) -> list[Path]:
+    """Writes report.html and the plots of a run again; the plots as PNG too if asked. Gives what was written.
+
+    Raises ArtifactError when the folder is not a run.
+    """
+    return [page.write(Path(folder)), *(page.png(Path(folder)) if png else [])]
 
 
 def _folder(into: str | Path | None, source: object) -> Path:

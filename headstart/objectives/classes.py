@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from headstart.errors import SourceError
-from headstart.intervals import CELLS, RESAMPLES, around, bin_of, reliability, resampled, wilson
+from headstart.intervals import around, bin_of, reliability, resampled, wilson
 from headstart.result import Metric
 
 BINS = 15  # of confidence; the number of Guo et al. 2017
@@ -126,31 +126,33 @@ class Classes:
         probability of 0 as 2.2e-16. Chance is what always the commonest class of y scores, for log-loss its entropy.
         """
         n, k = len(y), self.width
-        logs = _log_softmax(scores)
+        order = np.argsort(y, kind="stable")
+        logs, y = _log_softmax(scores[order]), y[order]
         predicted = logs.argmax(1)
         right = predicted == y
-        matrix = np.bincount(y * k + predicted, minlength=k * k).reshape(k, k)
-        shares = np.bincount(y, minlength=k) / n
-        top, present = float(shares.max()), int((shares > 0).sum())
-
-        whole, drawn = _from_confusions(matrix, rng)
-        balanced, f1 = map(float, whole)
         losses = -np.maximum(logs[np.arange(n), y], np.log(np.finfo(float).eps))
         confidence = np.exp(logs.max(1))
         gaps = np.zeros((n, BINS))
         gaps[np.arange(n), bin_of(confidence, BINS)] = right - confidence
-        sums = np.column_stack([losses, gaps])
-        whole, means = resampled(sums, lambda s: np.column_stack([s[:, 0], np.abs(s[:, 1:]).sum(1)]) / n, rng)
-        loss, ece = map(float, whole)
+        sums = np.column_stack([losses, gaps]) / n
 
+        ratios = _balanced_and_f1(y, predicted, k)
+
+        def statistic(w: np.ndarray) -> np.ndarray:
+            means = w @ sums
+            return np.column_stack([*ratios(w), means[:, 0], np.abs(means[:, 1:]).sum(1)])
+
+        values, drawn = resampled(statistic, n, rng)
+        balanced, f1, loss, ece = values.tolist()
+        shares = np.bincount(y, minlength=k) / n
+        top, present = float(shares.max()), int((shares > 0).sum())
         entropy = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
-        accuracy = float(right.mean())
         return (
-            Metric("accuracy", accuracy, *wilson(int(right.sum()), n), top, n),
+            Metric("accuracy", float(right.mean()), *wilson(int(right.sum()), n), top, n),
             Metric("balanced_accuracy", balanced, *around(balanced, drawn[:, 0], 0, 1), 1 / present, n),
             Metric("macro_f1", f1, *around(f1, drawn[:, 1], 0, 1), 2 * top / (1 + top) / present, n),
-            Metric("log_loss", loss, *around(loss, means[:, 0], 0), entropy, n, better="lower"),
-            Metric("ece", ece, *around(ece, means[:, 1], 0, 1), 0.0, n, better="lower"),
+            Metric("log_loss", loss, *around(loss, drawn[:, 2], 0), entropy, n, better="lower"),
+            Metric("ece", ece, *around(ece, drawn[:, 3], 0, 1), 0.0, n, better="lower"),
         )
 
     def details(self, scores: np.ndarray, y: np.ndarray) -> dict:
@@ -177,29 +179,19 @@ def _log_softmax(scores: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
 
 
-def _from_confusions(matrix: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """(balanced accuracy, macro-F1) of a matrix of counts, and (r, 2) of its resamples.
+def _balanced_and_f1(y: np.ndarray, predicted: np.ndarray, k: int) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """A function from how often each example counts, (r, n), to balanced accuracy and macro-F1, (r,) each. y is sorted."""
+    said = np.argsort(predicted, kind="stable")
+    true, true_at = np.unique(y, return_index=True)
+    named, named_at = np.unique(predicted[said], return_index=True)
+    right = (predicted == y).astype(np.float64)
 
-    Resampling examples is a multinomial draw over the cells that are not empty.
-    """
-    truth, said = np.nonzero(matrix)
-    counts = matrix[truth, said]
-    n = int(counts.sum())
-    # Cells come in order of the truth; `columns` puts them in order of the prediction.
-    columns = np.argsort(said, kind="stable")
-    true, true_at = np.unique(truth, return_index=True)
-    predicted, predicted_at = np.unique(said[columns], return_index=True)
-    hit = np.flatnonzero(truth == said)
-
-    def statistic(draws: np.ndarray) -> np.ndarray:
-        hits, trues, saids = (np.zeros((len(draws), len(matrix))) for _ in range(3))
-        hits[:, truth[hit]] = draws[:, hit]
-        trues[:, true] = np.add.reduceat(draws, true_at, axis=1)
-        saids[:, predicted] = np.add.reduceat(draws[:, columns], predicted_at, axis=1)
+    def ratios(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        hits, trues, saids = (np.zeros((len(w), k)) for _ in range(3))
+        hits[:, true] = np.add.reduceat(w * right, true_at, axis=1)
+        trues[:, true] = np.add.reduceat(w, true_at, axis=1)
+        saids[:, named] = np.add.reduceat(w[:, said], named_at, axis=1)
         recall, f1 = hits / np.maximum(trues, 1), 2 * hits / np.maximum(trues + saids, 1)
-        return np.column_stack([recall.sum(1) / (trues > 0).sum(1), f1.sum(1) / (trues + saids > 0).sum(1)])
+        return recall.sum(1) / (trues > 0).sum(1), f1.sum(1) / (trues + saids > 0).sum(1)
 
-    size = max(1, CELLS // len(counts))
-    blocks = [min(size, RESAMPLES - start) for start in range(0, RESAMPLES, size)]
-    draws = [statistic(rng.multinomial(n, counts / n, size=some)) for some in blocks]
-    return statistic(counts[None])[0], np.concatenate(draws)
+    return ratios

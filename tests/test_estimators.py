@@ -1,0 +1,68 @@
+"""The estimators are real scikit-learn estimators: its own checks, grid searches and pipelines say so."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import headstart
+from headstart.demo.photos import photos
+from headstart.demo.tickets import tickets
+
+
+@parametrize_with_checks([headstart.TransferClassifier(), headstart.TransferRegressor()])
+@pytest.mark.filterwarnings("ignore")  # scikit-learn's checks warn on purpose
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+def test_real_digits_in_a_pipeline_and_a_grid_search():
+    x, y = load_digits(return_X_y=True)
+    x_train, x_test, y_train, y_test = train_test_split(x, y, stratify=y, random_state=0)
+    search = GridSearchCV(
+        make_pipeline(PCA(30), headstart.TransferClassifier()),
+        {"transferclassifier__method": ["centroid", "logistic"]},
+        cv=3,
+    )
+    search.fit(x_train[:600], y_train[:600])
+    assert search.best_params_ == {"transferclassifier__method": "logistic"}
+    assert search.score(x_test, y_test) > 0.93
+    assert np.allclose(search.predict_proba(x_test[:5]).sum(1), 1)
+
+
+def test_texts_and_labels_of_any_type():
+    texts, labels = zip(*tickets(), strict=True)
+    codes = np.unique(labels, return_inverse=True)[1] + 5
+    scores = cross_val_score(headstart.TransferClassifier(), np.array(texts), codes, cv=3)
+    assert scores.mean() > 1.5 / len(set(labels))
+    model = headstart.TransferClassifier().fit(list(texts), labels)
+    assert set(model.predict(["I was charged twice"])) <= set(labels)
+
+
+def test_photos_by_path_and_as_pictures(tmp_path):
+    from PIL import Image
+
+    folder = photos(tmp_path / "photos", 60)
+    files = sorted(folder.glob("*/*.jpg"))
+    labels = [f.parent.name for f in files]
+    model = headstart.TransferClassifier(backbone="stats").fit(files, labels)
+    assert model.score(files, labels) > 0.5
+    pictures = [Image.open(f) for f in files[:4]]
+    assert np.allclose(model.predict_proba(pictures), model.predict_proba(files[:4]), atol=1e-5)
+
+
+def test_numbers():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200, 6))
+    y = 3 * x[:, 0] - x[:, 1] + 100
+    assert headstart.TransferRegressor().fit(x[:150], y[:150]).score(x[150:], y[150:]) > 0.98
+
+
+def test_an_input_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"")
+    model = headstart.TransferClassifier(backbone="stats")
+    with pytest.raises(headstart.HeadstartError, match="empty"):
+        model.fit([tmp_path / "a.jpg", tmp_path / "a.jpg"], ["x", "y"])

@@ -1,0 +1,142 @@
+"""Every member of every family keeps its contract; every guard has a planted bug and a clean twin."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from headstart import testing
+from headstart.backbone import Backbone, Preprocess
+from headstart.demo.photos import photos
+from headstart.demo.tickets import tickets, write_tickets
+from headstart.errors import HeadstartError, NameNotFound
+from headstart.features import Features
+from headstart.find import member, names
+from headstart.guard import Embedded, Judged
+from headstart.plan import Plan
+from headstart.planner import method_of
+from headstart.result import Metric, Receipt, SetAside
+from headstart.task import Example, Task
+
+LABELS = {
+    "classes": ["a", "b", "c"] * 20,
+    "tags": [("red",), ("red", "round"), (), ("round",)] * 15,
+    "number": [float(v) for v in np.linspace(3, 90, 60)],
+}
+
+
+def learnable(objective, labels, seed=0) -> tuple[Features, Features]:
+    """Features with the targets in their first columns."""
+    rng = np.random.default_rng(seed)
+    y = objective.encode(labels)
+    x = rng.standard_normal((len(labels), 12)).astype(np.float32)
+    x[:, : objective.width] += 2.5 * objective.targets(y)
+    whole = Features(x, y, tuple(map(str, range(len(labels)))))
+    return whole.rows(np.arange(0, 48)), whole.rows(np.arange(48, 60))
+
+
+@pytest.mark.parametrize("kind", sorted(LABELS))
+@pytest.mark.parametrize("name", names("methods"))
+def test_methods(name, kind):
+    module = member("methods", name)
+    objective = member("objectives", kind).of(LABELS[kind])
+    train, val = learnable(objective, LABELS[kind])
+    card = member("backbones", "vector").card("12")
+    try:
+        testing.check_method(module, objective, train, val, card)
+    except HeadstartError as refusal:  # a method may decline a kind of label, in words
+        assert kind != "classes", f"{name} refuses classes: {refusal}"
+        pytest.skip(f"{name} declines {kind}: {refusal}")
+
+
+@pytest.mark.parametrize("name", names("methods"))
+def test_settings_are_checked(name):
+    testing.check_settings(name)
+
+
+@pytest.mark.parametrize("kind", names("objectives"))
+def test_objectives(kind):
+    testing.check_objective(member("objectives", kind), LABELS[kind])
+
+
+def test_readers(tmp_path):
+    folder = photos(tmp_path / "photos", 60)
+    testing.check_reader(member("readers", "folder"), folder)
+    testing.check_reader(member("readers", "table"), write_tickets(tmp_path))
+    x = np.random.default_rng(0).standard_normal((12, 3)).astype(np.float32)
+    testing.check_reader(member("readers", "arrays"), (x, ["a", "b"] * 6))
+
+
+def jpegs(tmp_path) -> list[bytes]:
+    return [p.read_bytes() for p in sorted(photos(tmp_path / "some", 60).glob("*/*.jpg"))[:6]]
+
+
+@pytest.mark.parametrize("name", ["stats", "stats:text", "vector:3"])
+def test_light_backbones_and_their_preprocessing(name, tmp_path):
+    raws = {
+        "stats": lambda: jpegs(tmp_path),
+        "stats:text": lambda: [text for text, _ in tickets()[:6]],
+        "vector:3": lambda: [np.arange(3, dtype="<f4").tobytes(), np.ones(3, "<f4").tobytes()],
+    }[name]()
+    testing.check_backbone(name, raws)
+    family, _, local = name.partition(":")
+    card: Backbone = member("backbones", family).card(local)
+    testing.check_preprocess(member("preprocess", card.preprocess.kind), raws, card.preprocess)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2_100.tf_in1k", "vit_tiny_patch16_224.augreg_in1k"])
+def test_real_vision_backbones(name, hub, tmp_path):
+    testing.check_backbone(f"timm:hf-hub:headstart-test/{name}", jpegs(tmp_path))
+
+
+def test_a_missing_setting_is_refused_by_name():
+    with pytest.raises(HeadstartError, match="mean"):
+        member("preprocess", "image").prepare([b"x"], Preprocess("image", (("size", (8, 8)),)))
+
+
+def test_an_unknown_member_is_refused_with_the_nearest_spelling():
+    with pytest.raises(NameNotFound, match="logistic"):
+        method_of("logistik", {})
+
+
+def embedded(labels, receipt=None, beyond=0.0, aside=(), settings=None) -> Embedded:
+    examples = tuple(Example(str(i), str(i), str(i), label) for i, label in enumerate(labels))
+    objective = member("objectives", "classes").of(labels)
+    parts = {"train": np.arange(len(labels)), "val": np.zeros(0, np.int64), "test": np.zeros(0, np.int64)}
+    card = member("backbones", "vector").card("3")
+    plan = Plan(card, card.cut(1), method_of("logistic", settings or {}), 0)
+    task = Task("text", objective, examples, parts, aside=tuple(aside))
+    return Embedded(task, plan, {}, np.full(len(labels), beyond, np.float32), receipt)
+
+
+def judged(low, high, chance, backbone="vector:3") -> Judged:
+    family, _, local = backbone.partition(":")
+    some = embedded(["a", "b"])
+    card = member("backbones", family).card(local)
+    plan = replace(some.plan, backbone=card)
+    metric = Metric("accuracy", (low + high) / 2, low, high, chance, 20)
+    return Judged(some.task, plan, some.task.objective, (metric,), {}, {})
+
+
+PLANTED = {
+    "aside": (embedded(["a", "b"], aside=[SetAside("x.jpg", "is empty")]), embedded(["a", "b"])),
+    "chance": (judged(0.4, 0.6, 0.5), judged(0.6, 0.7, 0.5)),
+    "drift": (
+        embedded(["a", "b"], Receipt(9, ("bn1.running_mean",), "sha256:a", "sha256:b")),
+        embedded(["a", "b"], Receipt(9, (), "sha256:a", "sha256:a")),
+    ),
+    "floor": (judged(0.6, 0.7, 0.5, "stats"), judged(0.6, 0.7, 0.5)),
+    "imbalance": (embedded(["a"] * 20 + ["b"] * 2), embedded(["a"] * 20 + ["b"] * 10)),
+    "tiny": (judged(0.5, 0.9, 0.3), judged(0.8, 0.85, 0.3)),
+    "truncated": (embedded(["a", "b"], beyond=0.4), embedded(["a", "b"])),
+}
+
+
+@pytest.mark.parametrize("name", names("guards"))
+def test_guards(name):
+    testing.check_guard(member("guards", name), *PLANTED[name])
+
+
+def test_weights_on_request_silence_the_imbalance_guard():
+    quiet = embedded(["a"] * 20 + ["b"] * 2, settings={"weights": "balanced"})
+    assert not list(member("guards", "imbalance").look(quiet))
