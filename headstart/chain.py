@@ -267,13 +267,16 @@ def _row(modules: list[nn.Module]) -> nn.Module:
 def _groups(model: nn.Module, bodies: tuple[str, ...], fine: bool) -> list[list[str]]:
     """Paths of the modules that make up each block, in order."""
     groups: list[list[str]] = []
+    open_ended = False  # the last group has nothing in it yet that learns
     for path, starts in (step for body in bodies for step in _steps(body, model.get_submodule(body), fine)):
         module = model.get_submodule(path)
-        plain = isinstance(module, nn.BatchNorm2d) or not any(True for _ in module.parameters())
-        if groups and not (starts and not plain):  # activations, pooling and norms go with what they follow
+        light = isinstance(module, nn.BatchNorm2d) or not any(True for _ in module.parameters())
+        if groups and (light or open_ended or not starts):  # activations, pooling and norms go with what they follow
             groups[-1].append(path)
         else:
             groups.append([path])
+            open_ended = True
+        open_ended = open_ended and light
     return groups
 
 
@@ -287,7 +290,6 @@ def _steps(body: str, module: nn.Module, fine: bool) -> Iterator[tuple[str, bool
         elif fine and inner == ["downsample", "blocks"]:  # a stage of ConvNeXt or Swin
             yield f"{path}.downsample", True
             blocks = [n for n, _ in child.get_submodule("blocks").named_children()]
-            idle = not any(True for _ in child.get_submodule("downsample").parameters())
-            yield from ((f"{path}.blocks.{n}", idle or i > 0) for i, n in enumerate(blocks))
+            yield from ((f"{path}.blocks.{n}", i > 0) for i, n in enumerate(blocks))
         else:
             yield path, True

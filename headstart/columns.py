@@ -6,22 +6,31 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from headstart.errors import SourceError
-from headstart.sheet import Sheet
 from headstart.parts import part_of
+from headstart.sheet import Sheet
 
 # Tiers: the first that holds exactly one column decides; one that holds several is a question to the user.
+PATHS = (
+    *("image_path", "img_path", "image_file", "filepath", "file_path"),
+    *("file_name", "filename", "path", "file"),
+)
 INPUTS = (
     ("image", "img", "text"),
-    ("sentence", "content", "utterance", "image_path", "img_path", "image_file", "filepath", "file_path", "file_name", "filename", "path", "file"),
-    ("message", "review", "tweet", "comment", "question", "document", "body", "query", "prompt", "description", "photo", "picture", "sms", "email"),
+    ("sentence", "content", "utterance", *PATHS),
+    (
+        *("message", "review", "tweet", "comment", "question", "document", "body", "query", "prompt"),
+        *("description", "photo", "picture", "sms", "email"),
+    ),
 )
 LABELS = (
     ("label", "labels"),
-    ("class", "category", "target", "intent", "tags", "tag", "y", "sentiment", "topic", "class_name", "class_label", "categories", "classes"),
+    (
+        *("class", "classes", "class_name", "class_label", "category", "categories", "target", "intent", "y"),
+        *("tags", "tag", "sentiment", "topic"),
+    ),
 )
 # A word for each number in "label"; it is what people want to read.
 WORDS = ("label_name", "label_text", "label_names", "labels_name", "label_str")
-PATHS = {"image_path", "img_path", "image_file", "filepath", "file_path", "file_name", "filename", "path", "file"}
 GROUPS = ("group", "group_id")
 SPLITS = ("split", "part", "subset", "set")
 
@@ -46,10 +55,10 @@ def roles(sheet: Sheet, *, label: str | None, input: str | None, group: str | No
     for asked, flag in ((label, "label"), (input, "input"), (group, "group")):
         if asked:
             _must_have(sheet, asked, flag)
-    found_group = group or next((n for n in sheet.names if n.lower() in GROUPS and n not in (label, input)), "")
-    split = next((n for n in sheet.names if n.lower() in SPLITS and n not in (label, input) and _is_split(sheet, n)), "")
-    taken = [n for n in (found_group, split) if n]
-    free = [n for n in sheet.names if n not in taken]
+    open_ = [n for n in sheet.names if n not in (label, input, group)]
+    found_group = group or next((n for n in open_ if n.lower() in GROUPS), "")
+    split = next((n for n in open_ if n.lower() in SPLITS and _is_split(sheet, n)), "")
+    free = [n for n in sheet.names if n not in (found_group, split)]
     found_input, notes = (input, []) if input else _input(sheet, [n for n in free if n != label], label)
     found_label, more = (label, []) if label is not None else _label(sheet, [n for n in free if n != found_input])
     if found_label and found_label == found_input:
@@ -59,6 +68,9 @@ def roles(sheet: Sheet, *, label: str | None, input: str | None, group: str | No
         notes.append(f"Groups: column {found_group!r}; rows of one group stay on one side of a split.")
     if split:
         notes.append(f"Parts: column {split!r} ({', '.join(sorted(map(str, set(sheet.values(split)))))}).")
+    unused = [n for n in free if n not in (found_input, found_label)]
+    if unused:
+        notes.append(f"Columns not used: {', '.join(map(repr, unused[:10]))}.")
     return Roles(found_input, found_label, found_group, split, tuple(notes))
 
 
@@ -109,6 +121,8 @@ def _label(sheet: Sheet, free: list[str]) -> tuple[str, list[str]]:
             return tier[0], [_label_note(sheet, tier[0])]
     if len(free) == 1 and free[0] not in sheet.binary:
         return free[0], [_label_note(sheet, free[0])]
+    if not free:
+        raise SourceError(f"{sheet.path} has no column left that could be the label. Its columns:\n{sheet.show()}")
     raise _which(sheet, "label", "No column is known to be the label", free)
 
 

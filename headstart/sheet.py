@@ -68,7 +68,9 @@ def open_sheet(path: Path) -> Sheet:
 def tables(root: Path) -> list[Path]:
     """The tables in a folder, in its data/, and in its folders named after parts, by path."""
     places = [root, *(p for p in sorted(root.iterdir()) if p.is_dir() and (p.name == "data" or part_of(p.name)))]
-    files = [p for place in places for p in place.iterdir() if p.suffix.lower() in SUFFIXES - {".arrow"} and p.is_file()]
+    files = [
+        p for place in places for p in place.iterdir() if p.suffix.lower() in SUFFIXES - {".arrow"} and p.is_file()
+    ]
     return sorted(p for p in files if not p.name.startswith(".") and p.name.lower() not in OTHER)
 
 
@@ -129,14 +131,18 @@ def _records(path: Path, text: str) -> tuple[list[list[str]], list[str]]:
         if delimiter == "\t":
             note = f"{path.name}: quotation marks do not pair up, so they were read as ordinary characters."
             return list(_parsed(text, delimiter, csv.QUOTE_NONE)), [note]
-        raise SourceError(f"{path} cannot be read as a table: {error}. A quotation mark inside quotes must be doubled.") from error
+        raise SourceError(
+            f"{path} cannot be read as a table: {error}. A quotation mark inside quotes must be doubled."
+        ) from error
     finally:
         csv.field_size_limit(limit)
 
 
 def _parsed(text: str, delimiter: str, quoting) -> Iterator[list[str]]:
     """Strict, because a stray quotation mark otherwise swallows the rows up to the next one in silence."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=quoting == csv.QUOTE_MINIMAL)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=quoting == csv.QUOTE_MINIMAL
+    )
     try:
         for record in reader:
             if record and (len(record) > 1 or record[0].strip()):
@@ -166,7 +172,11 @@ def _typed(values: list[str | None]) -> list:
     given = [v for v in values if v]
     if given and all(WHOLE.fullmatch(v.strip()) for v in given):
         return [int(v) if v else None for v in values]
-    if given and all(NUMBER.fullmatch(v.strip()) for v in given) and not any(re.match(r"0\d", v.strip()) for v in given):
+    if (
+        given
+        and all(NUMBER.fullmatch(v.strip()) for v in given)
+        and not any(re.match(r"0\d", v.strip()) for v in given)
+    ):
         return [float(v) if v else None for v in values]
     return [v or None for v in values]
 
@@ -184,7 +194,9 @@ def _lines(path: Path) -> Sheet:
     if len(bad) == len(rows) > 0:
         raise SourceError(f'{path}: {bad[0]}. One JSON object a line is expected, like {{"text": "…", "label": "…"}}.')
     names = dict.fromkeys(str(key) for row in rows for key in row)
-    return Sheet(path, tuple(names), len(rows), lambda name: [row.get(name) for row in rows], bad=bad, notes=tuple(notes))
+    return Sheet(
+        path, tuple(names), len(rows), lambda name: [row.get(name) for row in rows], bad=bad, notes=tuple(notes)
+    )
 
 
 def _objects(path: Path, text: str) -> Iterator[tuple[int, object]]:
@@ -195,7 +207,10 @@ def _objects(path: Path, text: str) -> Iterator[tuple[int, object]]:
         except ValueError:
             whole = None
         if isinstance(whole, list):
-            yield from ((number, item if isinstance(item, dict) else "not a JSON object") for number, item in enumerate(whole, 1))
+            yield from (
+                (number, item if isinstance(item, dict) else "not a JSON object")
+                for number, item in enumerate(whole, 1)
+            )
             return
         if whole is not None and "\n" not in text.strip():
             raise SourceError(f"{path} holds one JSON value. A list of objects, or one object a line, is expected.")

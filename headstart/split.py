@@ -50,7 +50,11 @@ def _units(examples: Sequence[Example], strata: Sequence[Hashable]) -> list[_Uni
     for i in range(len(examples)):
         together[root(i)].append(i)
     return [
-        _Unit(min(examples[i].group or examples[i].digest or examples[i].id for i in rows), rows, frozenset(strata[i] for i in rows))
+        _Unit(
+            min(examples[i].group or examples[i].digest or examples[i].id for i in rows),
+            rows,
+            frozenset(strata[i] for i in rows),
+        )
         for rows in together.values()
     ]
 
@@ -67,7 +71,9 @@ def _ordered(units: list[_Unit], seed: int, attempt: int) -> list[_Unit]:
     return [units[i] for i in sorted(range(len(units)), key=keys.__getitem__)]
 
 
-def _place(units: list[_Unit], seed: int, place: Callable[[list[_Unit], int], list], lacks: Callable[[dict], int]) -> list:
+def _place(
+    units: list[_Unit], seed: int, place: Callable[[list[_Unit], int], list], lacks: Callable[[dict], int]
+) -> list:
     """A place for every example, whole units together: `place` deals each pool, the ordered units of one stratum.
 
     Units of several strata are a pool of their own, dealt anew until `lacks` (stratum -> its places) is 0.
@@ -97,7 +103,9 @@ def _place(units: list[_Unit], seed: int, place: Callable[[list[_Unit], int], li
     return places
 
 
-def draw(examples: Sequence[Example], strata: Sequence, seed: int, parts: Sequence[str] = ("test", "val")) -> dict[str, np.ndarray]:
+def draw(
+    examples: Sequence[Example], strata: Sequence, seed: int, parts: Sequence[str] = ("test", "val")
+) -> dict[str, np.ndarray]:
     """Splits off `parts`, SHARE of every stratum each; the rest is "train". Sorted int64 positions.
 
     Groups and equal bytes stay together. Deterministic in the seed.
@@ -106,10 +114,14 @@ def draw(examples: Sequence[Example], strata: Sequence, seed: int, parts: Sequen
     many = {s for s, n in Counter(strata).items() if n >= FEW}
 
     def lacks(seen: dict) -> int:
-        untrained, unjudged = (sum(part not in seen[s] for s in some) for part, some in (("train", seen), (parts[0], many)))
+        untrained, unjudged = (
+            sum(part not in seen[s] for s in some) for part, some in (("train", seen), (parts[0], many))
+        )
         return untrained * len(seen) + unjudged
 
-    names = np.array(_place(_units(examples, strata), seed, lambda pool, _: _cut([len(u.rows) for u in pool], parts), lacks))
+    names = np.array(
+        _place(_units(examples, strata), seed, lambda pool, _: _cut([len(u.rows) for u in pool], parts), lacks)
+    )
     lost = set(strata) - {s for s, name in zip(strata, names.tolist(), strict=True) if name == "train"}
     if lost:
         raise _entangled(lost)
@@ -153,7 +165,9 @@ def folds(examples: Sequence[Example], strata: Sequence, seed: int, *, classes: 
         many = f"{len(alone):,} of {len(counts):,} classes have" if len(alone) > 1 else "One class has"
         what = "examples" if rows[alone[0]] < 2 else "examples that are not equal or of one group"
         names = f"{', '.join(map(repr, alone[:5]))}{' …' if len(alone) > 5 else ''}"
-        raise SourceError(f"{many} fewer than 2 {what}: {names}. Two are the least: one to learn from, one to judge by. Add more, or leave them out.")
+        raise SourceError(
+            f"{many} fewer than 2 {what}: {names}. Two are the least: one to learn from, one to judge by. Add more, or leave them out."
+        )
     k = min(FOLDS, min(counts.values()))
 
     def lacks(seen: dict) -> int:
@@ -175,7 +189,8 @@ def is_few(examples: Sequence[Example], strata: Sequence, *, classes: bool) -> b
         return len(examples) < 5 * FEW
     if min(Counter(strata).values()) < FEW:
         return True
-    return min(Counter(s for u in _units(examples, strata) for s in u.strata).values()) < 3
+    apart = {(s, e.group or e.digest or e.id) for e, s in zip(examples, strata, strict=True)}
+    return min(Counter(s for s, _ in apart).values()) < 3
 
 
 def too_many(bad: int, total: int) -> bool:
@@ -206,7 +221,9 @@ def without(task: Task, aside: Sequence[SetAside]) -> Task:
     position = np.cumsum(keep) - 1
     parts = {name: position[rows[keep[rows]]].astype(np.int64) for name, rows in task.parts.items()}
     examples = tuple(e for e, kept in zip(task.examples, keep, strict=True) if kept)
-    rest = replace(task, examples=examples, parts=parts, folds=None if task.folds is None else task.folds[keep], aside=every)
+    rest = replace(
+        task, examples=examples, parts=parts, folds=None if task.folds is None else task.folds[keep], aside=every
+    )
     _check_left(task, rest, aside)
     return rest
 
@@ -222,7 +239,9 @@ def _check_left(before: Task, after: Task, aside: Sequence[SetAside]) -> None:
     left: dict[str, set[int]] = defaultdict(set)
     for row in after.parts["train"]:
         left[str(after.examples[row].label)].add(int(row if after.folds is None else after.folds[row]))
-    lost = sorted({str(e.label) for e in before.part("train")} - {label for label, some in left.items() if len(some) >= least})
+    lost = sorted(
+        {str(e.label) for e in before.part("train")} - {label for label, some in left.items() if len(some) >= least}
+    )
     if lost:
         raise SourceError(
             f"Too few examples of {', '.join(map(repr, lost[:5]))} can be read (first: {first}). Mend them, or leave that class out."

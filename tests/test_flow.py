@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from headstart.demo.tickets import write_tickets
 
 import headstart
 from headstart.demo.photos import photos
-from headstart.demo.tickets import write_tickets
 
 MOBILENET = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
 HEAVY = ("torch", "timm", "transformers", "PIL", "scipy", "sklearn")

@@ -40,9 +40,9 @@ def scratch(rng: np.random.Generator, part: Part) -> Damage:
     relief, tone = np.zeros((SIDE, SIDE), np.float32), np.ones((SIDE, SIDE), np.float32)
     for k in range(rng.choice((1, 2, 3), p=(0.55, 0.3, 0.15))):
         s, t = local(x + k * rng.normal(0, 10), y + k * rng.normal(0, 10), angle + k * rng.normal(0, 0.12))
-        half, width, bend = rng.uniform(45, 95), rng.uniform(0.8, 1.5), rng.normal(0, 9)
+        half, width, bend = rng.uniform(70, 130), rng.uniform(1.2, 2.4), rng.normal(0, 12)
         position = s / half
-        wander = np.interp(s, np.linspace(-100, 100, 9), rng.normal(0, 1.2, 9)).astype(np.float32)
+        wander = np.interp(s, np.linspace(-140, 140, 9), rng.normal(0, 1.2, 9)).astype(np.float32)
         away = np.abs(t - bend * (1 - position**2) - wander) / width
         fades = np.interp(position, np.linspace(-1, 1, 12), rng.uniform(0.6, 1, 12)).astype(np.float32)
         strength = rng.uniform(0.6, 1.3) * fades * smoothstep(1, 0.75, np.abs(position)) * (0.7 if k else 1)
@@ -54,8 +54,8 @@ def scratch(rng: np.random.Generator, part: Part) -> Damage:
 
 def dent(rng: np.random.Generator, part: Part) -> Damage:
     """A smooth hollow: bright on one side and dark on the other, as the light falls; its colour is the face's."""
-    radius = rng.uniform(17, 40)
-    x, y = place(rng, part, 0.8 * radius)
+    radius = rng.uniform(28, 62)
+    x, y = place(rng, part, 0.6 * radius)
     s, t = local(x, y, rng.uniform(0, np.pi))
     oval = rng.uniform(1, 1.35)
     far = np.hypot(s / oval, t * oval) / radius * (1 + 0.08 * clouds(rng, 3, 1))
@@ -67,7 +67,7 @@ def dent(rng: np.random.Generator, part: Part) -> Damage:
 
 def stain(rng: np.random.Generator, part: Part) -> Damage:
     """An irregular blotch of rust, oil, scale or heat: another colour or darkness on an untouched relief."""
-    radius = rng.uniform(20, 46)
+    radius = rng.uniform(36, 75)
     x, y = place(rng, part, 0.5 * radius)
     s, t = local(x, y, rng.uniform(0, np.pi))
     far = np.hypot(s * rng.uniform(0.75, 1), t * rng.uniform(1, 1.5)) / radius

@@ -47,7 +47,8 @@ def box(u: np.ndarray, v: np.ndarray, half_u: float, half_v: float, corner: floa
 def part(rng: np.random.Generator) -> Part:
     """A random part in a random place, with its holes, bolts and markings."""
     angle = rng.uniform(-np.pi, np.pi)
-    u, v = local(rng.normal(0, 12), rng.normal(0, 12), angle)
+    zoom = np.float32(rng.uniform(1.1, 1.9))
+    u, v = (axis / zoom for axis in local(*rng.normal(0, 30, 2), angle))
     outline = rng.choice((_plate, _disc, _bracket, _gear, _pipe, _link, _sheet, _nut))
     edge, relief, spots = outline(rng, u, v)
     holes = rng.uniform(5, 9)
@@ -59,7 +60,7 @@ def part(rng: np.random.Generator) -> Part:
             edge = np.maximum(edge, holes - np.hypot(u - a, v - b))
     bevel = rng.uniform(1.5, 4)
     rise = smoothstep(0, 1, -edge / bevel) * bevel * rng.uniform(0.5, 1)
-    return Part(edge, relief + rise + _marks(rng, u, v), u, v, angle)
+    return Part(edge * zoom, (relief + rise + _marks(rng, u, v)) * zoom, u, v, angle)
 
 
 def _plate(rng: np.random.Generator, u: np.ndarray, v: np.ndarray):
@@ -141,12 +142,12 @@ def _bolt(rng: np.random.Generator, u: np.ndarray, v: np.ndarray, radius: float)
 def _marks(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """What was cut in on purpose: ruled lines along the part, a stamped number, or nothing."""
     kind, depth = rng.random(), rng.uniform(0.5, 1.1)
-    if kind < 0.15:
+    if kind < 0.08:
         first, step, n = rng.uniform(-70, 40), rng.uniform(8, 16), rng.integers(2, 5)
         along, across = (u, v) if rng.random() < 0.5 else (v, u)
         away = np.min([np.abs(across - first - step * k) for k in range(n)], axis=0)
         return -depth * smoothstep(-0.7, 0.7, 1.3 - away) * (np.abs(along) < rng.uniform(40, 200))
-    if kind < 0.35:
+    if kind < 0.22:
         return -depth * _stamped(rng, u - rng.uniform(-60, 10), v - rng.uniform(-60, 40))
     return np.zeros_like(u)
 

@@ -43,7 +43,9 @@ def of(labels: Sequence) -> Classes:
     """
     several = next((v for v in labels if isinstance(v, tuple | list) and len(v) != 1), None)
     if several is not None:
-        raise SourceError(f"An example has {len(several)} labels, {list(several)!r}. For several at once say --task tags.")
+        raise SourceError(
+            f"An example has {len(several)} labels, {list(several)!r}. For several at once say --task tags."
+        )
     values = {name(v): v for v in labels}
     numbers = all(isinstance(v, int | float) for v in values.values())
     found = sorted(values, key=lambda n: float(values[n])) if numbers else sorted(values)  # type: ignore[arg-type]
@@ -95,7 +97,9 @@ class Classes:
         try:
             return np.array([position[name(v)] for v in labels], dtype=np.int64)
         except KeyError as error:
-            raise SourceError(f"{error.args[0]!r} is none of the {self.width} classes: {', '.join(self.names[:10])}.") from error
+            raise SourceError(
+                f"{error.args[0]!r} is none of the {self.width} classes: {', '.join(self.names[:10])}."
+            ) from error
 
     def decode(self, scores: np.ndarray) -> list:
         """The likeliest class of each row, by name."""
@@ -166,10 +170,24 @@ class Classes:
             hit, true, said = int(matrix[i, i]), int(matrix[i].sum()), int(matrix[:, i].sum())
             low, high = wilson(hit, true)
             precision, recall, f1 = hit / max(said, 1), hit / max(true, 1), 2 * hit / max(true + said, 1)
-            facts = {"name": label, "n": true, "precision": precision, "recall": recall, "f1": f1, "low": low, "high": high}
+            facts = {
+                "name": label,
+                "n": true,
+                "precision": precision,
+                "recall": recall,
+                "f1": f1,
+                "low": low,
+                "high": high,
+            }
             rows.append(facts)
         curve = reliability(np.exp(logs.max(1)), predicted == y, BINS)
-        return {"kind": "classes", "names": list(self.names), "confusion": matrix.tolist(), "per_class": rows, "reliability": curve}
+        return {
+            "kind": "classes",
+            "names": list(self.names),
+            "confusion": matrix.tolist(),
+            "per_class": rows,
+            "reliability": curve,
+        }
 
 
 def _log_softmax(scores: np.ndarray) -> np.ndarray:
@@ -179,7 +197,9 @@ def _log_softmax(scores: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
 
 
-def _balanced_and_f1(y: np.ndarray, predicted: np.ndarray, k: int) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+def _balanced_and_f1(
+    y: np.ndarray, predicted: np.ndarray, k: int
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """A function from how often each example counts, (r, n), to balanced accuracy and macro-F1, (r,) each. y is sorted."""
     said = np.argsort(predicted, kind="stable")
     true, true_at = np.unique(y, return_index=True)

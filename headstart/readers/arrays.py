@@ -30,16 +30,22 @@ def reads(source: object) -> bool:
     return isinstance(source, tuple | dict)
 
 
-def read(source: tuple | dict, *, label: str | None, input: str | None, kind: str | None, group: str | None = None) -> Reading:
+def read(
+    source: tuple | dict, *, label: str | None, input: str | None, kind: str | None, group: str | None = None
+) -> Reading:
     """Ids are "<position>", or "<part>:<position>".
 
     Raises SourceError when X is nothing known, or X and y differ in length.
     """
     if label or input or group:
-        raise SourceError("Data in memory have no columns: give (X, y) or (X, y, groups), without label, input or group.")
+        raise SourceError(
+            "Data in memory have no columns: give (X, y) or (X, y, groups), without label, input or group."
+        )
     parts = source if isinstance(source, dict) else {"": source}
     if isinstance(source, dict) and not (source and all(isinstance(p, str) and part_of(p) for p in source)):
-        raise SourceError(f"The parts are named {', '.join(map(repr, source)) or 'nothing'}; train, val and test are expected.")
+        raise SourceError(
+            f"The parts are named {', '.join(map(repr, source)) or 'nothing'}; train, val and test are expected."
+        )
     examples: dict[str, list[Example]] = {}
     aside: list[SetAside] = []
     kinds, notes = set(), []
@@ -67,7 +73,9 @@ def _given(given: object, part: str, label: str | None) -> tuple[Sequence, list,
     """X, the labels and the groups of one part."""
     where = f" of part {part!r}" if part else ""
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
-        raise SourceError(f"The data{where} are a {type(given).__name__}. A pair (X, y) is expected, or (X, y, groups).")
+        raise SourceError(
+            f"The data{where} are a {type(given).__name__}. A pair (X, y) is expected, or (X, y, groups)."
+        )
     x, y = given[0], given[1]
     groups = given[2] if len(given) == 3 else None
     if isinstance(x, str | bytes | Path) or not _sized(x):
@@ -112,7 +120,9 @@ def _contents(x: Sequence, kind: str | None) -> tuple[str, list, list[str | Unre
         return "vector", contents, [digest.of_bytes(c) for c in contents], []
     if array is not None and array.ndim in (3, 4):
         if array.dtype != np.uint8:
-            raise SourceError(f"X holds {array.dtype} pictures of shape {array.shape[1:]}. Give uint8 from 0 to 255. {EXPECTED}.")
+            raise SourceError(
+                f"X holds {array.dtype} pictures of shape {array.shape[1:]}. Give uint8 from 0 to 255. {EXPECTED}."
+            )
         return _images([png(picture) for picture in array])
     items = list(x)
     if not items:
@@ -150,9 +160,15 @@ def _words(items: list, kind: str | None) -> tuple[str, list, list[str | Unreada
     words = [i or "" for i in items]
     named = all(w.lower().endswith(IMAGES) for w in words) and os.path.isfile(words[0])
     if kind == "image" or (kind is None and named):
-        note = [] if kind else ["The strings in X are taken as paths, because they end like images and the first is a file."]
+        note = (
+            []
+            if kind
+            else ["The strings in X are taken as paths, because they end like images and the first is a file."]
+        )
         return "image", [Path(w) for w in words], hashed(words), note
-    marks = [digest.of_bytes(w.encode("utf-8", "surrogatepass")) if w.strip() else Unreadable("empty text") for w in words]
+    marks = [
+        digest.of_bytes(w.encode("utf-8", "surrogatepass")) if w.strip() else Unreadable("empty text") for w in words
+    ]
     return "text", words, marks, []
 
 
@@ -177,7 +193,9 @@ def png(picture: np.ndarray) -> bytes:
     rows = picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture
     colour = {2: 0, 3: {3: 2, 4: 6}.get(rows.shape[-1])}.get(rows.ndim)
     if colour is None or not rows.size:
-        raise SourceError(f"X holds a picture of shape {picture.shape}; (height, width) or (height, width, 3) is expected.")
+        raise SourceError(
+            f"X holds a picture of shape {picture.shape}; (height, width) or (height, width, 3) is expected."
+        )
     height, width = rows.shape[:2]
     flat = np.ascontiguousarray(rows).reshape(height, -1)
     filtered = np.concatenate([np.zeros((height, 1), np.uint8), flat], axis=1)

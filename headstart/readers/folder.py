@@ -30,7 +30,9 @@ def reads(source: object) -> bool:
     return not tables(Path(source)) or len(_holding(Path(source))) > 1
 
 
-def read(source: str | Path, *, label: str | None, input: str | None, kind: str | None, group: str | None = None) -> Reading:
+def read(
+    source: str | Path, *, label: str | None, input: str | None, kind: str | None, group: str | None = None
+) -> Reading:
     """One example a file; its id is the path from the folder on, its label the class folder's name.
 
     Suffixes say what a file is meant to be; whether it is so shows when it is decoded.
@@ -38,7 +40,9 @@ def read(source: str | Path, *, label: str | None, input: str | None, kind: str 
     """
     asked = [flag for flag, value in (("label", label), ("input", input), ("group", group)) if value]
     if asked:
-        raise SourceError(f"{source} is a folder of files and has no columns; --{asked[0]} is for tables. The folder's names are the labels.")
+        raise SourceError(
+            f"{source} is a folder of files and has no columns; --{asked[0]} is for tables. The folder's names are the labels."
+        )
     root, notes = _unwrapped(Path(source), label)
     notes += _beside(root)
     places, more = _places(root, label)
@@ -157,13 +161,17 @@ def _places(root: Path, label: str | None) -> tuple[list[_Place], list[str]]:
             "If those are classes, put them into a part; if they are not, move them elsewhere."
         )
     if bare and not others and not parts:
-        raise SourceError(f"{root}/{bare[0]} holds files but no class folders. Expected: {root}/{bare[0]}/cat/1.jpg, {root}/{bare[0]}/dog/2.jpg.")
+        raise SourceError(
+            f"{root}/{bare[0]} holds files but no class folders. Expected: {root}/{bare[0]}/cat/1.jpg, {root}/{bare[0]}/dog/2.jpg."
+        )
     tops = [(root / name, name) for name in parts] or [(root, "")]
     places, loose = [], 0
     for top, part in tops:
         places += [_Place(str(top / name), name, part) for name in _holding(top)]
         loose += sum(_is_example(n) and os.path.isfile(top / n) for n in os.listdir(top))
-    notes = [f"{loose} loose files beside the class folders have no label and were left out."] if loose and places else []
+    notes = (
+        [f"{loose} loose files beside the class folders have no label and were left out."] if loose and places else []
+    )
     if parts and bare:
         notes.append(f"{', '.join(bare)}: no class folders in it, so its files have no label and were left out.")
     if len({place.label for place in places}) < 2:
@@ -179,7 +187,9 @@ def _no_classes(root: Path, places: list[_Place], loose: int) -> str:
         return f"{root} holds {loose} loose files but no class folders, so nothing says what they show. {expected}"
     inside = [n for n in sorted(os.listdir(root)) if _kept(n)]
     seen = f"holds {', '.join(inside[:5])}{' …' if len(inside) > 5 else ''}" if inside else "is empty"
-    return f"{root} {seen}: no class folders with images or .txt texts, and no tables (.csv, .jsonl, .parquet). {expected}"
+    return (
+        f"{root} {seen}: no class folders with images or .txt texts, and no tables (.csv, .jsonl, .parquet). {expected}"
+    )
 
 
 def _files(root: Path, place: _Place) -> list[_File]:
@@ -204,9 +214,13 @@ def _kind(root: Path, files: list[_File], kind: str | None) -> tuple[str, list[_
         elif texts and len(images) <= len(texts) / 20:
             kind = "text"
         else:
-            raise SourceError(f"{root} holds {len(images)} images and {len(texts)} texts. Say which to learn from: --kind image or --kind text.")
+            raise SourceError(
+                f"{root} holds {len(images)} images and {len(texts)} texts. Say which to learn from: --kind image or --kind text."
+            )
     if not (images if kind == "image" else texts):
-        raise SourceError(f"{root} holds no {kind}s: none of its files ends in {', '.join((IMAGES if kind == 'image' else TEXTS)[:5])}.")
+        raise SourceError(
+            f"{root} holds no {kind}s: none of its files ends in {', '.join((IMAGES if kind == 'image' else TEXTS)[:5])}."
+        )
     meant = IMAGES if kind == "image" else TEXTS
     wanted = [f for f in files if f.suffix in meant and _is_example(os.path.basename(f.path))]
     return kind, wanted, [f for f in files if f.suffix not in meant]

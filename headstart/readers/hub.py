@@ -49,7 +49,9 @@ def _splits(name: str, configuration: str) -> dict:
         first = message.splitlines()[0] if message else type(error).__name__
         if "onfig name is missing" in message:
             choices = message.splitlines()[0]
-            raise SourceError(f"hub:{name} has several configurations. Name one: hub:{name}:CONFIGURATION. {choices}") from error
+            raise SourceError(
+                f"hub:{name} has several configurations. Name one: hub:{name}:CONFIGURATION. {choices}"
+            ) from error
         raise SourceError(
             f"hub:{name} is neither in the cache nor reachable, or has no such name ({type(error).__name__}: {first[:200]}). "
             f"On a machine with a network, run: python -c \"from datasets import load_dataset; load_dataset('{name}')\"  "
@@ -67,5 +69,7 @@ def _files(source: str, split: str, data) -> list[Path]:
     """The Arrow files in which the library keeps a split: rows are read from there, a few at a time."""
     files = [Path(f["filename"]) for f in data.cache_files]
     if not files or not all(os.path.isfile(f) for f in files):
-        raise SourceError(f"{source}: split {split!r} is not kept in files. Save it as Parquet and give the folder: headstart fit FOLDER")
+        raise SourceError(
+            f"{source}: split {split!r} is not kept in files. Save it as Parquet and give the folder: headstart fit FOLDER"
+        )
     return files

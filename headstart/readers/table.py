@@ -18,12 +18,15 @@ from headstart.result import SetAside
 from headstart.sheet import SUFFIXES, Sheet, open_sheet
 from headstart.task import Example, Row
 
+
 def reads(source: object) -> bool:
     """Whether it is a file with the suffix of a table."""
     return isinstance(source, str | Path) and os.path.isfile(source) and Path(source).suffix.lower() in SUFFIXES
 
 
-def read(source: str | Path, *, label: str | None, input: str | None, kind: str | None, group: str | None = None) -> Reading:
+def read(
+    source: str | Path, *, label: str | None, input: str | None, kind: str | None, group: str | None = None
+) -> Reading:
     """One example a row; its id is "<file>:<row from 0>", or its path where it is a file of its own.
 
     Raises SourceError when the columns cannot be told apart, or nothing in them can be read.
@@ -33,7 +36,12 @@ def read(source: str | Path, *, label: str | None, input: str | None, kind: str 
 
 
 def gather(
-    sheets: dict[str, list[tuple[str, Sheet]]], *, label: str | None, input: str | None, kind: str | None, group: str | None
+    sheets: dict[str, list[tuple[str, Sheet]]],
+    *,
+    label: str | None,
+    input: str | None,
+    kind: str | None,
+    group: str | None,
 ) -> Reading:
     """The examples of tables that share their columns.
 
@@ -64,7 +72,9 @@ def gather(
     if not any(examples.values()):
         first = f" (first: {aside[0].id}: {aside[0].reason})" if aside else ""
         raise SourceError(f"{lead.path}: none of the rows can be used{first}. Its columns:\n{lead.show()}")
-    return Reading("text" if how == "text" else "image", examples, tuple(dict.fromkeys(notes)), tuple(aside), found.label)
+    return Reading(
+        "text" if how == "text" else "image", examples, tuple(dict.fromkeys(notes)), tuple(aside), found.label
+    )
 
 
 NO_LABEL = "no label"
@@ -107,7 +117,9 @@ class _Take:
         sheet, wanted = self.sheet, self.roles
         names = sheet.classes.get(wanted.label)
         labels = [clean(v, names) for v in sheet.values(wanted.label)] if wanted.label else [None] * sheet.rows
-        groups = [str(v) if v is not None else "" for v in sheet.values(wanted.group)] if wanted.group else [""] * sheet.rows
+        groups = (
+            [str(v) if v is not None else "" for v in sheet.values(wanted.group)] if wanted.group else [""] * sheet.rows
+        )
         parts = [""] * sheet.rows
         if self.split and wanted.split:
             parts = [str(v).strip().lower() for v in sheet.values(wanted.split)]
@@ -127,7 +139,9 @@ class _Take:
                 good.append((parts[row], Example(name, content, mark, labels[row], groups[row])))
         return good, aside, notes
 
-    def _contents(self, wanted: list[bool]) -> tuple[Iterator[tuple[str, Path | Row | str, str | Unreadable]], list[str]]:
+    def _contents(
+        self, wanted: list[bool]
+    ) -> tuple[Iterator[tuple[str, Path | Row | str, str | Unreadable]], list[str]]:
         """(id, content, digest or why there is none) of every row, and notes; rows not `wanted` are not looked into."""
         if self.how == "bytes":
             return self._images(), []
@@ -171,13 +185,19 @@ class _Take:
         if isinstance(value, list | dict | bytes):
             return name, "", Unreadable(f"is not text but {type(value).__name__}")
         text = "" if value is None else str(value)
-        return name, text, digest.of_bytes(text.encode("utf-8", "surrogatepass")) if text.strip() else Unreadable("empty text")
+        return (
+            name,
+            text,
+            digest.of_bytes(text.encode("utf-8", "surrogatepass")) if text.strip() else Unreadable("empty text"),
+        )
 
     def _base(self, values: list) -> tuple[Path, list[str]]:
         """The folder that paths are relative to: the table's, or one beside it where the first files lie."""
         some = [str(v) for v in values if v][:20]
         if some and some[0].lower().startswith(("http://", "https://")):
-            raise SourceError(f"{self.sheet.path}: column {self.roles.input!r} holds web addresses. Download the images first.")
+            raise SourceError(
+                f"{self.sheet.path}: column {self.roles.input!r} holds web addresses. Download the images first."
+            )
         root = self.sheet.path.parent
         for base in (root, root / self.sheet.path.stem, root / "images"):
             if any(os.path.isfile(_path(base, value)) for value in some):

@@ -22,7 +22,9 @@ def reads(source: object) -> bool:
     return isinstance(source, str | Path) and os.path.isdir(source) and not folder.reads(source)
 
 
-def read(source: str | Path, *, label: str | None, input: str | None, kind: str | None, group: str | None = None) -> Reading:
+def read(
+    source: str | Path, *, label: str | None, input: str | None, kind: str | None, group: str | None = None
+) -> Reading:
     """The parts as the file names say; a folder with one table is that table.
 
     Raises SourceError when it cannot be told which table is which part.
@@ -33,10 +35,14 @@ def read(source: str | Path, *, label: str | None, input: str | None, kind: str 
     for part, files in parts.items():
         sheets[part] = [(file.relative_to(root).as_posix().removesuffix(file.name), open_sheet(file)) for file in files]
     reading = gather(sheets, label=label, input=input, kind=kind, group=group)
-    which = "; ".join(f"{', '.join(f.name for f in files[:3])}{' …' if len(files) > 3 else ''}" for files in parts.values())
+    which = "; ".join(
+        f"{', '.join(f.name for f in files[:3])}{' …' if len(files) > 3 else ''}" for files in parts.values()
+    )
     notes = [f"Tables read: {which}."]
     if left:
-        notes.append(f"Not read, because no part is named so: {', '.join(f.name for f in left[:5])}{' …' if len(left) > 5 else ''}.")
+        notes.append(
+            f"Not read, because no part is named so: {', '.join(f.name for f in left[:5])}{' …' if len(left) > 5 else ''}."
+        )
     return Reading(reading.kind, reading.examples, (*notes, *reading.notes), reading.aside, reading.column)
 
 
@@ -59,8 +65,13 @@ def _parts(root: Path, found: list[Path]) -> tuple[dict[str, list[Path]], list[P
         raise SourceError(_unclear(root, found))
     for part, files in chosen.items():
         if len({f.suffix for f in files}) > 1 or (len(files) > 1 and not all(_is_shard(root, f) for f in files)):
-            raise SourceError(f"{root} has part {part!r} more than once: {', '.join(f.name for f in files)}. Keep one of them.")
-    return chosen, [*left, *(f for rest in named.values() if rest is not chosen for files in rest.values() for f in files)]
+            raise SourceError(
+                f"{root} has part {part!r} more than once: {', '.join(f.name for f in files)}. Keep one of them."
+            )
+    return chosen, [
+        *left,
+        *(f for rest in named.values() if rest is not chosen for files in rest.values() for f in files),
+    ]
 
 
 def _is_shard(root: Path, table: Path) -> bool:
