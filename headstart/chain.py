@@ -87,13 +87,13 @@ class PatchStem(nn.Module):
 class WordStem(nn.Module):
     """Batch -> (hidden, mask) of a text encoder."""
 
-    def __init__(self, embeddings: nn.Module):
+    def __init__(self, embeddings: nn.Module, project: nn.Module | None = None):
         super().__init__()
-        self.embeddings = embeddings
+        self.embeddings, self.project = embeddings, project or nn.Identity()
 
     def forward(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeds; the mask goes along."""
-        return self.embeddings(input_ids=batch["input_ids"]), batch["attention_mask"]
+        return self.project(self.embeddings(input_ids=batch["input_ids"])), batch["attention_mask"]
 
 
 class Layer(nn.Module):

@@ -97,7 +97,7 @@ def _input(sheet: Sheet, free: list[str], label: str | None) -> tuple[str, list[
             return some[0], []
     known = {name for tier in LABELS for name in tier} | set(WORDS)
     rest = [n for n in free if n.lower() not in known and _is_words(sheet, n)]
-    if len(rest) == 1 and (label or any(n.lower() in known for n in sheet.names)):
+    if len(rest) == 1 and (label is not None or any(n.lower() in known for n in sheet.names)):
         return rest[0], [f"Column {rest[0]!r} is taken as the input, because no other one holds words."]
     raise _which(sheet, "input", "No column is known to be the input (Headstart reads images and texts)", rest)
 

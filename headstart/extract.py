@@ -18,6 +18,7 @@ from headstart.errors import Unreadable
 from headstart.find import member, members
 from headstart.result import Receipt, SetAside
 from headstart.run import Run
+from headstart.segments import Entry
 from headstart.split import check_aside, too_many
 from headstart.task import Example
 
@@ -123,7 +124,7 @@ def _fill(
     say = run.emit if run else lambda event, facts: None
     say("opening", {"backbone": backbone.name, "todo": len(todo), "cached": total - len(todo)})
     running = start(backbone, cut)
-    entries: list[cache.Entry] = []
+    entries: list[Entry] = []
     began = saved = time.perf_counter()
     done = bad = 0
     try:
@@ -152,7 +153,7 @@ def _shards(items: Iterator, size: int) -> Iterator[list]:
         yield shard
 
 
-def _entries(shard: list, prepare: ModuleType, spec, running: Running) -> list[cache.Entry]:
+def _entries(shard: list, prepare: ModuleType, spec, running: Running) -> list[Entry]:
     """What the shelf keeps of each input of one shard."""
     readable = [content for _, content in shard if not isinstance(content, Unreadable)]
     looked = iter(prepare.look(readable, spec))
@@ -162,10 +163,10 @@ def _entries(shard: list, prepare: ModuleType, spec, running: Running) -> list[c
     entries = []
     for (example, _), (some, preview) in zip(shard, ready, strict=True):
         if isinstance(some, Unreadable):
-            entries.append(cache.Entry(example.digest, None, 0.0, b"", str(some)))
+            entries.append(Entry(example.digest, None, 0.0, b"", str(some)))
         else:
             row = average([next(rows) for _ in some], [prepare.weigh(u) for u in some], unit_length(spec))
-            entries.append(cache.Entry(example.digest, row, prepare.beyond(some), preview, ""))
+            entries.append(Entry(example.digest, row, prepare.beyond(some), preview, ""))
     return entries
 
 

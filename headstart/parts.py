@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from headstart.errors import SourceError
+from headstart.wording import quoted
 
 WORDS = {
     "train": ("train", "training"),
@@ -24,14 +25,14 @@ def part_of(name: str) -> str:
 def assign(names: Iterable[str]) -> dict[str, str]:
     """Owner's names of parts -> "train", "val", "test". A sole held-out part, whatever its name, is the test part.
 
-    Raises SourceError when there is no training part, or two names for one part.
+    Raises SourceError when there is no training part, two names mean one part, or one means none.
     """
     parts = {name: part_of(name) for name in names}
     kinds = Counter(parts.values())
     held = [name for name, part in parts.items() if part != "train"]
-    if kinds["train"] != 1 or max(kinds.values()) > 1 or len(held) > 2:
+    if kinds["train"] != 1 or max(kinds.values()) > 1 or len(held) > 2 or kinds[""]:
         raise SourceError(
-            f"The parts are named {', '.join(map(repr, parts))}. One training part (train, training), at most one for validation "
+            f"The parts are named {quoted(parts)}. One training part (train, training), at most one for validation "
             "(val, valid, validation, dev) and one for test (test, testing) are expected."
         )
     if len(held) == 1:

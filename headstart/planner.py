@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 
-from headstart import cache
+from headstart import cards
 from headstart.backbone import Backbone
 from headstart.errors import NameNotFound, PlanError
 from headstart.find import member, name_of, names
@@ -73,10 +73,10 @@ def find_card(name: str, root: Path) -> Backbone:
         )
     module = member("backbones", family)
     files = module.files(local)
-    known = cache.recall(root, name, files)
+    known = cards.recall(root, name, files)
     if known is None:
         known = module.card(local)
-        cache.remember(root, known, files)
+        cards.remember(root, known, files)
     return known
 
 

@@ -94,10 +94,14 @@ def _place(example: Example) -> tuple[Path, str] | None:
     return (example.content.table, example.content.column) if isinstance(example.content, Row) else None
 
 
+def _number(example: Example) -> int:
+    return example.content.index if isinstance(example.content, Row) else 0
+
+
 def _rising(run: Iterator[Example]) -> Iterator[list[Example]]:
     """Cuts a run of rows of one table wherever their numbers do not rise."""
     some = list(run)
-    cuts = [i + 1 for i, (a, b) in enumerate(pairwise(some)) if b.content.index <= a.content.index]  # type: ignore[union-attr]
+    cuts = [i + 1 for i, (a, b) in enumerate(pairwise(some)) if _number(b) <= _number(a)]
     for start, stop in pairwise([0, *cuts, len(some)]):
         yield some[start:stop]
 
@@ -105,7 +109,7 @@ def _rising(run: Iterator[Example]) -> Iterator[list[Example]]:
 def _rows(place: tuple[Path, str], stretch: list[Example]) -> Iterator[bytes | Unreadable]:
     """One content a row; a table that became unreadable gives its reason for every row left."""
     table, column = place
-    found = cells(table, column, [e.content.index for e in stretch])  # type: ignore[union-attr]
+    found = cells(table, column, [_number(e) for e in stretch])
     gone = f"the row is no longer in {table.name}"
     for example in stretch:
         try:
@@ -116,10 +120,10 @@ def _rows(place: tuple[Path, str], stretch: list[Example]) -> Iterator[bytes | U
 
 
 def _direct(example: Example) -> bytes | str | Unreadable:
-    if not isinstance(example.content, Path):
-        return example.content  # type: ignore[return-value]
+    if isinstance(example.content, bytes | str):
+        return example.content
     try:
-        return _checked(example, example.content.read_bytes())
+        return _checked(example, Path(example.content).read_bytes())  # type: ignore[arg-type]
     except OSError as error:
         return Unreadable(reason(error))
 

@@ -8,21 +8,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
-from headstart.errors import NameNotFound, SourceError
-from headstart.find import member, members, names
+from headstart.errors import SourceError
+from headstart.find import members, name_of
+from headstart.meaning import meaning
 from headstart.objectives import tags
 from headstart.parts import assign, part_of
 from headstart.raw import Reading
 from headstart.result import SetAside
 from headstart.split import FEW, SHARE, check_aside, draw, folds, is_few, twins
 from headstart.task import Example, Objective, Task
+from headstart.wording import quoted
 
-# Columns called so hold classes: whole numbers from 0 on in them are codes, however many there are.
-CODED = ("label", "labels", "class", "category", "intent", "class_id", "label_id", "class_label")
 KINDS = ("image", "text", "vector")
 
 
@@ -50,7 +49,7 @@ def read(
         notes += more
         aside += other
     column = main.column or label or ""
-    module, parts, why = _objective_module(parts, column, task)
+    module, parts, why = meaning(parts, column, task)
     notes.append(why)
     objective = module.of([e.label for e in parts["train"]])
     parts, unseen, more = _learnable(parts, objective)
@@ -59,7 +58,7 @@ def read(
     check_aside(aside, len(aside) + sum(map(len, parts.values())))
     examples = tuple(e for part in ("train", "val", "test") for e in parts.get(part, ()))
     _check_ids(examples)
-    rows, fold, more = _split(parts, objective, seed, classes=module.__name__.endswith(".classes"))
+    rows, fold, more = _split(parts, objective, seed, classes=name_of(objective) == "classes")
     final = module.of([examples[i].label for i in rows["train"]])
     return Task(main.kind, final, examples, rows, fold, (*main.notes, *notes, *more), tuple(aside))
 
@@ -162,63 +161,6 @@ def _test_part(
     return examples, notes, aside
 
 
-def _objective_module(
-    parts: dict[str, list[Example]], column: str, task: str | None
-) -> tuple[ModuleType, dict[str, list[Example]], str]:
-    """The member of objectives/ for these labels, the parts (with their tags taken apart), and why."""
-    labels = [e.label for part in parts.values() for e in part]
-    split = tags.split(labels) if task == "tags" and all(isinstance(v, str) for v in labels) else None
-    split = split or (tags.parse(labels, column) if task is None else None)
-    if split is not None:
-        rest = iter(split)
-        parts = {name: [replace(e, label=next(rest)) for e in some] for name, some in parts.items()}
-        return (
-            tags,
-            parts,
-            f"Task: tags, taken apart at the separators in {column!r}." if task is None else "Task: tags, as asked.",
-        )
-    if task is not None:
-        if task not in names("objectives"):
-            near = get_close_matches(task, names("objectives"), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise NameNotFound(f"There is no task {task!r}.{hint} There are: {', '.join(names('objectives'))}.")
-        return member("objectives", task), parts, f"Task: {task}, as asked."
-    fitting = [name for name in names("objectives") if member("objectives", name).fits(labels)]
-    codes = "classes" in fitting and column.lower() in CODED and _in_a_row(labels)
-    if len(fitting) != 1 and not codes:
-        raise SourceError(_unclear(labels, column, fitting))
-    name = "classes" if codes else fitting[0]
-    return member("objectives", name), parts, f"Task: {name}, because the labels are {_described(labels)}."
-
-
-def _in_a_row(labels: list) -> bool:
-    counts = Counter(labels)
-    whole = all(isinstance(v, int) for v in counts)
-    return whole and sorted(counts) == list(range(len(counts))) and min(counts.values()) > 1
-
-
-def _described(labels: list) -> str:
-    kinds = {type(v) for v in labels}
-    if kinds <= {tuple, list}:
-        return "lists"
-    if str in kinds or bool in kinds:
-        return "words"
-    distinct = len(set(labels))
-    if all(float(v).is_integer() for v in labels):
-        return f"whole numbers, {distinct} different ones"
-    return "numbers with fractions"
-
-
-def _unclear(labels: list, column: str, fitting: list[str]) -> str:
-    where = f"The labels in {column!r}" if column else "The labels"
-    some = ", ".join(repr(v) for v in list(dict.fromkeys(labels))[:6])
-    if not fitting:
-        types = ", ".join(sorted({type(v).__name__ for v in labels}))
-        return f"{where} are of type {types}, such as {some}. Words, numbers or lists of words are expected."
-    flags = " or ".join(f"--task {name}" for name in fitting)
-    return f'{where} are {_described(labels)} ({some} …), which can be {" or ".join(fitting)}. Say {flags} (in Python task="{fitting[0]}").'
-
-
 def _learnable(
     parts: dict[str, list[Example]], objective: Objective
 ) -> tuple[dict[str, list[Example]], list[SetAside], list[str]]:
@@ -229,19 +171,19 @@ def _learnable(
     kept: dict[str, list[Example]] = {}
     aside: list[SetAside] = []
     strange: Counter[str] = Counter()
-    for part, some in parts.items():
+    for part, given in parts.items():
         kept[part] = []
-        for example in some:
+        for example in given:
             unknown = [name for name in _named(example.label, objective) if name not in known]
             if unknown:
                 strange[unknown[0]] += 1
                 aside.append(SetAside(example.id, f"{unknown[0]!r} has no training example"))
             else:
                 kept[part].append(example)
-        if some and not kept[part]:
-            seen = ", ".join(map(repr, list(strange)[:5]))
+        if given and not kept[part]:
             raise SourceError(
-                f"No label of the {part} part is in the training part: {seen} there, {', '.join(map(repr, sorted(known)[:5]))} here."
+                f"No label of the {part} part is in the training part: {quoted(strange)} there, "
+                f"{quoted(sorted(known))} here."
             )
     notes = [
         f"{n} held-out examples of {name!r} are set aside: it has no training example." for name, n in strange.items()
@@ -286,9 +228,9 @@ def _split(
             notes.append(f"Split: {len(np.unique(fold))}-fold cross-validation, because {few}{kept}. Seed {seed}.")
             return rows, fold, notes
         drawn = draw(train, strata, seed)
-        keeps = "keeping the shares of the labels"
         notes.append(
-            f"Split: {1 - 2 * SHARE:.0%} to learn, {SHARE:.0%} to choose, {SHARE:.0%} to judge, {keeps}{kept}. Seed {seed}."
+            f"Split: {1 - 2 * SHARE:.0%} to learn, {SHARE:.0%} to choose, {SHARE:.0%} to judge, "
+            f"each with its share of every label{kept}. Seed {seed}."
         )
         return {name: drawn[name] for name in ("train", "val", "test")}, None, notes
     if "val" not in parts:

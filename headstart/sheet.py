@@ -156,7 +156,7 @@ def _delimiter(text: str) -> str:
     head = "".join(islice(io.StringIO(text, newline=""), 60))
 
     def rank(delimiter: str) -> tuple[int, int]:
-        rows = []
+        rows: list[list[str]] = []
         try:
             rows.extend(_parsed(head, delimiter, csv.QUOTE_MINIMAL))
         except csv.Error:

@@ -13,6 +13,7 @@ from headstart.errors import SourceError, Stopped
 from headstart.find import name_of
 from headstart.result import SetAside
 from headstart.task import Example, Task
+from headstart.wording import quoted
 
 SHARE = 0.15  # of the test part, and of the validation part
 FEW = 20  # examples a class; with fewer, 15 % are 3 at most, and a held-out part says nothing
@@ -130,7 +131,7 @@ def draw(
 
 def _entangled(lost: set) -> SourceError:
     return SourceError(
-        f"No split leaves {', '.join(map(repr, sorted(map(str, lost))[:5]))} a training example on the other side: its groups are too "
+        f"No split leaves {quoted(sorted(map(str, lost)))} a training example on the other side: its groups are too "
         "few or too large. Use smaller groups, or give a test part with --test."
     )
 
@@ -164,9 +165,9 @@ def folds(examples: Sequence[Example], strata: Sequence, seed: int, *, classes: 
         rows = Counter(str(s) for s in strata)
         many = f"{len(alone):,} of {len(counts):,} classes have" if len(alone) > 1 else "One class has"
         what = "examples" if rows[alone[0]] < 2 else "examples that are not equal or of one group"
-        names = f"{', '.join(map(repr, alone[:5]))}{' …' if len(alone) > 5 else ''}"
         raise SourceError(
-            f"{many} fewer than 2 {what}: {names}. Two are the least: one to learn from, one to judge by. Add more, or leave them out."
+            f"{many} fewer than 2 {what}: {quoted(alone)}. "
+            "Two are the least: one to learn from, one to judge by. Add more, or leave them out."
         )
     k = min(FOLDS, min(counts.values()))
 
@@ -204,8 +205,9 @@ def check_aside(aside: Sequence[SetAside], total: int) -> None:
         first = "\n".join(f"  {a.id}: {a.reason}" for a in aside[:10])
         rest = f"\n  … and {len(aside) - 10:,} more" if len(aside) > 10 else ""
         raise Stopped(
-            f"{len(aside):,} of {total:,} examples cannot be used ({len(aside) / total:.1%}; at most {BAD_SHARE:.0%} are set aside "
-            f"and the rest fitted):\n{first}{rest}\nMend or delete them, then fit again: what was read already is kept."
+            f"{len(aside):,} of {total:,} examples cannot be used ({len(aside) / total:.1%}; at most {BAD_SHARE:.0%} "
+            f"are set aside and the rest fitted):\n{first}{rest}\n"
+            "Mend or delete them, then fit again: what was read already is kept."
         )
 
 
@@ -244,5 +246,5 @@ def _check_left(before: Task, after: Task, aside: Sequence[SetAside]) -> None:
     )
     if lost:
         raise SourceError(
-            f"Too few examples of {', '.join(map(repr, lost[:5]))} can be read (first: {first}). Mend them, or leave that class out."
+            f"Too few examples of {quoted(lost)} can be read (first: {first}). Mend them, or leave that class out."
         )

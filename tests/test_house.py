@@ -11,7 +11,7 @@ from headstart.find import FAMILIES, names
 
 ROOT = Path(__file__).parents[1] / "headstart"
 FLOORS = [
-    {"errors", "digest", "result", "features"},
+    {"errors", "digest", "result", "features", "files"},
     {"task", "backbone", "find"},
     {
         "plan",

@@ -40,26 +40,26 @@ def scratch(rng: np.random.Generator, part: Part) -> Damage:
     relief, tone = np.zeros((SIDE, SIDE), np.float32), np.ones((SIDE, SIDE), np.float32)
     for k in range(rng.choice((1, 2, 3), p=(0.55, 0.3, 0.15))):
         s, t = local(x + k * rng.normal(0, 10), y + k * rng.normal(0, 10), angle + k * rng.normal(0, 0.12))
-        half, width, bend = rng.uniform(70, 130), rng.uniform(1.2, 2.4), rng.normal(0, 12)
+        half, width, bend = rng.uniform(80, 140), rng.uniform(1.5, 3.0), rng.normal(0, 12)
         position = s / half
         wander = np.interp(s, np.linspace(-140, 140, 9), rng.normal(0, 1.2, 9)).astype(np.float32)
         away = np.abs(t - bend * (1 - position**2) - wander) / width
         fades = np.interp(position, np.linspace(-1, 1, 12), rng.uniform(0.6, 1, 12)).astype(np.float32)
-        strength = rng.uniform(0.6, 1.3) * fades * smoothstep(1, 0.75, np.abs(position)) * (0.7 if k else 1)
+        strength = rng.uniform(0.7, 1.5) * fades * smoothstep(1, 0.75, np.abs(position)) * (0.7 if k else 1)
         groove, banks = np.exp(-(away**2)), np.exp(-((away - 2) ** 2))
         relief += strength * width * (0.4 * banks - 1.1 * groove)
-        tone *= 1 + bright * strength * (0.3 if bright > 0 else 0.45) * groove
+        tone *= 1 + bright * strength * (0.45 if bright > 0 else 0.5) * groove
     return Damage(relief=relief, tone=np.clip(tone, 0.2, 1.6))
 
 
 def dent(rng: np.random.Generator, part: Part) -> Damage:
     """A smooth hollow: bright on one side and dark on the other, as the light falls; its colour is the face's."""
-    radius = rng.uniform(28, 62)
+    radius = rng.uniform(34, 72)
     x, y = place(rng, part, 0.6 * radius)
     s, t = local(x, y, rng.uniform(0, np.pi))
     oval = rng.uniform(1, 1.35)
     far = np.hypot(s / oval, t * oval) / radius * (1 + 0.08 * clouds(rng, 3, 1))
-    steep = rng.uniform(0.35, 0.85)
+    steep = rng.uniform(0.45, 1.0)
     hollow = np.square(np.maximum(1 - far**2, 0))
     rim = rng.uniform(0, 0.12) * np.exp(-(((far - 1.05) / 0.2) ** 2))
     return Damage(relief=0.65 * steep * radius * (rim - hollow))
@@ -67,12 +67,12 @@ def dent(rng: np.random.Generator, part: Part) -> Damage:
 
 def stain(rng: np.random.Generator, part: Part) -> Damage:
     """An irregular blotch of rust, oil, scale or heat: another colour or darkness on an untouched relief."""
-    radius = rng.uniform(36, 75)
+    radius = rng.uniform(48, 92)
     x, y = place(rng, part, 0.5 * radius)
     s, t = local(x, y, rng.uniform(0, np.pi))
     far = np.hypot(s * rng.uniform(0.75, 1), t * rng.uniform(1, 1.5)) / radius
     depth = 1 - far + 0.4 * clouds(rng, 9, 4)
-    patch, strength = smoothstep(0, rng.uniform(0.12, 0.5), depth), rng.uniform(0.45, 0.9)
+    patch, strength = smoothstep(0, rng.uniform(0.12, 0.5), depth), rng.uniform(0.5, 0.95)
     kind = rng.choice(("rust", "oil", "scale", "heat"), p=(0.3, 0.27, 0.23, 0.2))
     if kind == "rust":
         spots = np.clip(0.75 + 0.35 * clouds(rng, 40, 2), 0.15, 1)

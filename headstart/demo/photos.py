@@ -74,10 +74,10 @@ def _rendered(rng: np.random.Generator, piece: Part, face: Metal, damage: Damage
     sy, sx = np.gradient(relief.astype(np.float32))
     steep = np.sqrt(1 + sx * sx + sy * sy)
     facing = np.maximum((-sx * lx - sy * ly + lz) / (steep * length), 0)
-    mirrored = _room(rng, lamp, face.gloss, -sx / steep**2 - x / SIDE * 0.35, -sy / steep**2 - y / SIDE * 0.35)
+    mirrored = _room(rng, lamp, face.gloss, -sx / steep**2 - x / SIDE * 0.5, -sy / steep**2 - y / SIDE * 0.5)
 
     film = np.asarray(damage.film, np.float32)
-    fill, mirror = rng.uniform(0.2, 0.4), 0.35 + 0.35 * face.gloss
+    fill, mirror = rng.uniform(0.2, 0.4), 0.45 + 0.35 * face.gloss
     dull = (1 - mirror) * (fill + facing)
     tone = np.clip(face.tone * _handled(rng) * damage.tone, 0.05, 2)
     bare = (tone * (dull + mirror * mirrored))[..., None] * face.tint
@@ -95,12 +95,12 @@ def _room(rng: np.random.Generator, lamp: np.ndarray, gloss: float, rx: np.ndarr
     """What the metal mirrors in the directions (rx, ry): walls, a window and the lamp, blurred on a dull finish."""
     cells = 48
     a, b = np.meshgrid(np.linspace(-1, 1, cells), np.linspace(-1, 1, cells))
-    walls = 0.45 + 0.22 * stretched(grain(rng, 4, 4), cells, cells)
+    walls = 0.4 + 0.3 * stretched(grain(rng, 4, 4), cells, cells)
     turn, px, py = rng.uniform(0, np.pi), rng.uniform(-0.6, 0.6), rng.uniform(-0.6, 0.6)
     u, v = np.cos(turn) * (a - px) + np.sin(turn) * (b - py), np.cos(turn) * (b - py) - np.sin(turn) * (a - px)
     window = rng.uniform(0.2, 0.9) * (np.abs(u) < rng.uniform(0.1, 0.25)) * (np.abs(v) < rng.uniform(0.2, 0.7))
     spread = 0.10 + 0.3 * (1 - gloss)
-    glow = 0.6 * np.exp(-((a - lamp[0] / 2) ** 2 + (b - lamp[1] / 2) ** 2) / spread**2)
+    glow = 1.0 * np.exp(-((a - lamp[0] / 2) ** 2 + (b - lamp[1] / 2) ** 2) / spread**2)
     coarse = int(5 + 30 * gloss)
     seen = stretched(stretched(np.maximum(walls, 0.05) + window + glow, coarse, coarse), 192, 192)
     column = np.clip((rx + 1) * 95.5, 0, 191).astype(np.intp)
@@ -140,7 +140,7 @@ def _exposed(rng: np.random.Generator, light: np.ndarray) -> bytes:
     level = rng.uniform(0.16, 0.36) / light.mean()
     seen = light * (level * corner)[..., None] * tint
     seen = np.maximum(seen, 0)
-    seen = seen * (1 + seen / 2.2) / (1 + seen)
+    seen = 1.25 * seen * (1 + seen / 3) / (0.55 + seen) * smoothstep(-0.25, 0.3, seen)
     coded = np.clip(seen, 0, 1) ** (1 / 2.2) * 255
     sharp = Image.fromarray(coded.astype(np.uint8)).filter(ImageFilter.GaussianBlur(rng.uniform(0.35, 0.9)))
     noise = rng.uniform(1, 4) * grain(rng)[..., None] + rng.uniform(0.5, 1.5) * rng.standard_normal((SIDE, SIDE, 3), np.float32)

@@ -45,10 +45,17 @@ def box(u: np.ndarray, v: np.ndarray, half_u: float, half_v: float, corner: floa
 
 
 def part(rng: np.random.Generator) -> Part:
-    """A random part in a random place, with its holes, bolts and markings."""
+    """A random part in a random place, metal over most of the photo."""
+    while True:
+        piece = _part(rng)
+        if np.mean(piece.edge < 0) > 0.6:
+            return piece
+
+
+def _part(rng: np.random.Generator) -> Part:
     angle = rng.uniform(-np.pi, np.pi)
-    zoom = np.float32(rng.uniform(1.1, 1.9))
-    u, v = (axis / zoom for axis in local(*rng.normal(0, 30, 2), angle))
+    zoom = np.float32(rng.uniform(1.5, 2.5))
+    u, v = (axis / zoom for axis in local(*rng.normal(0, 45, 2), angle))
     outline = rng.choice((_plate, _disc, _bracket, _gear, _pipe, _link, _sheet, _nut))
     edge, relief, spots = outline(rng, u, v)
     holes = rng.uniform(5, 9)

@@ -48,7 +48,7 @@ def of(labels: Sequence) -> Classes:
         )
     values = {name(v): v for v in labels}
     numbers = all(isinstance(v, int | float) for v in values.values())
-    found = sorted(values, key=lambda n: float(values[n])) if numbers else sorted(values)  # type: ignore[arg-type]
+    found = sorted(values, key=lambda n: float(values[n])) if numbers else sorted(values)
     if len(found) < 2:
         seen = repr(found[0]) if found else "nothing"
         raise SourceError(f"All examples have the same label, {seen}. Two classes are the least.")
@@ -200,7 +200,7 @@ def _log_softmax(scores: np.ndarray) -> np.ndarray:
 def _balanced_and_f1(
     y: np.ndarray, predicted: np.ndarray, k: int
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """A function from how often each example counts, (r, n), to balanced accuracy and macro-F1, (r,) each. y is sorted."""
+    """How often each example counts, (r, n), -> balanced accuracy and macro-F1, (r,) each. y is sorted."""
     said = np.argsort(predicted, kind="stable")
     true, true_at = np.unique(y, return_index=True)
     named, named_at = np.unique(predicted[said], return_index=True)

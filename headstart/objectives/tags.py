@@ -30,13 +30,13 @@ def parse(labels: Sequence, column: str) -> list[tuple] | None:
 
     One of ; | , must separate, or each label be a list as Python or JSON writes it.
     """
-    if column.lower() not in COLUMNS or not labels or not all(isinstance(v, str) for v in labels):
+    return split(labels) if column.lower() in COLUMNS else None
+
+
+def split(labels: Sequence) -> list[tuple] | None:
+    """Words with a separator as lists of tags, None where there is none or labels are no words."""
+    if not labels or not all(isinstance(v, str) for v in labels):
         return None
-    return split(labels)
-
-
-def split(labels: Sequence[str]) -> list[tuple] | None:
-    """Words with one consistent separator as lists of tags, None where there is none."""
     if all(v.startswith("[") and v.endswith("]") for v in labels):
         return [_listed(v) for v in labels]
     used = [mark for mark in SEPARATORS if any(mark in v for v in labels)]

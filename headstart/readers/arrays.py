@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,8 +21,8 @@ from headstart.result import SetAside
 from headstart.task import Example
 
 EXPECTED = (
-    "X is one of: a 2-D array of numbers (features computed elsewhere), a list of texts, of paths, of PIL images, of bytes, "
-    "or uint8 arrays (n, height, width[, 3])"
+    "X is one of: a 2-D array of numbers (features computed elsewhere), a list of texts, of paths, of PIL images, "
+    "of bytes, or uint8 arrays (n, height, width[, 3])"
 )
 
 
@@ -90,18 +91,18 @@ def _given(given: object, part: str, label: str | None) -> tuple[Sequence, list,
     return x, labels, names
 
 
-def _sized(x: object) -> bool:
+def _sized(x: Any) -> bool:
     try:
-        return len(x) >= 0  # type: ignore[arg-type]
+        return len(x) >= 0
     except TypeError:
         return False
 
 
-def _labels(y: object) -> list:
+def _labels(y: Any) -> list:
     """Labels as plain Python values; rows of 0 and 1 become the positions of the ones."""
     array = np.asarray(y) if not isinstance(y, list | tuple) else None
     if array is None:
-        return [clean(v.item() if isinstance(v, np.generic) else v) for v in y]  # type: ignore[union-attr]
+        return [clean(v.item() if isinstance(v, np.generic) else v) for v in y]
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 2 and np.isin(array, (0, 1)).all():
@@ -143,12 +144,18 @@ def _contents(x: Sequence, kind: str | None) -> tuple[str, list, list[str | Unre
 def _plain(x: Sequence) -> np.ndarray | None:
     """X as an array of numbers, if it is one: an array, a frame or a list of rows of numbers."""
     if isinstance(x, list | tuple):
-        if not x or not isinstance(x[0], list | tuple) or not all(isinstance(v, int | float) for v in x[0]):
+        if not x or not all(_is_row(row) for row in x):
             return None
         if len({len(row) for row in x}) > 1:
             raise SourceError("The rows of X differ in length.")
     array = np.asarray(x)
     return array if array.dtype.kind in "fiub" else None
+
+
+def _is_row(row: object) -> bool:
+    if isinstance(row, np.ndarray):
+        return row.ndim == 1 and row.dtype.kind in "fiub"
+    return isinstance(row, list | tuple) and all(isinstance(v, int | float | np.number) for v in row)
 
 
 def _images(contents: list[bytes]) -> tuple[str, list, list[str | Unreadable], list[str]]:

@@ -15,6 +15,7 @@ from headstart.raw import IMAGES, Reading, hashed, reason
 from headstart.result import SetAside
 from headstart.sheet import decoded, tables
 from headstart.task import Example
+from headstart.wording import plain
 
 TEXTS = (".txt",)
 IGNORED = {"thumbs.db", "desktop.ini", "icon\r", "__macosx", "lost+found", "node_modules"}
@@ -41,7 +42,8 @@ def read(
     asked = [flag for flag, value in (("label", label), ("input", input), ("group", group)) if value]
     if asked:
         raise SourceError(
-            f"{source} is a folder of files and has no columns; --{asked[0]} is for tables. The folder's names are the labels."
+            f"{source} is a folder of files and has no columns; --{asked[0]} is for tables. "
+            "The names of its folders are the labels."
         )
     root, notes = _unwrapped(Path(source), label)
     notes += _beside(root)
@@ -138,7 +140,8 @@ def _beside(root: Path) -> list[str]:
         words = table.stem.lower().replace("-", "_").split("_")
         if table.parent == root and (any(part_of(w) for w in words) or any(w in TELLING for w in words)):
             raise SourceError(
-                f"{root} holds class folders ({', '.join(_holding(root)[:3])} …) and the table {table.name}. Which has the labels? "
+                f"{root} holds class folders ({plain(_holding(root))}) and the table {table.name}. "
+                "Which has the labels? "
                 f"Name the table, as in: headstart fit {table}  or move it elsewhere to use the folders."
             )
     return [f"{', '.join(t.name for t in found[:3])} beside the class folders was not read."] if found else []
@@ -157,12 +160,13 @@ def _places(root: Path, label: str | None) -> tuple[list[_Place], list[str]]:
     others = [name for name in holding if not part_of(name)]
     if parts and others:
         raise SourceError(
-            f"{root} has parts ({', '.join(parts)}) with class folders in them, and beside them {', '.join(others[:5])}. "
+            f"{root} has parts ({', '.join(parts)}) with class folders in them, and beside them {plain(others)}. "
             "If those are classes, put them into a part; if they are not, move them elsewhere."
         )
     if bare and not others and not parts:
         raise SourceError(
-            f"{root}/{bare[0]} holds files but no class folders. Expected: {root}/{bare[0]}/cat/1.jpg, {root}/{bare[0]}/dog/2.jpg."
+            f"{root}/{bare[0]} holds files but no class folders. "
+            f"Expected: {root}/{bare[0]}/cat/1.jpg, {root}/{bare[0]}/dog/2.jpg."
         )
     tops = [(root / name, name) for name in parts] or [(root, "")]
     places, loose = [], 0
@@ -180,13 +184,16 @@ def _places(root: Path, label: str | None) -> tuple[list[_Place], list[str]]:
 
 
 def _no_classes(root: Path, places: list[_Place], loose: int) -> str:
-    expected = f"One folder a class is expected: {root}/cat/1.jpg, {root}/dog/2.jpg (or with {root}/train/ and {root}/test/ above)."
+    expected = (
+        f"One folder a class is expected: {root}/cat/1.jpg, {root}/dog/2.jpg (or with {root}/train/ and {root}/test/ "
+        "above them)."
+    )
     if places:
         return f"{root} has one class folder only, {places[0].label!r}. Two are the least. {expected}"
     if loose:
         return f"{root} holds {loose} loose files but no class folders, so nothing says what they show. {expected}"
     inside = [n for n in sorted(os.listdir(root)) if _kept(n)]
-    seen = f"holds {', '.join(inside[:5])}{' …' if len(inside) > 5 else ''}" if inside else "is empty"
+    seen = f"holds {plain(inside)}" if inside else "is empty"
     return (
         f"{root} {seen}: no class folders with images or .txt texts, and no tables (.csv, .jsonl, .parquet). {expected}"
     )
@@ -215,12 +222,11 @@ def _kind(root: Path, files: list[_File], kind: str | None) -> tuple[str, list[_
             kind = "text"
         else:
             raise SourceError(
-                f"{root} holds {len(images)} images and {len(texts)} texts. Say which to learn from: --kind image or --kind text."
+                f"{root} holds {len(images)} images and {len(texts)} texts. "
+                "Say which to learn from: --kind image or --kind text."
             )
     if not (images if kind == "image" else texts):
-        raise SourceError(
-            f"{root} holds no {kind}s: none of its files ends in {', '.join((IMAGES if kind == 'image' else TEXTS)[:5])}."
-        )
+        raise SourceError(f"{root} holds no {kind}s: no file ends in {plain(IMAGES if kind == 'image' else TEXTS)}.")
     meant = IMAGES if kind == "image" else TEXTS
     wanted = [f for f in files if f.suffix in meant and _is_example(os.path.basename(f.path))]
     return kind, wanted, [f for f in files if f.suffix not in meant]

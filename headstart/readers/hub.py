@@ -53,8 +53,9 @@ def _splits(name: str, configuration: str) -> dict:
                 f"hub:{name} has several configurations. Name one: hub:{name}:CONFIGURATION. {choices}"
             ) from error
         raise SourceError(
-            f"hub:{name} is neither in the cache nor reachable, or has no such name ({type(error).__name__}: {first[:200]}). "
-            f"On a machine with a network, run: python -c \"from datasets import load_dataset; load_dataset('{name}')\"  "
+            f"hub:{name} is neither in the cache nor reachable, or there is no such data set "
+            f"({type(error).__name__}: {first[:200]}). On a machine with a network, run: "
+            f"python -c \"from datasets import load_dataset; load_dataset('{name}')\"  "
             f"and copy {_cache()} here; or download its table files and give their folder: headstart fit FOLDER"
         ) from error
 
@@ -70,6 +71,7 @@ def _files(source: str, split: str, data) -> list[Path]:
     files = [Path(f["filename"]) for f in data.cache_files]
     if not files or not all(os.path.isfile(f) for f in files):
         raise SourceError(
-            f"{source}: split {split!r} is not kept in files. Save it as Parquet and give the folder: headstart fit FOLDER"
+            f"{source}: split {split!r} is not kept in files. "
+            "Save it as Parquet and give the folder: headstart fit FOLDER"
         )
     return files

@@ -156,7 +156,8 @@ class _Take:
         if tried and all(isinstance(checked[n], Unreadable) for n in tried):
             first = tried[0]
             raise SourceError(
-                f"{self.sheet.path}: none of the {len(tried):,} images can be read (first: {files[first]}: {checked[first]}). "
+                f"{self.sheet.path}: none of the {len(tried):,} images can be read "
+                f"(first: {files[first]}: {checked[first]}). "
                 f"Paths in column {self.roles.input!r} are relative to the folder of the table."
             )
         doubled = {v for v, n in Counter(values).items() if n > 1}

@@ -12,6 +12,7 @@ from headstart.raw import Reading
 from headstart.readers import folder
 from headstart.readers.table import gather
 from headstart.sheet import open_sheet, tables
+from headstart.wording import plain
 
 # Hugging Face's "-00000-of-00002", with the hash that older versions put behind it.
 SHARD = re.compile(r"-\d{5}-of-\d{5}(-[0-9a-f]+)?$")
@@ -35,14 +36,10 @@ def read(
     for part, files in parts.items():
         sheets[part] = [(file.relative_to(root).as_posix().removesuffix(file.name), open_sheet(file)) for file in files]
     reading = gather(sheets, label=label, input=input, kind=kind, group=group)
-    which = "; ".join(
-        f"{', '.join(f.name for f in files[:3])}{' …' if len(files) > 3 else ''}" for files in parts.values()
-    )
+    which = "; ".join(plain((f.name for f in files), 3) for files in parts.values())
     notes = [f"Tables read: {which}."]
     if left:
-        notes.append(
-            f"Not read, because no part is named so: {', '.join(f.name for f in left[:5])}{' …' if len(left) > 5 else ''}."
-        )
+        notes.append(f"Not read, because no part is named so: {plain(f.name for f in left)}.")
     return Reading(reading.kind, reading.examples, (*notes, *reading.notes), reading.aside, reading.column)
 
 
@@ -93,11 +90,11 @@ def _named(root: Path, table: Path) -> tuple[str, str]:
 
 
 def _unclear(root: Path, found: list[Path]) -> str:
-    names = ", ".join(t.relative_to(root).as_posix() for t in found[:8])
+    names = plain((t.relative_to(root).as_posix() for t in found), 8)
     train = next((t for t in found if _named(root, t)[0] and part_of(_named(root, t)[0]) == "train"), found[0])
     other = next((t for t in found if t != train and _named(root, t)[1] == _named(root, train)[1]), found[-1])
     return (
-        f"{root} holds {len(found)} tables, and their names do not say which is the training part: {names}"
-        f"{' …' if len(found) > 8 else ''}. Expected: train.parquet, validation.parquet, test.parquet (or .csv, .jsonl). "
+        f"{root} holds {len(found)} tables, and their names do not say which is the training part: {names}. "
+        "Expected: train.parquet, validation.parquet, test.parquet (or .csv, .jsonl). "
         f"Or name the table: headstart fit {train}" + (f" --test {other}" if other != train else "")
     )

@@ -1,0 +1,294 @@
+"""Features on disk. The name of a shelf is everything that could change its numbers; its segments never change.
+
+    <root>/features/<key>/shelf.json    what it holds, for people
+    <root>/features/<key>/*.seg         rows by digest of an input's bytes, see segments.py
+    <root>/features/<key>/receipt-*     proof that the network did not move while they were made
+    <root>/cards/<name>.json            cards of backbones met before, see cards.py
+
+No locks: a segment appears by an atomic rename, so any number of processes may write at once, and a kill loses at most
+what was not yet appended.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from headstart import digest
+from headstart.backbone import Backbone, Cut
+from headstart.errors import CacheError
+from headstart.files import read_json, write_whole
+from headstart.result import Receipt
+from headstart.segments import SUFFIX, Entry, Segment, read, write
+
+SCHEMA = 1
+LIMIT = 20_000_000_000  # bytes; 4 million rows of 1,280 numbers, and a tenth of a small laptop's disk
+MANY = 64  # segments; opening one costs 0.2 ms
+STALE = 3600.0  # seconds after which a temporary file of a process that is gone is swept
+
+
+def default_root() -> Path:
+    """The user's cache folder for Headstart; HEADSTART_CACHE moves it."""
+    if given := os.environ.get("HEADSTART_CACHE"):
+        return Path(given)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "headstart"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "headstart"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headstart"
+
+
+def key(backbone: Backbone, cut: Cut, dtype: str = "float32") -> str:
+    """Same key, same numbers: weights, preprocessing, blocks, cut and dtype are all in it."""
+    blocks = [b.name for b in backbone.blocks]
+    facts = {"weights": backbone.weights, "preprocess": asdict(backbone.preprocess), "blocks": blocks}
+    return digest.of_value({**facts, "family": backbone.family, "at": cut.at, "dtype": dtype, "schema": SCHEMA})
+
+
+class Shelf:
+    """The rows of one (backbone, cut, dtype), by digest of an input's bytes."""
+
+    def __init__(self, root: Path, backbone: Backbone, cut: Cut, dtype: str = "float32"):
+        """Raises CacheError when the folder cannot be made."""
+        self.key = key(backbone, cut, dtype)
+        self.folder = root / "features" / self.key
+        self.facts = {"backbone": backbone.name, "weights": backbone.weights, "cut": cut.at, "dtype": dtype}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not (self.folder / "shelf.json").exists():
+                write_whole(self.folder / "shelf.json", {**self.facts, "schema": SCHEMA})
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
+        _touch(self.folder)
+        self._open()
+        if len(self.segments) > MANY:
+            self._merge()
+
+    def _open(self) -> None:
+        """Reads every segment's index; damaged ones count as absent and their rows are made again."""
+        while True:
+            paths = sorted(self.folder.glob(f"*{SUFFIX}"))
+            found = [read(path) for path in paths]
+            # One that vanished was merged by another process into a segment that is not in the list yet.
+            if all(s is not None or path.exists() for s, path in zip(found, paths, strict=True)):
+                break
+        self.segments: list[Segment] = [s for s in found if s is not None]
+        self._place: dict[bytes, tuple[int, int]] = {}
+        self._reason: dict[bytes, str] = {}
+        for number, segment in enumerate(self.segments):
+            self._add(number, segment)
+
+    def _add(self, number: int, segment: Segment) -> None:
+        for position, name in enumerate(segment.digests):
+            self._place.setdefault(name, (number, position))
+        for name, reason in segment.reasons.items():
+            self._reason.setdefault(name, reason)
+
+    def missing(self, digests: Sequence[str]) -> list[int]:
+        """Positions of inputs not on the shelf, readable or not; of equal ones the first."""
+        seen: set[bytes] = set()
+        out = []
+        for i, name in enumerate(map(bytes.fromhex, digests)):
+            if name not in self._place and name not in self._reason and name not in seen:
+                seen.add(name)
+                out.append(i)
+        return out
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Keeps entries, all or none. Raises CacheError when the disk refuses."""
+        if not entries:
+            return
+        try:
+            path = write(self.folder, entries)
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
+        segment = read(path)
+        if segment is None:
+            raise CacheError(f"{path} could not be read back right after it was written. Is the disk failing?")
+        self.segments.append(segment)
+        self._add(len(self.segments) - 1, segment)
+
+    def seal(self, receipt: Receipt) -> None:
+        """Keeps the proof that nothing frozen moved while rows were made."""
+        try:
+            write_whole(self.folder / f"receipt-{time.time_ns():016x}.json", asdict(receipt))
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
+
+    def receipts(self) -> list[Receipt]:
+        """All proofs, oldest first."""
+        some = [read_json(path) for path in sorted(self.folder.glob("receipt-*.json"))]
+        return [Receipt(**{**facts, "moved": tuple(facts["moved"])}) for facts in some if facts]
+
+    def rows(self, digests: Sequence[str]) -> np.ndarray:
+        """(n, …) float32: a read-only map where they lie in one run, else a copy. Raises CacheError when one is absent."""
+        places = self._places(digests)
+        if not places:
+            return np.zeros((0, 0), np.float32)
+        number, first = places[0]
+        if all(s == number and p == first + i for i, (s, p) in enumerate(places)):
+            return self.segments[number].rows[first : first + len(places)]
+        where = np.array(places, dtype=np.int64)
+        out = np.empty((len(places), *self.segments[number].rows.shape[1:]), np.float32)
+        for s in np.unique(where[:, 0]):
+            mine = np.flatnonzero(where[:, 0] == s)
+            out[mine] = self.segments[s].rows[where[mine, 1]]
+        return out
+
+    def reasons(self, digests: Sequence[str]) -> dict[int, str]:
+        """Position -> why, of the inputs that cannot be read."""
+        names = [bytes.fromhex(d) for d in digests]
+        return {i: self._reason[n] for i, n in enumerate(names) if n not in self._place and n in self._reason}
+
+    def beyond(self, digests: Sequence[str]) -> np.ndarray:
+        """(n,) float32 share of each input beyond one window."""
+        return np.array([self.segments[s].beyond[p] for s, p in self._places(digests)], np.float32)
+
+    def previews(self, digests: Sequence[str]) -> list[bytes]:
+        """Thumbnails, b"" where there is none."""
+        return [self.segments[s].preview(p) for s, p in self._places(digests)]
+
+    def _places(self, digests: Sequence[str]) -> list[tuple[int, int]]:
+        try:
+            return [self._place[bytes.fromhex(d)] for d in digests]
+        except KeyError as error:
+            raise CacheError(
+                f"{self.folder} has no row for an input it was asked for. Clear it: headstart cache clear"
+            ) from error
+
+    def _merge(self) -> None:
+        """Many small segments become one. The new one appears before the old ones go, so that none is ever missing."""
+        small = self.segments[:]
+        entries = [
+            Entry(name.hex(), s.rows[p], float(s.beyond[p]), s.preview(p))
+            for number, s in enumerate(small)
+            for p, name in enumerate(s.digests)
+            if self._place[name] == (number, p)
+        ]
+        entries += [Entry(name.hex(), None, reason=reason) for name, reason in self._reason.items()]
+        try:
+            write(self.folder, entries)
+            for segment in small:
+                segment.path.unlink(missing_ok=True)
+            _sweep(self.folder)
+        except OSError:
+            return  # a merge is a favour: a read-only or full disk keeps what it has, and all of it stays readable
+        self._open()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One shelf, for people. used: seconds since 1970."""
+
+    key: str
+    backbone: str
+    cut: int
+    rows: int
+    bytes: int
+    used: float
+
+
+def contents(root: Path) -> list[Held]:
+    """Every shelf, most recently used first."""
+    held = []
+    for folder in _shelves(root):
+        facts = read_json(folder / "shelf.json") or {}
+        rows = sum(len(s.digests) for s in map(read, folder.glob(f"*{SUFFIX}")) if s is not None)
+        used = _used(folder)
+        held.append(
+            Held(folder.name, facts.get("backbone", "unknown"), facts.get("cut", -1), rows, _size(folder), used)
+        )
+    return sorted(held, key=lambda h: -h.used)
+
+
+def evict(root: Path, limit: int = LIMIT, keep: Collection[str] = ()) -> list[str]:
+    """Drops whole shelves, least recently used first, until at most `limit` bytes are left. Gives their keys."""
+    sizes = {folder: _size(folder) for folder in _shelves(root)}
+    gone = []
+    for folder in sorted(sizes, key=_used):
+        if sum(sizes.values()) <= limit:
+            break
+        if folder.name not in keep:
+            shutil.rmtree(folder, ignore_errors=True)
+            del sizes[folder]
+            gone.append(folder.name)
+    return gone
+
+
+def clear(root: Path, backbone: str | None = None) -> int:
+    """Drops all shelves, or those of one backbone. Gives the bytes freed. Raises CacheError for an unknown backbone."""
+    chosen = [
+        f for f in _shelves(root) if backbone is None or (read_json(f / "shelf.json") or {}).get("backbone") == backbone
+    ]
+    if backbone is not None and not chosen:
+        known = sorted({h.backbone for h in contents(root)})
+        raise CacheError(f"The cache has nothing of {backbone!r}. It has: {', '.join(known) or 'nothing'}.")
+    freed = sum(map(_size, chosen))
+    for folder in chosen:
+        shutil.rmtree(folder, ignore_errors=True)
+    if backbone is None:
+        shutil.rmtree(root / "cards", ignore_errors=True)
+    return freed
+
+
+def verify(root: Path) -> list[str]:
+    """Reads every number against its checksum. Gives a line for each damaged segment, which is dropped."""
+    problems = []
+    for folder in _shelves(root):
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            segment = read(path)
+            if segment is None or not segment.sound():
+                path.unlink(missing_ok=True)
+                problems.append(f"{path} was damaged and is dropped; its rows will be computed again.")
+    return problems
+
+
+def _shelves(root: Path) -> list[Path]:
+    return [f for f in sorted((root / "features").glob("*")) if f.is_dir()]
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.iterdir():
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue  # another process merged or swept it meanwhile
+    return total
+
+
+def _used(folder: Path) -> float:
+    marker = folder / "used"
+    return marker.stat().st_mtime if marker.exists() else 0.0
+
+
+def _touch(folder: Path) -> None:
+    try:
+        (folder / "used").touch()
+    except OSError:
+        return  # a cache that others filled and we may only read
+
+
+def _sweep(folder: Path) -> None:
+    """Removes temporary files that a killed process left."""
+    for path in folder.glob(".*.tmp"):
+        try:
+            if time.time() - path.stat().st_mtime > STALE:
+                path.unlink()
+        except FileNotFoundError:
+            continue
+
+
+def unwritable(folder: Path, error: OSError) -> CacheError:
+    """The error for a cache that cannot be written, and what to do."""
+    why = error.strerror or str(error)
+    return CacheError(
+        f"The feature cache at {folder} cannot be written: {why}. Free space there, or move it: HEADSTART_CACHE=FOLDER."
+    )

@@ -1,0 +1,175 @@
+"""The network as a stack with its cut: what was borrowed, what was trained, and where the seconds went."""
+
+from __future__ import annotations
+
+import math
+
+from headstart.reporting.canvas import Circle, Drawing, Line, Mark, Rect, Scale, Text
+from headstart.reporting.wording import amount, clean, fit, nouns, number, seconds
+
+MOST = 24  # bars; a deeper network has several blocks in one
+STAGES = {
+    "read": "Read the data",
+    "extract": "Run the borrowed network",
+    "fit": "Train the head",
+    "measure": "Judge it on the test part",
+    "save": "Save the model",
+    "other": "Everything else",
+}
+
+
+def stack(result: dict, width: float) -> Drawing | None:
+    """Blocks from input to answer, frozen ones with a snowflake; the cut; the head."""
+    plan, card = result.get("plan") or {}, result.get("backbone") or {}
+    if not plan and not card:
+        return None
+    blocks = card.get("blocks") or [{"name": "", "shape": []}] * int(number(plan.get("blocks")) or 0)
+    at = number(plan.get("cut"))
+    cut = len(blocks) if at is None else min(max(int(at), 0), len(blocks))
+    below, above = _groups(blocks[:cut], len(blocks)), _groups(blocks[cut:], len(blocks))
+    bars = len(below) + len(above)
+    left, right, floor = 44.0, width - 74.0, 196.0
+    step = (right - left - 26) / max(bars, 1)
+    marks: list[Mark] = [*_input(result, floor)]
+    sizes = _heights([*below, *above])
+    x = left
+    for i, (first, last) in enumerate([*below, *above]):
+        if i == len(below):
+            x += 22
+        marks += _block(x, min(step - 3, 40), floor, sizes[i], _label(blocks, first, last), frozen=i < len(below))
+        x += min(step, 43)
+        if i == len(below) - 1:
+            line = x + (9 if above else 10)
+    if not below:
+        line = left - 6
+    end = x + (0 if above else 22)
+    if not bars:
+        marks.append(Text(left + 4, floor - 40, "no network, fixed measurements", 12, "muted"))
+        line, end = right - 24, right
+    marks += _head(end + 2, floor, result)
+    marks += _sides(result, line, left, end + 62, width, bool(below), bool(above))
+    marks += _below(blocks, cut, result, line, left, width, floor)
+    title = "The network as a stack of blocks, cut where borrowed ends and trained begins"
+    where = f"{cut} of {len(blocks)} blocks are borrowed and frozen" if blocks else "No blocks were borrowed"
+    desc = f"{where}; {len(blocks) - cut} blocks and the head are trained here."
+    return Drawing("stack", title, desc, width, floor + 66, tuple(marks))
+
+
+def _groups(blocks: list[dict], total: int) -> list[tuple[dict, dict]]:
+    """First and last block of each bar."""
+    each = max(1, math.ceil(total / MOST))
+    return [(blocks[i], blocks[min(i + each, len(blocks)) - 1]) for i in range(0, len(blocks), each)]
+
+
+def _heights(groups: list[tuple[dict, dict]]) -> list[float]:
+    """On a log scale, how many numbers leave each bar; all alike where the shapes are not known."""
+    sizes = [math.prod(last.get("shape") or [0]) for _, last in groups]
+    if not sizes or min(sizes) <= 0 or min(sizes) == max(sizes):
+        return [96.0] * len(sizes)
+    scale = Scale(min(sizes), max(sizes), 52, 118, log=True)
+    return [scale(s) for s in sizes]
+
+
+def _label(blocks: list[dict], first: dict, last: dict) -> str:
+    shape = " x ".join(str(v) for v in last.get("shape") or [])
+    names = clean(first.get("name", ""))
+    names += "" if first is last or not names else f" to {clean(last.get('name', ''))}"
+    return f"{names}: passes on {shape} numbers" if shape else names
+
+
+def _input(result: dict, floor: float) -> list[Mark]:
+    one, _ = nouns(result)
+    return [
+        Rect(0, floor - 62, 30, 40, "paper", "muted", radius=3),
+        *(Line(((6, floor - 52 + d), (24, floor - 52 + d)), "muted", 1.5) for d in (0, 7, 14, 21)),
+        Text(0, floor - 8, one, 12, "muted"),
+    ]
+
+
+def _block(x: float, w: float, floor: float, tall: float, hint: str, frozen: bool) -> list[Mark]:
+    tone = "frost" if frozen else "warm"
+    edge = "accent" if frozen else "warm"
+    marks: list[Mark] = [
+        Rect(x, floor - tall, max(w, 2), tall, tone, edge, alpha=1 if frozen else 0.3, radius=min(3, w / 3), hint=hint)
+    ]
+    if frozen:
+        return [*marks, *_snow(x + w / 2, floor - tall / 2, min(6.0, w / 2 - 2))]
+    return marks
+
+
+def _snow(x: float, y: float, r: float) -> list[Mark]:
+    if r < 2:
+        return []
+    legs = [(r * math.sin(a), r * math.cos(a)) for a in (0, math.pi / 3, -math.pi / 3)]
+    return [Line(((x - dx, y - dy), (x + dx, y + dy)), "accent", 1.2) for dx, dy in legs]
+
+
+def _head(x: float, floor: float, result: dict) -> list[Mark]:
+    """The head as a box with its answers fanning out."""
+    marks: list[Mark] = [Rect(x, floor - 84, 34, 56, "warm", "warm", alpha=0.3, radius=6)]
+    for dy in (-76, -56, -36):
+        marks += [Line(((x + 34, floor - 56), (x + 50, floor + dy)), "warm", 1.5), Circle(x + 54, floor + dy, 4, "warm")]
+    return [*marks, Text(x + 17, floor - 52, "head", 12, "ink", "middle", True)]
+
+
+def _sides(result: dict, line: float, left: float, end: float, width: float, below: bool, above: bool) -> list[Mark]:
+    """What each side of the cut is, over it."""
+    params = result.get("params") or {}
+    trained, total = number(params.get("trained")), number(params.get("total"))
+    lent = None if trained is None or total is None else total - trained
+    marks: list[Mark] = [Line(((line, 8), (line, 204)), "ink", 1.5, dashed=True)]
+    if below:
+        told = f"{amount(lent)} numbers" if lent else ""
+        marks += [*_lock(0, 8), Text(20, 20, "borrowed, frozen", 13, "ink", bold=True), Text(20, 38, told, 12, "muted")]
+    told = f"{amount(trained)} numbers" if trained is not None else ""
+    room = width - line - 10
+    if room >= 88:
+        marks += [Text(line + 8, 20, "trained here", 13, "ink", bold=True), Text(line + 8, 38, fit(told, 12, room), 12, "muted")]
+    else:
+        marks += [Text(width, 20, "trained", 13, "ink", "end", True), Text(width, 38, told, 12, "muted", "end")]
+    return marks
+
+
+def _lock(x: float, y: float) -> list[Mark]:
+    arch = [(x + 6.5 - 4 * math.cos(a), y + 5 - 5 * math.sin(a)) for a in (i * math.pi / 8 for i in range(9))]
+    return [Line(tuple(arch), "accent", 2), Rect(x, y + 5, 13, 9, "accent", radius=2)]
+
+
+def _below(blocks: list[dict], cut: int, result: dict, line: float, left: float, width: float, floor: float) -> list[Mark]:
+    """Under the bars: how far the borrowed part goes and what it hands over."""
+    words = f"cut: {cut} of {len(blocks)} blocks" if blocks else "nothing to cut"
+    wide = (result.get("backbone") or {}).get("width")
+    one, _ = nouns(result)
+    marks: list[Mark] = []
+    if blocks:
+        marks.append(Line(((left, floor + 8), (line - 6, floor + 8)), "accent", 2)) if cut else None
+    marks.append(Text(min(line, width - 60), floor + 26, words, 12, "ink", "end" if line > width / 2 else "start"))
+    if number(wide):
+        told = fit(f"what reaches the head: {amount(wide)} numbers a {one}", 12, width)
+        marks.append(Text(0, floor + 48, told, 12, "muted"))
+    return marks
+
+
+def timeline(result: dict, width: float) -> Drawing | None:
+    """The stages one after the other, each beginning where the last one ended."""
+    told = {k: number(v) for k, v in (result.get("seconds") or {}).items()}
+    spent = [(k, v) for k, v in told.items() if k != "total" and v is not None and v >= 0]
+    total = max(told.get("total") or 0.0, sum(v for _, v in spent))
+    if not spent or total <= 0:
+        return None
+    rest = total - sum(v for _, v in spent)
+    if rest > 0.01 * total:
+        spent.append(("other", rest))
+    across = Scale(0, total, 8, width - 8)
+    marks: list[Mark] = []
+    at = 0.0
+    for i, (key, value) in enumerate(spent):
+        y = 40.0 * i
+        label = STAGES.get(key) or clean(key).capitalize()
+        marks.append(Text(0, y + 14, fit(label, 13, width - 90), 13, "ink"))
+        marks.append(Text(width, y + 14, seconds(value), 13, "muted", "end"))
+        marks.append(Rect(0, y + 21, width, 9, "line", alpha=0.5, radius=3))
+        marks.append(Rect(across(at) - 8 * (1 - at / total), y + 21, max(2.0, (width) * value / total), 9, "accent", radius=2))
+        at += value
+    desc = ", ".join(f"{STAGES.get(k) or k}: {seconds(v)}" for k, v in spent)
+    return Drawing("seconds", "Where the time went", f"{desc}. In all {seconds(total)}.", width, 40.0 * len(spent), tuple(marks))

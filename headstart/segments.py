@@ -1,0 +1,154 @@
+"""One immutable file of feature rows: written whole or not at all, and checked before it is believed.
+
+Layout, little-endian:
+    8 bytes   magic
+    8 bytes   length of the header
+    header    JSON: counts, shape of a row, sizes of the sections, reasons of the unreadable, checksum of the rows
+    32 bytes  BLAKE2b of everything above and of the index below
+    index     digests (16 bytes each, rows first, then unreadable), beyond (float32 each), preview offsets (uint64)
+    rows      float32, contiguous, at a multiple of 64 bytes
+    previews  one after the other
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+MAGIC = b"HEADSEG1"
+SUFFIX = ".seg"
+DIGEST = 16  # bytes of an example's digest
+CHECK = 32
+ALIGN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is kept of one input: its row, or why it has none.
+
+    row:     float32, or None when unreadable
+    beyond:  share of the input beyond one window
+    preview: a JPEG thumbnail, b"" where there is none
+    reason:  why it cannot be read, "" when it can
+    """
+
+    digest: str
+    row: np.ndarray | None
+    beyond: float = 0.0
+    preview: bytes = b""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """An open segment. The rows and previews are maps: memory is used only for what is looked at."""
+
+    path: Path
+    digests: tuple[bytes, ...]
+    rows: np.ndarray
+    beyond: np.ndarray
+    offsets: np.ndarray
+    reasons: dict[bytes, str]
+    previews: np.ndarray
+    rows_check: str
+
+    def preview(self, position: int) -> bytes:
+        """The thumbnail of the row at `position`."""
+        start, stop = (int(o) for o in self.offsets[position : position + 2])
+        return self.previews[start:stop].tobytes()
+
+    def sound(self) -> bool:
+        """Whether the rows are still what was written; reads all of them."""
+        return _checksum([np.ascontiguousarray(self.rows)]) == self.rows_check
+
+
+def write(folder: Path, entries: Sequence[Entry]) -> Path:
+    """One new segment in `folder`, whole or not at all; safe while others write there too. Raises OSError."""
+    good = [e for e in entries if e.row is not None]
+    bad = {e.digest: e.reason for e in entries if e.row is None}
+    rows = [np.ascontiguousarray(e.row, dtype="<f4") for e in good]
+    shape = list(rows[0].shape) if rows else [0]
+    if any(list(r.shape) != shape for r in rows):
+        raise ValueError(f"the rows of one segment differ in shape: {sorted({r.shape for r in rows})}")
+    offsets = np.cumsum([0, *(len(e.preview) for e in good)]).astype("<u8")
+    names = b"".join(bytes.fromhex(e.digest) for e in (*good, *(e for e in entries if e.row is None)))
+    index = names + np.array([e.beyond for e in good], "<f4").tobytes() + offsets.tobytes()
+    facts = {"n": len(good), "shape": shape, "reasons": list(bad.values()), "previews": int(offsets[-1])}
+    header = json.dumps({**facts, "rows": _checksum(rows)}).encode()
+    top = MAGIC + len(header).to_bytes(8, "little") + header
+    check = hashlib.blake2b(top + index, digest_size=CHECK).digest()
+    before = len(top) + CHECK + len(index)
+    # The name orders segments by age; the random part keeps two writers apart.
+    stem = f"{_clock():016x}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary, final = folder / f".{stem}.tmp", folder / f"{stem}{SUFFIX}"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(top + check + index + b"\0" * (-before % ALIGN))
+            for row in rows:
+                file.write(row.tobytes())
+            for e in good:
+                file.write(e.preview)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(final)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return final
+
+
+def _clock() -> int:
+    import time
+
+    return time.time_ns()
+
+
+def _checksum(arrays: Sequence[np.ndarray]) -> str:
+    total = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        total.update(array.tobytes())
+    return total.hexdigest()
+
+
+def read(path: Path) -> Segment | None:
+    """The segment in a file, or None when it is damaged or gone."""
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            start = file.read(16)
+            length = int.from_bytes(start[8:], "little")
+            if start[:8] != MAGIC or length > size:
+                return None
+            header = file.read(length)
+            check = file.read(CHECK)
+            facts = json.loads(header)
+            n, reasons, shape = int(facts["n"]), list(facts["reasons"]), tuple(int(s) for s in facts["shape"])
+            width = DIGEST * (n + len(reasons)) + 4 * n + 8 * (n + 1)
+            index = file.read(width)
+            if hashlib.blake2b(start + header + index, digest_size=CHECK).digest() != check:
+                return None
+            rows_at = 16 + length + CHECK + width
+            rows_at += -rows_at % ALIGN
+            bytes_of_rows = 4 * n * int(np.prod(shape))
+            if size != rows_at + bytes_of_rows + int(facts["previews"]):
+                return None
+            # A map outlives the file's name, so another process may merge and unlink it meanwhile.
+            whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            rows = np.frombuffer(whole, "<f4", bytes_of_rows // 4, rows_at).reshape(n, *shape)
+            previews = np.frombuffer(whole, np.uint8, int(facts["previews"]), rows_at + bytes_of_rows)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    names = tuple(index[i : i + DIGEST] for i in range(0, DIGEST * (n + len(reasons)), DIGEST))
+    after = DIGEST * len(names)
+    beyond = np.frombuffer(index, "<f4", n, after)
+    offsets = np.frombuffer(index, "<u8", n + 1, after + 4 * n)
+    why = dict(zip(names[n:], reasons, strict=True))
+    return Segment(path, names[:n], rows, beyond, offsets, why, previews, facts["rows"])

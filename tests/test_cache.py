@@ -1,0 +1,201 @@
+"""The cache never gives a wrong row, whatever happens to it, and loses nothing that was appended."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headstart import cache, cards, segments
+from headstart.backbone import Backbone, Block, Preprocess
+from headstart.digest import of_bytes
+from headstart.errors import CacheError
+from headstart.result import Receipt
+from headstart.segments import Entry
+
+CARD = Backbone("own:tiny", "sha256:aa", Preprocess("image", (("crop", 0.9),)), (Block("one", (5,)),), 5)
+TOP = CARD.cut(1)
+
+
+def row(i: int) -> np.ndarray:
+    return np.random.default_rng(i).standard_normal(5).astype(np.float32)
+
+
+def name(i: int) -> str:
+    return of_bytes(str(i).encode())
+
+
+def entries(numbers) -> list[Entry]:
+    return [Entry(name(i), row(i), i / 1000, b"jpeg%d" % i) for i in numbers]
+
+
+def holds(root, numbers) -> bool:
+    shelf = cache.Shelf(root, CARD, TOP)
+    names = [name(i) for i in numbers]
+    return not shelf.missing(names) and np.array_equal(shelf.rows(names), np.stack([row(i) for i in numbers]))
+
+
+def test_what_was_appended_comes_back(tmp_path):
+    shelf = cache.Shelf(tmp_path, CARD, TOP)
+    shelf.append(entries(range(4)))
+    shelf.append([*entries(range(4, 6)), Entry(name(9), None, reason="the file is empty")])
+    again = cache.Shelf(tmp_path, CARD, TOP)
+    order = [5, 0, 3]
+    assert np.array_equal(again.rows([name(i) for i in order]), np.stack([row(i) for i in order]))
+    assert again.previews([name(5)]) == [b"jpeg5"]
+    assert again.beyond([name(3)]) == pytest.approx([0.003])
+    assert again.missing([name(0), name(7), name(7), name(9), name(8)]) == [1, 4]
+    assert again.reasons([name(0), name(9)]) == {1: "the file is empty"}
+    with pytest.raises(CacheError, match="no row"):
+        again.rows([name(7)])
+
+
+def test_rows_in_one_run_are_mapped_and_not_copied(tmp_path):
+    shelf = cache.Shelf(tmp_path, CARD, TOP)
+    shelf.append(entries(range(8)))
+    run = shelf.rows([name(i) for i in range(2, 6)])
+    assert not run.flags.owndata
+    assert not run.flags.writeable
+    assert np.array_equal(run[0], row(2))
+
+
+def test_other_weights_crop_or_cut_are_another_key():
+    crop = replace(CARD, preprocess=Preprocess("image", (("crop", 0.8),)))
+    keys = {cache.key(c, c.cut(a)) for c in (CARD, replace(CARD, weights="sha256:bb"), crop) for a in (0, 1)}
+    assert len(keys) == 6
+    assert cache.key(replace(CARD, name="own:renamed"), TOP) == cache.key(CARD, TOP)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_cache import *
+shelf = cache.Shelf(Path(sys.argv[1]), CARD, TOP)
+for n in range(int(sys.argv[2]), int(sys.argv[3])):
+    shelf.append(entries(range(10 * n, 10 * n + 10)))
+    print(n, flush=True)
+"""
+
+
+def writer(root, start, stop) -> subprocess.Popen:
+    code = WRITER.format(tests=os.path.dirname(__file__))
+    line = [sys.executable, "-c", code, str(root), str(start), str(stop)]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_a_kill_at_any_moment_leaves_only_whole_rows(tmp_path, attempt):
+    with writer(tmp_path, 0, 10_000) as process:
+        said = process.stdout.readline()
+        time.sleep(random.Random(attempt).uniform(0.0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        said += process.stdout.read()
+    done = len(said.split("\n")) - 1
+    assert holds(tmp_path, range(10 * done)), "what was said to be kept is there"
+    shelf = cache.Shelf(tmp_path, CARD, TOP)
+    shelf.append(entries([777_777]))
+    assert holds(tmp_path, [777_777])
+
+
+def test_two_processes_at_once_lose_nothing(tmp_path):
+    both = [writer(tmp_path, 0, 90), writer(tmp_path, 45, 135)]
+    for process in both:
+        process.communicate()
+        assert process.returncode == 0
+    assert holds(tmp_path, range(1350))
+
+
+def test_many_segments_are_merged_even_by_several_at_once(tmp_path):
+    shelf = cache.Shelf(tmp_path, CARD, TOP)
+    for n in range(cache.MANY + 5):
+        shelf.append([*entries([n]), Entry(name(10_000 + n), None, reason="bad")])
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: cache.Shelf(tmp_path, CARD, TOP), range(4)))
+    assert len(list(shelf.folder.glob("*.seg"))) < 10
+    assert holds(tmp_path, range(cache.MANY + 5))
+    assert cache.Shelf(tmp_path, CARD, TOP).reasons([name(10_003)]) == {0: "bad"}
+    assert np.array_equal(shelf.rows([name(3)])[0], row(3)), "maps of merged files stay readable"
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_damaged_segment_gives_no_wrong_row(tmp_path_factory, data):
+    root = tmp_path_factory.mktemp("damaged")
+    shelf = cache.Shelf(root, CARD, TOP)
+    shelf.append(entries(range(5)))
+    (path,) = shelf.folder.glob("*.seg")
+    content = bytearray(path.read_bytes())
+    if data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content) - 1)) :]
+    else:
+        content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    cache.verify(root)
+    again = cache.Shelf(root, CARD, TOP)
+    missing = set(again.missing([name(i) for i in range(5)]))
+    kept = [i for i in range(5) if i not in missing]
+    assert np.array_equal(
+        again.rows([name(i) for i in kept]).reshape(-1, 5), np.array([row(i) for i in kept]).reshape(-1, 5)
+    )
+
+
+def test_a_full_disk_says_so_and_leaves_the_shelf_whole(tmp_path, monkeypatch):
+    shelf = cache.Shelf(tmp_path, CARD, TOP)
+    shelf.append(entries(range(3)))
+
+    def full(number):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(segments.os, "fsync", full)
+    with pytest.raises(CacheError, match=r"No space left.*HEADSTART_CACHE"):
+        shelf.append(entries(range(3, 6)))
+    monkeypatch.undo()
+    assert not list(shelf.folder.glob(".*.tmp"))
+    assert holds(tmp_path, range(3))
+
+
+def test_the_least_recently_used_goes_first(tmp_path):
+    kept = []
+    for n in range(3):
+        card = replace(CARD, weights=f"sha256:{n}")
+        shelf = cache.Shelf(tmp_path, card, TOP)
+        shelf.append(entries(range(50)))
+        os.utime(shelf.folder / "used", (1000 + n, 1000 + n))
+        kept.append(shelf.key)
+    size = cache.contents(tmp_path)[0].bytes
+    assert cache.evict(tmp_path, limit=2 * size + 10) == [kept[0]]
+    assert cache.evict(tmp_path, limit=0, keep=(kept[1],)) == [kept[2]]
+    assert [h.rows for h in cache.contents(tmp_path)] == [50]
+    assert cache.clear(tmp_path) > 0
+    assert cache.contents(tmp_path) == []
+
+
+def test_receipts_are_kept_with_the_rows(tmp_path):
+    receipt = Receipt(3, (), "sha256:x", "sha256:x")
+    cache.Shelf(tmp_path, CARD, TOP).seal(receipt)
+    assert cache.Shelf(tmp_path, CARD, TOP).receipts() == [receipt]
+
+
+def test_a_card_is_recalled_until_its_files_change(tmp_path):
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"one")
+    assert cards.recall(tmp_path, CARD.name, [weights]) is None
+    cards.remember(tmp_path, CARD, [weights])
+    assert cards.recall(tmp_path, CARD.name, [weights]) == CARD
+    weights.write_bytes(b"other")
+    assert cards.recall(tmp_path, CARD.name, [weights]) is None
+
+
+def test_a_cache_that_cannot_be_written_is_refused_in_words(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CacheError, match="HEADSTART_CACHE"):
+        cache.Shelf(tmp_path / "file", CARD, TOP)
