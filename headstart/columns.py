@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from headstart.errors import SourceError
 from headstart.parts import part_of
-from headstart.sheet import Sheet
+from headstart.sheet import SEPARATED, Sheet
 
 # Tiers: the first that holds exactly one column decides; one that holds several is a question to the user.
 PATHS = (
@@ -140,4 +140,7 @@ def _label_note(sheet: Sheet, name: str) -> str:
 
 def _which(sheet: Sheet, flag: str, what: str, some: list[str]) -> SourceError:
     which = f": {', '.join(map(repr, some))}" if some else ""
-    return SourceError(f"{sheet.path}: {what}{which}. Say which with --{flag} COLUMN. Its columns:\n{sheet.show()}")
+    first = " (the first line is taken for their names)" if sheet.path.suffix.lower() in SEPARATED else ""
+    return SourceError(
+        f"{sheet.path}: {what}{which}. Say which with --{flag} COLUMN. Its columns{first}:\n{sheet.show()}"
+    )

@@ -42,7 +42,7 @@ def read(
     Raises SourceError where the data cannot be read or their meaning is not clear, Stopped when too many are unusable.
     """
     main = reading(source, label=label, input=input, kind=kind, group=group)
-    parts, notes = _parts(main)
+    parts, notes = _parts(main, judged=test is not None)
     aside = list(main.aside)
     if test is not None:
         parts["test"], more, other = _test_part(test, main, parts, label=label, input=input, kind=kind, group=group)
@@ -57,7 +57,7 @@ def read(
     notes += more
     check_aside(aside, len(aside) + sum(map(len, parts.values())))
     examples = tuple(e for part in ("train", "val", "test") for e in parts.get(part, ()))
-    _check_ids(examples)
+    _check(examples, main.kind)
     rows, fold, more = _split(parts, objective, seed, classes=name_of(objective) == "classes")
     final = module.of([examples[i].label for i in rows["train"]])
     return Task(main.kind, final, examples, rows, fold, (*main.notes, *notes, *more), tuple(aside))
@@ -83,10 +83,13 @@ def reading(
         )
     if isinstance(source, str | Path):
         source = os.path.expanduser(source)
-    reader = next((m for m in members("readers") if m.reads(source)), None)
-    if reader is None:
-        raise SourceError(_unknown(source))
-    return reader.read(source, label=label, input=input, kind=kind, group=group)
+    try:
+        reader = next((m for m in members("readers") if m.reads(source)), None)
+        if reader is None:
+            raise SourceError(_unknown(source))
+        return reader.read(source, label=label, input=input, kind=kind, group=group)
+    except OSError as error:
+        raise SourceError(f"{error.filename or source} cannot be read: {error.strerror or error}.") from error
 
 
 def _unknown(source: object) -> str:
@@ -107,8 +110,11 @@ def _unknown(source: object) -> str:
     return f"{str(path)!r} does not exist.{hint} {expected}"
 
 
-def _parts(main: Reading) -> tuple[dict[str, list[Example]], list[str]]:
-    """The examples by "train", "val", "test"; all in "train" where the source has no parts."""
+def _parts(main: Reading, *, judged: bool) -> tuple[dict[str, list[Example]], list[str]]:
+    """The examples by "train", "val", "test"; all in "train" where the source has no parts.
+
+    judged: there are other data to judge by, so that a sole held-out part stays for validation
+    """
     given = {name: some for name, some in main.examples.items() if some}
     empty = [name for name, some in main.examples.items() if not some and name]
     if empty:
@@ -120,7 +126,9 @@ def _parts(main: Reading) -> tuple[dict[str, list[Example]], list[str]]:
     meant = assign(given)
     notes = []
     held = [name for name in given if meant[name] != "train"]
-    if len(held) == 1 and part_of(held[0]) != "test":
+    if judged and len(held) == 1 and part_of(held[0]) != "test":
+        meant[held[0]] = "val"
+    elif len(held) == 1 and part_of(held[0]) != "test":
         notes.append(f"{held[0]!r} is the only held-out part, so it is the test part.")
     return {meant[name]: some for name, some in given.items()}, notes
 
@@ -195,7 +203,12 @@ def _named(label: object, objective: Objective) -> Sequence[str]:
     return tags.names(label) if objective.link == "sigmoid" else objective.strata([label])
 
 
-def _check_ids(examples: Sequence[Example]) -> None:
+def _check(examples: Sequence[Example], kind: str) -> None:
+    widths = sorted({len(e.content) // 4 for e in examples if isinstance(e.content, bytes)}) if kind == "vector" else []
+    if len(widths) > 1:
+        raise SourceError(
+            f"The parts have feature vectors of {widths[0]} and of {widths[1]} numbers. One width is expected."
+        )
     doubled = next((name for name, n in Counter(e.id for e in examples).items() if n > 1), None)
     if doubled is not None:
         raise SourceError(f"Two examples are called {doubled!r}. Give the files different names.")

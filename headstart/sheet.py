@@ -6,9 +6,9 @@ import csv
 import io
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from headstart.parts import part_of
 SEPARATED, LINES, COLUMNAR = {".csv", ".tsv", ".tab"}, {".jsonl", ".ndjson", ".json"}, {".parquet", ".pq", ".arrow"}
 SUFFIXES = SEPARATED | LINES | COLUMNAR
 OTHER = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "package.json", "readme.json"}
-WHOLE = re.compile(r"-?(0|[1-9]\d*)")
+WHOLE = re.compile(r"-?(0|[1-9]\d{0,17})")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|NaN|NAN")
+
+ZEROS = re.compile(r"0\d")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +64,7 @@ def open_sheet(path: Path) -> Sheet:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
     if not made.rows:
         raise SourceError(f"{path} has no rows. A header and one row an example are expected.")
-    return made
+    return replace(made, values=cache(made.values))
 
 
 def tables(root: Path) -> list[Path]:
@@ -124,7 +126,7 @@ def _records(path: Path, text: str) -> tuple[list[list[str]], list[str]]:
     """Rows of fields, blank lines left out, and what had to be assumed."""
     delimiter = "\t" if path.suffix.lower() in (".tsv", ".tab") else _delimiter(text)
     # The csv module knows one limit for the whole process: it is put back.
-    limit = csv.field_size_limit(sys.maxsize)
+    limit = csv.field_size_limit(2**31 - 1)
     try:
         return list(_parsed(text, delimiter, csv.QUOTE_MINIMAL)), []
     except csv.Error as error:
@@ -169,16 +171,13 @@ def _delimiter(text: str) -> str:
 
 def _typed(values: list[str | None]) -> list:
     """Text as whole numbers or as numbers where every value is one; "" is None. "007" stays text."""
-    given = [v for v in values if v]
-    if given and all(WHOLE.fullmatch(v.strip()) for v in given):
+    values = [v if v and v.strip() else None for v in values]
+    given = [v.strip() for v in values if v]
+    if given and all(map(WHOLE.fullmatch, given)):
         return [int(v) if v else None for v in values]
-    if (
-        given
-        and all(NUMBER.fullmatch(v.strip()) for v in given)
-        and not any(re.match(r"0\d", v.strip()) for v in given)
-    ):
+    if given and all(map(NUMBER.fullmatch, given)) and not any(map(ZEROS.match, given)):
         return [float(v) if v else None for v in values]
-    return [v or None for v in values]
+    return values
 
 
 def _lines(path: Path) -> Sheet:

@@ -102,9 +102,9 @@ def _room(rng: np.random.Generator, lamp: np.ndarray, gloss: float, rx: np.ndarr
     spread = 0.10 + 0.3 * (1 - gloss)
     glow = 1.0 * np.exp(-((a - lamp[0] / 2) ** 2 + (b - lamp[1] / 2) ** 2) / spread**2)
     coarse = int(5 + 30 * gloss)
-    seen = stretched(stretched(np.maximum(walls, 0.05) + window + glow, coarse, coarse), 192, 192)
-    column = np.clip((rx + 1) * 95.5, 0, 191).astype(np.intp)
-    return np.maximum(seen, 0.02)[np.clip((ry + 1) * 95.5, 0, 191).astype(np.intp), column]
+    seen = stretched(stretched(np.maximum(walls, 0.05) + window + glow, coarse, coarse), 512, 512)
+    column = np.clip((rx + 1) * 255.5, 0, 511).astype(np.intp)
+    return np.maximum(seen, 0.02)[np.clip((ry + 1) * 255.5, 0, 511).astype(np.intp), column]
 
 
 def _shadow(cover: np.ndarray, dx: float, dy: float) -> np.ndarray:

@@ -48,17 +48,17 @@ def part(rng: np.random.Generator) -> Part:
     """A random part in a random place, metal over most of the photo."""
     while True:
         piece = _part(rng)
-        if np.mean(piece.edge < 0) > 0.6:
+        if np.mean(piece.edge < 0) > 0.7:
             return piece
 
 
 def _part(rng: np.random.Generator) -> Part:
     angle = rng.uniform(-np.pi, np.pi)
-    zoom = np.float32(rng.uniform(1.5, 2.5))
+    zoom = np.float32(rng.uniform(1.35, 2.3))
     u, v = (axis / zoom for axis in local(*rng.normal(0, 45, 2), angle))
     outline = rng.choice((_plate, _disc, _bracket, _gear, _pipe, _link, _sheet, _nut))
     edge, relief, spots = outline(rng, u, v)
-    holes = rng.uniform(5, 9)
+    holes = rng.uniform(4, 7)
     bolted = rng.random() < 0.3
     for a, b in spots:
         if bolted and rng.random() < 0.8:
@@ -80,7 +80,7 @@ def _plate(rng: np.random.Generator, u: np.ndarray, v: np.ndarray):
 
 def _disc(rng: np.random.Generator, u: np.ndarray, v: np.ndarray):
     far, radius = np.hypot(u, v), rng.uniform(88, 122)
-    bore = rng.uniform(10, 0.32 * radius)
+    bore = rng.uniform(8, 0.2 * radius)
     edge = np.maximum(far - radius, bore - far)
     hub = rng.uniform(1, 3) * smoothstep(-2, 2, bore + rng.uniform(6, 12) - far) * (rng.random() < 0.5)
     n, ring = rng.integers(3, 9), radius - rng.uniform(14, 20)
@@ -102,7 +102,7 @@ def _gear(rng: np.random.Generator, u: np.ndarray, v: np.ndarray):
     far, around = np.hypot(u, v), np.arctan2(v, u)
     radius, n = rng.uniform(95, 118), rng.integers(12, 30)
     teeth = np.tanh(3 * np.sin(n * around)) * min(0.06 * radius, 95 / n)
-    bore = rng.uniform(0.14, 0.34) * radius
+    bore = rng.uniform(0.1, 0.2) * radius
     rim = rng.uniform(0.72, 0.8) * radius
     web = -rng.uniform(1, 3) * smoothstep(-2, 2, rim - far) * smoothstep(-2, 2, far - bore - 9) * (rng.random() < 0.5)
     return np.maximum(far - radius - teeth, bore - far), web, []
@@ -116,10 +116,10 @@ def _pipe(rng: np.random.Generator, u: np.ndarray, v: np.ndarray):
 
 
 def _link(rng: np.random.Generator, u: np.ndarray, v: np.ndarray):
-    reach, big, small = rng.uniform(75, 100), rng.uniform(55, 68), rng.uniform(42, 55)
-    waist = box(u, v, reach, rng.uniform(30, 40), 1)
+    reach, big, small = rng.uniform(75, 100), rng.uniform(58, 72), rng.uniform(48, 60)
+    waist = box(u, v, reach, rng.uniform(38, 48), 1)
     ends = np.minimum(np.hypot(u + reach - 15, v) - big, np.hypot(u - reach, v) - small)
-    bores = np.maximum(big * 0.45 - np.hypot(u + reach - 15, v), small * 0.4 - np.hypot(u - reach, v))
+    bores = np.maximum(big * 0.3 - np.hypot(u + reach - 15, v), small * 0.3 - np.hypot(u - reach, v))
     return np.maximum(np.minimum(waist, ends), bores), np.float32(0), []
 
 
@@ -133,7 +133,7 @@ def _sheet(rng: np.random.Generator, u: np.ndarray, v: np.ndarray):
 def _nut(rng: np.random.Generator, u: np.ndarray, v: np.ndarray):
     far, size = np.hypot(u, v), rng.uniform(80, 105)
     sides = np.maximum(np.abs(v), np.abs(v) / 2 + np.abs(u) * np.float32(3**0.5 / 2)) - size
-    bore = rng.uniform(0.2, 0.42) * size
+    bore = rng.uniform(0.12, 0.24) * size
     chamfer = -0.25 * np.maximum(far - size, 0)
     return np.maximum(sides, bore - far), chamfer, []
 

@@ -105,15 +105,15 @@ def metal(rng: np.random.Generator, u: np.ndarray, v: np.ndarray, angle: float) 
 
 def bench(rng: np.random.Generator) -> np.ndarray:
     """(SIDE, SIDE, 3) reflectance of what the part lies on: wood, rubber, paint, paper, card or a steel table."""
-    kind = rng.choice(("wood", "rubber", "paint", "paper", "card", "steel"))
+    kind = rng.choice(("wood", "rubber", "paint", "paper", "card", "steel"), p=(0.15, 0.25, 0.2, 0.08, 0.1, 0.22))
     angle = rng.uniform(0, np.pi)
     if kind == "wood":
         fibres = lines(rng, 90, 3, angle) + 0.5 * lines(rng, 300, 6, angle)
-        return _coloured((0.42, 0.29, 0.18), 1 + 0.13 * fibres + 0.08 * clouds(rng, 3), rng)
+        return _coloured((0.36, 0.27, 0.19), 1 + 0.13 * fibres + 0.08 * clouds(rng, 3), rng)
     if kind == "rubber":
         return _coloured((0.07, 0.075, 0.08), 1 + 0.15 * grain(rng) + 0.15 * clouds(rng, 5), rng)
     if kind == "paint":
-        shade = ((0.16, 0.25, 0.34), (0.18, 0.29, 0.23), (0.34, 0.35, 0.35), (0.40, 0.42, 0.40))[rng.integers(4)]
+        shade = ((0.17, 0.21, 0.26), (0.19, 0.24, 0.21), (0.30, 0.31, 0.31), (0.36, 0.37, 0.36))[rng.integers(4)]
         worn = np.maximum(clouds(rng, 6, 4) - 1.0, 0)
         return _coloured(shade, 1 + 0.06 * clouds(rng, 4) + 0.4 * worn, rng)
     if kind == "paper":

@@ -14,16 +14,17 @@ from headstart.intervals import around, bin_of, reliability, resampled, wilson
 from headstart.result import Metric
 
 BINS = 15  # of confidence; the number of Guo et al. 2017
+FEW_CODES = 20  # distinct whole numbers that may be classes, however few examples there are
 MOST_CODES = 50  # distinct whole numbers from 0 on that are taken for classes without asking
 
 
 def is_codes(labels: Sequence, most: int = MOST_CODES) -> bool:
-    """Whether whole numbers are surely classes: two values, or 0, 1, 2 … `most`, each seen twice."""
+    """Whether whole numbers are surely classes: two values, or 0, 1, 2 … at most `most`, each seen twice."""
     if not all(isinstance(v, int) and not isinstance(v, bool) for v in labels):
         return False
     counts = Counter(labels)
-    in_a_row = len(counts) <= most and sorted(counts) == list(range(len(counts)))
-    return (len(counts) == 2 or in_a_row) and min(counts.values()) > 1
+    in_a_row = len(counts) <= most and sorted(counts) == list(range(len(counts))) and min(counts.values()) > 1
+    return len(counts) == 2 or in_a_row
 
 
 def fits(labels: Sequence) -> bool:
@@ -33,7 +34,7 @@ def fits(labels: Sequence) -> bool:
     if any(isinstance(v, str | bool) for v in labels):
         return all(isinstance(v, str | bool | int) for v in labels)
     whole = all(float(v).is_integer() for v in labels)
-    return is_codes(labels) or (whole and len(set(labels)) <= len(labels) / 2)
+    return is_codes(labels) or (whole and len(set(labels)) <= max(FEW_CODES, len(labels) / 2))
 
 
 def of(labels: Sequence) -> Classes:

@@ -7,6 +7,8 @@ import numpy as np
 from headstart.backbone import Preprocess
 from headstart.errors import Unreadable
 
+SERVES = ("vector",)
+
 
 def look(raws: Sequence[bytes], settings: Preprocess) -> list[tuple[list[np.ndarray] | Unreadable, bytes]]:
     """Each input's one unit, (width,) float32, and no preview."""
@@ -26,6 +28,11 @@ def batch(units: list[np.ndarray], settings: Preprocess) -> dict[str, np.ndarray
 def weigh(unit: np.ndarray) -> float:
     """1: a vector is one unit."""
     return 1.0
+
+
+def beyond(units: list[np.ndarray]) -> float:
+    """0: nothing is cut off."""
+    return 0.0
 
 
 def preview(raw: bytes) -> bytes:

@@ -164,7 +164,7 @@ def _images(contents: list[bytes]) -> tuple[str, list, list[str | Unreadable], l
 
 def _words(items: list, kind: str | None) -> tuple[str, list, list[str | Unreadable], list[str]]:
     """Strings are texts, unless each of them ends like an image and the first is a file, or `kind` says so."""
-    words = [i or "" for i in items]
+    words = [(i or "").encode("utf-8", "replace").decode("utf-8") for i in items]
     named = all(w.lower().endswith(IMAGES) for w in words) and os.path.isfile(words[0])
     if kind == "image" or (kind is None and named):
         note = (
@@ -173,9 +173,7 @@ def _words(items: list, kind: str | None) -> tuple[str, list, list[str | Unreada
             else ["The strings in X are taken as paths, because they end like images and the first is a file."]
         )
         return "image", [Path(w) for w in words], hashed(words), note
-    marks = [
-        digest.of_bytes(w.encode("utf-8", "surrogatepass")) if w.strip() else Unreadable("empty text") for w in words
-    ]
+    marks = [digest.of_bytes(w.encode()) if w.strip() else Unreadable("empty text") for w in words]
     return "text", words, marks, []
 
 

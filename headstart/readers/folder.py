@@ -171,7 +171,7 @@ def _places(root: Path, label: str | None) -> tuple[list[_Place], list[str]]:
     tops = [(root / name, name) for name in parts] or [(root, "")]
     places, loose = [], 0
     for top, part in tops:
-        places += [_Place(str(top / name), name, part) for name in _holding(top)]
+        places += [_Place(str(top / name), _readable(name), part) for name in _holding(top)]
         loose += sum(_is_example(n) and os.path.isfile(top / n) for n in os.listdir(top))
     notes = (
         [f"{loose} loose files beside the class folders have no label and were left out."] if loose and places else []
@@ -239,7 +239,7 @@ def _examples(files: list[_File], root: Path, kind: str) -> tuple[dict[str, list
     other: Counter[str] = Counter()
     marks = hashed([f.path for f in files]) if kind == "image" else [""] * len(files)
     for file, mark in zip(files, marks, strict=True):
-        name = file.path[start:].replace(os.sep, "/")
+        name = _readable(file.path[start:].replace(os.sep, "/"))
         content: Path | str = Path(file.path)
         if kind == "text":
             content, mark, encoding = _text(file.path)
@@ -252,11 +252,16 @@ def _examples(files: list[_File], root: Path, kind: str) -> tuple[dict[str, list
     return examples, aside, notes
 
 
+def _readable(name: str) -> str:
+    """A name without the marks that Python puts for bytes that are no UTF-8: such text cannot be written anywhere."""
+    return name if name.isascii() else name.encode("utf-8", "replace").decode("utf-8")
+
+
 def _text(path: str) -> tuple[str, str | Unreadable, str]:
     """A file's text, its digest or why there is none, and the encoding it needed."""
     try:
         text, encoding = decoded(Path(path).read_bytes())
     except OSError as error:
         return "", Unreadable(reason(error)), ""
-    mark = digest.of_bytes(text.encode("utf-8", "surrogatepass")) if text.strip() else Unreadable("empty text")
+    mark = digest.of_bytes(text.encode()) if text.strip() else Unreadable("empty text")
     return text, mark, encoding

@@ -30,7 +30,10 @@ def read(source: str, *, label: str | None, input: str | None, kind: str | None,
     others = [split for split in splits if split not in parts]
     if not parts:
         raise SourceError(f"{source} has the splits {', '.join(splits)}; none is named train, validation or test.")
-    sheets = {split: [("", open_sheet(file)) for file in _files(source, split, data)] for split, data in parts.items()}
+    sheets = {
+        split: [(f"{split}/", open_sheet(file)) for file in _files(source, split, data)]
+        for split, data in parts.items()
+    }
     reading = gather(sheets, label=label, input=input, kind=kind, group=group)
     notes = [f"Splits left out, because no part is named so: {', '.join(others)}."] if others else []
     return Reading(reading.kind, reading.examples, (*notes, *reading.notes), reading.aside, reading.column)

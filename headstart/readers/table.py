@@ -57,7 +57,7 @@ def gather(
     for part, some in sheets.items():
         taken, bad = [], []
         for before, sheet in some:
-            same = found if sheet is lead else roles(sheet, label=found.label, input=found.input, group=group)
+            same = found if sheet is lead else _like(lead, found, sheet, group)
             one = _Take(sheet, same, how, before + sheet.path.name, split=not part)
             rows, wrong, more = one.examples()
             taken += rows
@@ -78,6 +78,17 @@ def gather(
 
 
 NO_LABEL = "no label"
+
+
+def _like(lead: Sheet, found: Roles, sheet: Sheet, group: str | None) -> Roles:
+    """The same columns in another table."""
+    missing = [name for name in (found.input, found.label) if name and name not in sheet.names]
+    if missing:
+        raise SourceError(
+            f"{sheet.path} has no column {missing[0]!r}, unlike {lead.path.name}. To leave it out, name the table alone: "
+            f"headstart fit {lead.path}\n{sheet.show()}"
+        )
+    return roles(sheet, label=found.label, input=found.input, group=group)
 
 
 def _how(sheet: Sheet, column: str, kind: str | None) -> tuple[str, str]:
@@ -185,12 +196,10 @@ class _Take:
         name = f"{self.named}:{row}"
         if isinstance(value, list | dict | bytes):
             return name, "", Unreadable(f"is not text but {type(value).__name__}")
-        text = "" if value is None else str(value)
-        return (
-            name,
-            text,
-            digest.of_bytes(text.encode("utf-8", "surrogatepass")) if text.strip() else Unreadable("empty text"),
-        )
+        # JSON may hold halves of characters, which no tokenizer takes: they become question marks.
+        data = ("" if value is None else str(value)).encode("utf-8", "replace")
+        text = data.decode("utf-8")
+        return name, text, digest.of_bytes(data) if text.strip() else Unreadable("empty text")
 
     def _base(self, values: list) -> tuple[Path, list[str]]:
         """The folder that paths are relative to: the table's, or one beside it where the first files lie."""

@@ -28,7 +28,7 @@ def frequent(result: dict, most: int = 20) -> list[tuple[int, int, int]]:
 
 
 def matrix(result: dict, width: float) -> Drawing | None:
-    """Rows are the truth, columns what was said; blue is right, orange is wrong, stronger is a larger share of a row."""
+    """Rows are the truth, columns what was said; blue is right, orange wrong, stronger a larger share of a row."""
     names, table = counts(result)
     if not names:
         return None
@@ -67,7 +67,9 @@ def _numbered(names: list[str], table: list[list[int]], width: float) -> tuple[l
         number = "" if named else f"{i + 1}"
         whole = clean(names[i])
         tail = breadth(f" {number}", 12) if number else 0
-        marks.append(Text(left - 10 - tail, y + tall / 2 + 4, fit(whole, 12, left - 12 - tail), 12, "ink", "end", hint=whole))
+        marks.append(
+            Text(left - 10 - tail, y + tall / 2 + 4, fit(whole, 12, left - 12 - tail), 12, "ink", "end", hint=whole)
+        )
         if number:
             marks.append(Text(left - 10, y + tall / 2 + 4, number, 12, "muted", "end"))
         marks += _row(names, i, row, left, y, cell, tall)
@@ -119,5 +121,7 @@ def _dense(names: list[str], table: list[list[int]], width: float) -> tuple[list
         hint = f"{clean(names[i])[:80]} said to be {clean(names[j])[:80]}: {n:,}" if share == 1 else ""
         alpha = round(0.25 + 0.75 * n / totals[i], 2)
         marks.append(Rect(x, y, cell, cell, "accent" if i == j else "warm", alpha=alpha, hint=hint))
-    marks.append(Line(((left, top), (left + side, top), (left + side, top + side), (left, top + side), (left, top)), "line"))
+    marks.append(
+        Line(((left, top), (left + side, top), (left + side, top + side), (left, top + side), (left, top)), "line")
+    )
     return marks, top + side + 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headstart.reporting.canvas import Circle, Drawing, Line, Mark, Rect, Scale, Text, powers, ticks
-from headstart.reporting.wording import Measure, breadth, clean, fit, measure_of, number, nouns, percent, plain
+from headstart.reporting.wording import Measure, breadth, clean, fit, measure_of, nouns, number, percent, plain
 
 WORST, BEST, ALL = 15, 5, 30  # classes shown as bars: all of them up to 30, else the ends
 BASELINES = {
@@ -135,9 +135,7 @@ def _bar(row: dict, key: str, across: Scale, y: float, width: float, narrow: boo
 
 
 def _shares(across: Scale, y: float) -> list[Mark]:
-    return [
-        Text(across(v), y + 16, f"{v:.0%}".replace("%", "\u00a0%"), 11, "muted", "middle") for v in (0.0, 0.5, 1.0)
-    ]
+    return [Text(across(v), y + 16, f"{v:.0%}".replace("%", "\u00a0%"), 11, "muted", "middle") for v in (0.0, 0.5, 1.0)]
 
 
 def reliability(result: dict, width: float) -> Drawing | None:
@@ -153,7 +151,9 @@ def reliability(result: dict, width: float) -> Drawing | None:
         tall = 48 * b["n"] / most
         left, right = across(b["low"]), across(b["high"])
         hint = f"{b['n']:,} between {percent(b['low'])} and {percent(b['high'])} sure"
-        marks.append(Rect(left + 1, up.start + 76 - tall, max(1, right - left - 2), tall, "muted", alpha=0.55, hint=hint))
+        marks.append(
+            Rect(left + 1, up.start + 76 - tall, max(1, right - left - 2), tall, "muted", alpha=0.55, hint=hint)
+        )
     marks.append(Line(((across(0), up(0)), (across(1), up(1))), "muted", 1.5, dashed=True))
     spots = [(across(b["confidence"]), up(b["accuracy"])) for b in bins]
     marks.append(Line(tuple(spots), "accent", 2))
@@ -165,7 +165,9 @@ def reliability(result: dict, width: float) -> Drawing | None:
     middle = (across.start + across.end) / 2
     marks.append(Text(middle, base + 36, f"how sure it was; bars: how many {nouns(result)[1]}", 12, "muted", "middle"))
     told = ", ".join(f"{percent(b['confidence'])} sure: right {percent(b['accuracy'])}" for b in bins)
-    return Drawing("reliability", "Stated confidence against how often it was right", told + ".", width, base + 46, tuple(marks))
+    return Drawing(
+        "reliability", "Stated confidence against how often it was right", told + ".", width, base + 46, tuple(marks)
+    )
 
 
 def _frame(across: Scale, up: Scale) -> list[Mark]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def _line(pen: Any, mark: Line, times: int) -> None:
 def _dashes(points: list[tuple[float, float]], on: float) -> list[list[tuple[float, float]]]:
     """Stretches of length `on` with gaps as long between; each leg of the line begins afresh."""
     found = []
-    for (ax, ay), (bx, by) in zip(points, points[1:], strict=False):
+    for (ax, ay), (bx, by) in pairwise(points):
         length = ((bx - ax) ** 2 + (by - ay) ** 2) ** 0.5
         at = 0.0
         while at < length:

@@ -108,7 +108,10 @@ def _head(x: float, floor: float, result: dict) -> list[Mark]:
     """The head as a box with its answers fanning out."""
     marks: list[Mark] = [Rect(x, floor - 84, 34, 56, "warm", "warm", alpha=0.3, radius=6)]
     for dy in (-76, -56, -36):
-        marks += [Line(((x + 34, floor - 56), (x + 50, floor + dy)), "warm", 1.5), Circle(x + 54, floor + dy, 4, "warm")]
+        marks += [
+            Line(((x + 34, floor - 56), (x + 50, floor + dy)), "warm", 1.5),
+            Circle(x + 54, floor + dy, 4, "warm"),
+        ]
     return [*marks, Text(x + 17, floor - 52, "head", 12, "ink", "middle", True)]
 
 
@@ -124,7 +127,10 @@ def _sides(result: dict, line: float, left: float, end: float, width: float, bel
     told = f"{amount(trained)} numbers" if trained is not None else ""
     room = width - line - 10
     if room >= 88:
-        marks += [Text(line + 8, 20, "trained here", 13, "ink", bold=True), Text(line + 8, 38, fit(told, 12, room), 12, "muted")]
+        marks += [
+            Text(line + 8, 20, "trained here", 13, "ink", bold=True),
+            Text(line + 8, 38, fit(told, 12, room), 12, "muted"),
+        ]
     else:
         marks += [Text(width, 20, "trained", 13, "ink", "end", True), Text(width, 38, told, 12, "muted", "end")]
     return marks
@@ -135,7 +141,9 @@ def _lock(x: float, y: float) -> list[Mark]:
     return [Line(tuple(arch), "accent", 2), Rect(x, y + 5, 13, 9, "accent", radius=2)]
 
 
-def _below(blocks: list[dict], cut: int, result: dict, line: float, left: float, width: float, floor: float) -> list[Mark]:
+def _below(
+    blocks: list[dict], cut: int, result: dict, line: float, left: float, width: float, floor: float
+) -> list[Mark]:
     """Under the bars: how far the borrowed part goes and what it hands over."""
     words = f"cut: {cut} of {len(blocks)} blocks" if blocks else "nothing to cut"
     wide = (result.get("backbone") or {}).get("width")
@@ -160,7 +168,7 @@ def timeline(result: dict, width: float) -> Drawing | None:
     rest = total - sum(v for _, v in spent)
     if rest > 0.01 * total:
         spent.append(("other", rest))
-    across = Scale(0, total, 8, width - 8)
+    across = Scale(0, total, 0, width)
     marks: list[Mark] = []
     at = 0.0
     for i, (key, value) in enumerate(spent):
@@ -169,7 +177,10 @@ def timeline(result: dict, width: float) -> Drawing | None:
         marks.append(Text(0, y + 14, fit(label, 13, width - 90), 13, "ink"))
         marks.append(Text(width, y + 14, seconds(value), 13, "muted", "end"))
         marks.append(Rect(0, y + 21, width, 9, "line", alpha=0.5, radius=3))
-        marks.append(Rect(across(at) - 8 * (1 - at / total), y + 21, max(2.0, (width) * value / total), 9, "accent", radius=2))
+        long = max(3.0, across(value))
+        marks.append(Rect(min(across(at), width - long), y + 21, long, 9, "accent", radius=2))
         at += value
     desc = ", ".join(f"{STAGES.get(k) or k}: {seconds(v)}" for k, v in spent)
-    return Drawing("seconds", "Where the time went", f"{desc}. In all {seconds(total)}.", width, 40.0 * len(spent), tuple(marks))
+    return Drawing(
+        "seconds", "Where the time went", f"{desc}. In all {seconds(total)}.", width, 40.0 * len(spent), tuple(marks)
+    )

@@ -10,7 +10,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 
 
 def inline(drawing: Drawing, key: str) -> str:
-    """An <svg> element whose tones are classes, so that they follow the reader's light or dark. key: unique on the page."""
+    """An <svg> whose tones are classes, so that they follow the reader's light or dark. key: unique on the page."""
     head = f'<svg viewBox="0 0 {_n(drawing.width)} {_n(drawing.height)}" role="img" aria-labelledby="{key}-t {key}-d"'
     size = f'style="max-width:{_n(drawing.width)}px"'
     words = f'<title id="{key}-t">{esc(drawing.title)}</title><desc id="{key}-d">{esc(drawing.desc)}</desc>'
