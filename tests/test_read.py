@@ -4,14 +4,17 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from headstart import digest, raw
-from headstart.errors import MissingExtra, NameNotFound, SourceError, Stopped, Unreadable
+from headstart.errors import HeadstartError, MissingExtra, NameNotFound, SourceError, Stopped, Unreadable
 from headstart.raw import content, stream
 from headstart.read import read, reading
 from headstart.readers.arrays import png
@@ -55,6 +58,13 @@ def layout(images: list[bytes | None], paths: list[str | None] | None = None):
     pa = pytest.importorskip("pyarrow")
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     return pa.array([{"bytes": b, "path": p} for b, p in zip(images, paths or [None] * len(images), strict=True)], kind)
+
+
+anything = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just("a")),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=2), inner, max_size=2)),
+    max_leaves=4,
+)
 
 
 def sizes(task) -> dict[str, int]:
@@ -549,7 +559,7 @@ def test_names_and_texts_that_are_no_unicode_are_made_writable(tmp_path):
     task = read(root)
     assert task.objective.names == ("cat", "d?g")
     assert len([c for _, c in stream(task.examples) if isinstance(c, bytes)]) == 40
-    lines = ['{"text": "half \\ud83d %d", "label": "%s"}' % (i, "ab"[i % 2]) for i in range(40)]
+    lines = [f'{{"text": "half \\ud83d {i}", "label": "{"ab"[i % 2]}"}}' for i in range(40)]
     task = read(written(tmp_path / "r.jsonl", "\n".join(lines)))
     task.examples[0].content.encode()
 
@@ -790,3 +800,26 @@ def test_a_stream_takes_texts_and_bytes_as_they_are():
     assert found[:2] == ["text", b"bytes"]
     assert isinstance(found[2], Unreadable)
     assert [str(mark) for mark in raw.hashed(["/none"])] == ["there is no such file"]
+
+
+@given(
+    st.sampled_from([".csv", ".tsv", ".jsonl", ".json", ".parquet"]),
+    st.one_of(
+        st.binary(max_size=200),
+        st.text('text,label;|\t"\n\r\0 ab1.{}[]:', max_size=200).map(str.encode),
+        st.lists(st.dictionaries(st.sampled_from(["text", "label", "split", "group", "x"]), anything), max_size=12).map(
+            lambda rows: "\n".join(map(json.dumps, rows)).encode()
+        ),
+    ),
+)
+@settings(max_examples=3000, deadline=None)
+def test_any_bytes_give_a_task_or_a_message(suffix, data):
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"r{suffix}"
+        file.write_bytes(data)
+        try:
+            task = read(file)
+        except HeadstartError as error:
+            assert len(str(error)) > 20
+        else:
+            assert len(task.examples) == sum(map(len, task.parts.values())) > 1

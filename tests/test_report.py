@@ -203,7 +203,7 @@ def odd() -> dict:
     """Few texts in classes with hostile names, everything that can be warned of, and a cut in the middle."""
     result = sample("text", HOSTILE, each=7, wrong=0.3, n=6)
     result["plan"]["cut"] = 4
-    result["params"]["trained"] = 3_600_000
+    result["params"]["trained"] = 900_000
     result["task"] |= {"folds": 5, "n": {"train": 42, "val": 0, "test": 0}, "notes": HOSTILE}
     result["findings"] = [
         {"guard": "imbalance", "level": "warn", "message": f"{HOSTILE[0]!r} drowns the others", "fix": HOSTILE[2]},

@@ -24,11 +24,11 @@ BUCKETS = 2048
 WIDTH = 614  # numbers a photo gives
 RECIPE = {"version": 1, "side": SIDE, "orientations": ORIENTATIONS, "radii": RADII, "bands": BANDS, "buckets": BUCKETS}
 PHOTO = (
-    ("crop", 1.0),
     ("crop_mode", "squash"),
+    ("crop_pct", 1.0),
+    ("input_size", (3, SIDE, SIDE)),
     ("interpolation", "bilinear"),
     ("mean", (0.0, 0.0, 0.0)),
-    ("size", (SIDE, SIDE)),
     ("std", (1.0, 1.0, 1.0)),
 )
 

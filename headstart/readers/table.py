@@ -85,8 +85,8 @@ def _like(lead: Sheet, found: Roles, sheet: Sheet, group: str | None) -> Roles:
     missing = [name for name in (found.input, found.label) if name and name not in sheet.names]
     if missing:
         raise SourceError(
-            f"{sheet.path} has no column {missing[0]!r}, unlike {lead.path.name}. To leave it out, name the table alone: "
-            f"headstart fit {lead.path}\n{sheet.show()}"
+            f"{sheet.path} has no column {missing[0]!r}, unlike {lead.path.name}. "
+            f"To leave it out, name the table alone: headstart fit {lead.path}\n{sheet.show()}"
         )
     return roles(sheet, label=found.label, input=found.input, group=group)
 

@@ -10,8 +10,8 @@ from headstart.reporting.wording import amount, clean, counted, esc, name, nouns
 
 PARTS = {
     "train": ("Training", "what it learned from"),
-    "val": ("Validation", "what it chose its settings by"),
-    "test": ("Test", "what it never saw: judges it"),
+    "val": ("Validation", "for its choices, never for judging"),
+    "test": ("Test", "what it never saw: judged it"),
 }
 CLASSES = 30  # names listed before the rest is counted
 UNFOLDED = 20  # files set aside that are listed in the open
@@ -32,7 +32,7 @@ def borrowed(result: dict) -> str:
     trained, total = number(params.get("trained")), number(params.get("total"))
     lead = "Borrowed is what others trained on far more data; trained is the small part that learned from yours. "
     lead += "The <i>cut</i> is where one ends and the other begins. Taller blocks hand on more numbers."
-    lent = total - trained if trained is not None and total is not None else None
+    lent = max(0.0, total - trained) if trained is not None and total is not None else None
     source = f", trained on {esc(card['pretrained_on'])}" if card.get("pretrained_on") else ""
     licence = f" (licence {esc(card['licence'])})" if card.get("licence") else ""
     told = [f"<b>Borrowed:</b> {name(called, 90)}{source}{licence}."]
@@ -40,7 +40,7 @@ def borrowed(result: dict) -> str:
         told[0] += f" {amount(lent)} learned numbers (parameters)"
         told[0] += f", {size(weight['base'])}." if number(weight.get("base")) else "."
     if trained is not None:
-        share = f", {percent(trained / total)} of all" if total else ""
+        share = f", {percent(trained / total)} of all" if total and trained <= total else ""
         told.append(
             f"<b>Trained here:</b> {amount(trained)} numbers{share}, by the method {name(plan.get('method', '?'))}."
         )

@@ -45,7 +45,7 @@ def least(result: dict) -> float:
     """Below this width the counts no longer fit into their cells."""
     names, table = counts(result)
     longest = max((len(f"{n:,}") for row in table for n in row), default=1)
-    return 96 + len(names) * max(26.0, longest * 7.5 + 4) if len(names) <= NUMBERED else 0.0
+    return 96 + len(names) * max(26.0, longest * 7.5 + 8) if len(names) <= NUMBERED else 0.0
 
 
 def _numbered(names: list[str], table: list[list[int]], width: float) -> tuple[list[Mark], float]:
@@ -87,7 +87,7 @@ def _row(names: list[str], i: int, row: list[int], left: float, y: float, cell: 
             hint = f"{clean(names[i])[:80]} said to be {clean(names[j])[:80]}: {n:,}"
             tone = "accent" if i == j else "warm"
             marks.append(Rect(x + 1, y + 1, cell - 2, tall - 2, tone, alpha=alpha, radius=3, hint=hint))
-        points = min(13.0, (cell - 4) / breadth(f"{n:,}", 1))
+        points = min(13.0, (cell - 8) / breadth(f"{n:,}", 1))
         look = ("ink", True) if i == j else ("ink", False) if n else ("muted", False)
         marks.append(Text(middle, y + tall / 2 + 4.5, f"{n:,}" if n else "·", points, look[0], "middle", look[1]))
     return marks

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headstart.reporting import confusion, plots
 from headstart.reporting.layout import SLIM, WIDE, bullets, facts, folded, paragraph, plot, scrolled, section, table
-from headstart.reporting.wording import counted, esc, measure_of, name, nouns, number, percent, plain, short
+from headstart.reporting.wording import SPACE, counted, esc, measure_of, name, nouns, number, percent, plain, short
 
 LEVELS = {"stop": "Stopped", "warn": "Warning", "note": "Note"}
 SHOWN = 260  # characters of a text before the rest is folded away
@@ -16,17 +16,21 @@ PICTURES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png"}
 
 
 def verdict(result: dict) -> str:
-    """What the run came to: the sentence, then the advice in a lighter tone."""
+    """What the run came to: its main clause large, then the doubt in brackets and the advice."""
     whole = str(result.get("verdict") or "")
     if not whole:
         key, head = _headline(result)
         whole = (
             f"{measure_of(key).label} {measure_of(key).figure(head.get('value'))}." if key else "A run of Headstart."
         )
-    # The sentence about the figure ends in a bracket; what follows it is advice. Names come only after that.
-    first, bracket, advice = whole.partition("). ")
-    rest = f' <span class="advice">{esc(advice)}</span>' if advice else ""
-    return f"<h1>{esc(first + ').' if bracket else whole)}{rest}</h1>"
+    whole = whole.replace(" %", f"{SPACE}%")
+    # The figure is said first, its doubt in brackets, advice after them; names from the data come only in the advice.
+    first, _, rest = whole.partition(" (")
+    doubt, closed, advice = rest.partition("). ")
+    if not closed:
+        return f"<h1>{esc(whole)}</h1>"
+    small = f'<span class="doubt">({esc(doubt)}).</span> <span class="advice">{esc(advice)}</span>'
+    return f"<h1>{esc(first)} {small}</h1>"
 
 
 def number_section(result: dict) -> str:
@@ -37,11 +41,11 @@ def number_section(result: dict) -> str:
     measure = measure_of(key)
     n, level = number(head.get("n")), number(head.get("level"))
     large = (
-        f'<p class="large"><strong>{esc(measure.figure(head.get("value")))}</strong> <span>{esc(measure.label.lower())}'
+        f'<p class="large"><strong>{esc(measure.figure(head.get("value")))}</strong> <span>{esc(measure.label)}'
     )
     span = measure.span(head.get("low"), head.get("high"))
     if span != "–":
-        large += f"<br>{percent(level or 0.95)} interval {span}{'&nbsp;%' if measure.percent else ''}"
+        large += f"<br>{100 * (level or 0.95):g}&nbsp;% interval {span}{'&nbsp;%' if measure.percent else ''}"
     lead = f"{esc(measure.label)}: {esc(measure.meaning.format(nouns=nouns(result)[1]))}."
     lead += f" Measured on {counted(int(n), result)} {_unseen(result)}." if n else ""
     if span != "–":
@@ -100,16 +104,16 @@ def figures(result: dict) -> str:
         label = f"{esc(measure.label)}<small>{meaning}</small>"
         # Saying the shares of the classes is perfectly calibrated, and useless: a 0 there would read as better.
         chance = "–" if key == "ece" else measure.figure(m.get("chance"))
-        rows.append(
-            (label, f"<b>{measure.figure(m.get('value'))}</b>", measure.span(m.get("low"), m.get("high")), chance)
-        )
+        span = measure.span(m.get("low"), m.get("high"))
+        doubt = "" if span == "–" else f"<small>{span}</small>"
+        rows.append((label, f"<b>{measure.figure(m.get('value'))}</b>{doubt}", chance))
     if not rows:
         return ""
     lead = (
         "Several ways to look at the same answers. <i>By chance</i> is what always giving the commonest answer scores."
     )
     return section(
-        "figures", "All the figures", lead, table("All figures", ("", "Value", "Interval", "By chance"), rows)
+        "figures", "All the figures", lead, table("All figures", ("Figure", "Value and interval", "By chance"), rows)
     )
 
 
@@ -130,7 +134,7 @@ def mixups(result: dict) -> str:
     if any(m.hint != m.words for m in (wide.marks if wide else ()) if isinstance(m, confusion.Text) and m.hint):
         lead += " Columns carry the numbers of the rows." if few else ""
     pairs = [
-        f"<b>{n:,}</b> {name(names[i])} <span>said to be</span> {name(names[j])}"
+        f"<b>{n:,}</b> <div>{name(names[i])} <span>said to be</span> {name(names[j])}</div>"
         for n, i, j in confusion.frequent(result, 20 if not few else 5)
     ]
     title = "The most frequent mix-ups" if pairs else ""
@@ -209,12 +213,12 @@ def _mistake(entry: dict, folder: Path, number_task: bool) -> str:
     told = f"{percent(sure)} sure" if not number_task and number(sure) is not None else ""
     picture = _picture(str(entry.get("thumbnail") or ""), folder)
     text = _quoted(str(entry.get("text") or ""))
-    answers = facts(
-        [("in truth", name(entry.get("truth", ""))), ("it said", name(entry.get("predicted", "")))], "answers"
-    )
+    said = [("in truth", name(entry.get("truth", ""), 40)), ("it said", name(entry.get("predicted", ""), 40))]
+    answers = facts(said, "answers")
     bar = f'<p class="sure">{told}</p>' if told else ""
-    where = f'<p class="where">{name(entry.get("id", ""), 48)}</p>'
-    return f'<article class="card{" worded" if text else ""}">{picture}{text}{answers}{bar}{where}</article>'
+    whole = str(entry.get("id", ""))
+    where = f'<p class="where" title="{esc(whole)}"><bdi>{esc(whole.rpartition("/")[2])}</bdi></p>'
+    return f'<article class="card{" worded" if text else ""}">{picture}{text}{answers}<div>{bar}{where}</div></article>'
 
 
 def _quoted(text: str) -> str:

@@ -9,6 +9,7 @@ from headstart.reporting.svg import inline
 from headstart.reporting.wording import esc
 
 WIDE, SLIM = 640.0, 326.0  # of plots, in CSS pixels: beside a margin of headings, and on a phone
+LARGEST = 440.0  # pixels a plot for phones may grow to: its letters get no larger than those of the text
 
 
 def section(key: str, title: str, lead: str, *body: str) -> str:
@@ -59,7 +60,7 @@ def plot(wide: Drawing | None, slim: Drawing | None) -> str:
     """One picture drawn twice, for a screen and for a phone; the style sheet shows one of them."""
     if wide is None or slim is None:
         return ""
-    big, little = inline(wide, f"{wide.name}-w"), inline(slim, f"{slim.name}-s")
+    big, little = inline(wide, f"{wide.name}-w", wide.width), inline(slim, f"{slim.name}-s", LARGEST)
     return f'<figure><div class="wide">{big}</div><div class="slim">{little}</div></figure>'
 
 
@@ -68,4 +69,5 @@ def scrolled(drawing: Drawing | None, least: float) -> str:
     if drawing is None:
         return ""
     box = f'class="scroll" role="region" tabindex="0" aria-label="{esc(drawing.title)}"'
-    return f'<figure {box}><div style="min-width:{least:.0f}px">{inline(drawing, drawing.name)}</div></figure>'
+    inside = inline(drawing, drawing.name, drawing.width)
+    return f'<figure {box}><div style="min-width:{least:.0f}px">{inside}</div></figure>'

@@ -12,7 +12,7 @@ from headstart.reporting import background, confusion, judgement, plots, stack
 from headstart.reporting.canvas import THEMES, Drawing
 from headstart.reporting.layout import WIDE
 from headstart.reporting.svg import standalone
-from headstart.reporting.wording import esc, measure_of, nouns, short
+from headstart.reporting.wording import esc, measure_of, short
 
 SCHEMA = 1
 # All the script there is: the page is whole without it.
@@ -108,7 +108,7 @@ def _page(result: dict, folder: Path) -> str:
         background.repeat(result),
     )
     source = short(str(result.get("source") or folder.name).rstrip("/").rpartition("/")[2] or folder.name, 60)
-    about = f"{nouns(result)[1].capitalize()} <bdi>{esc(source)}</bdi>"
+    about = f"<bdi>{esc(source)}</bdi>"
     day = f" · {esc(str(result['created'])[:10])}" if result.get("created") else ""
     hashed = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     # Names come from data: should one ever slip through unescaped, this forbids it to run or to fetch anything.
@@ -139,8 +139,8 @@ fetches nothing and can be passed on as it is.</p></footer>
 
 def _title(result: dict, source: str) -> str:
     key, head = next(iter((result.get("metrics") or {}).items()), ("", None))
-    figure = f"{measure_of(key).figure((head or {}).get('value'))} {measure_of(key).label.lower()}: " if key else ""
-    return esc(f"{figure}{source} (Headstart report)")
+    figure = f"{measure_of(key).label} {measure_of(key).figure((head or {}).get('value'))}" if key else "Report"
+    return esc(f"{figure} on {source} (Headstart)")
 
 
 def _style() -> str:

@@ -11,6 +11,7 @@ BASELINES = {
     "scratch": "The same network, nothing borrowed",
     "majority": "Without looking",
 }
+WITHOUT = {"classes": "Always the commonest class", "number": "Always the mean"}
 
 
 def headline(result: dict, width: float) -> Drawing | None:
@@ -22,33 +23,34 @@ def headline(result: dict, width: float) -> Drawing | None:
         return None
     measure = measure_of(key)
     rows = _held_against(result, head)
-    known = [value, *(v for v in (low, high) if v is not None), *(v for _, v in rows)]
+    known = [value, *(v for v in (low, high) if v is not None), *(v for _, _, v in rows)]
     bottom, top = (0.0, 1.0) if measure.percent else (min(0.0, *known), max(known) * 1.08 or 1.0)
     across = Scale(bottom, top, 8, width - 8)
     floor = 46.0 * (1 + len(rows))
     marks: list[Mark] = [*_across(across, measure, floor, above=6)]
-    for i, (label, at) in enumerate(rows, 1):
+    for i, (key, label, at) in enumerate(rows, 1):
         y = 46.0 * i
         marks += _track(across, y, label, measure.figure(at), bold=False)
         marks.append(Circle(across(at), y + 31, 5, "paper", "muted"))
-        if label == BASELINES["majority"]:
-            marks.append(Line(((across(at), 26), (across(at), y + 24)), "muted", dashed=True))
+        if key == "majority":  # a tick on every rail above, clear of the words between them
+            marks += [Line(((across(at), 46.0 * j + 25), (across(at), 46.0 * j + 37)), "muted", 1.5) for j in range(i)]
     beside = f"{measure.figure(value)} ({measure.span(low, high)})" if low is not None else measure.figure(value)
     marks += _track(across, 0, "This model", beside, bold=True)
     if low is not None and high is not None:
         marks += _whisker(across(low), across(high), 31, "accent")
     marks.append(Circle(across(value), 31, 7, "accent"))
-    told = "; ".join(f"{label}: {measure.figure(at)}" for label, at in rows)
+    told = "; ".join(f"{label}: {measure.figure(at)}" for _, label, at in rows)
     desc = f"This model: {beside}. {told}."
     return Drawing("headline", f"{measure.label} against baselines", desc, width, floor + 24, tuple(marks))
 
 
-def _held_against(result: dict, head: dict) -> list[tuple[str, float]]:
+def _held_against(result: dict, head: dict) -> list[tuple[str, str, float]]:
     baselines = {**(result.get("baselines") or {})}
     if number(baselines.get("majority")) is None:
         baselines["majority"] = head.get("chance")
-    pairs = ((label, number(baselines.get(key))) for key, label in BASELINES.items())
-    return [(label, value) for label, value in pairs if value is not None]
+    told = {**BASELINES, "majority": WITHOUT.get((result.get("task") or {}).get("objective", ""), BASELINES["majority"])}
+    rows = ((key, label, number(baselines.get(key))) for key, label in told.items())
+    return [(key, label, value) for key, label, value in rows if value is not None]
 
 
 def _track(across: Scale, y: float, label: str, beside: str, bold: bool) -> list[Mark]:
@@ -122,7 +124,8 @@ def _bar(row: dict, key: str, across: Scale, y: float, width: float, narrow: boo
     value, low, high = row[key], number(row.get("low")), number(row.get("high"))
     whole = clean(row.get("name", ""))
     label = fit(whole, 12, across.start - 12)
-    told = percent(value) if narrow else f"{percent(value)} of {row['n']:,}" if "n" in row else percent(value)
+    bare = narrow or key != "recall" or "n" not in row
+    told = percent(value) if bare else f"{percent(value)} of {row['n']:,}"
     marks: list[Mark] = [
         Text(across.start - 8, y + 15, label, 12, "ink", "end", hint=whole),
         Rect(across.start, y + 3, max(1.0, across(value) - across.start), 16, "accent", alpha=0.45),
@@ -144,7 +147,7 @@ def reliability(result: dict, width: float) -> Drawing | None:
     if not bins:
         return None
     side = min(width - 64, 380)
-    across, up = Scale(0, 1, 52, 52 + side), Scale(0, 1, 12 + side, 12)
+    across, up = Scale(0, 1, 52, 52 + side), Scale(0, 1, 28 + side, 28)
     most = max(b["n"] for b in bins)
     marks: list[Mark] = [*_frame(across, up)]
     for b in bins:
@@ -172,12 +175,10 @@ def reliability(result: dict, width: float) -> Drawing | None:
 
 def _frame(across: Scale, up: Scale) -> list[Mark]:
     """Grid and values of a square plot of shares, and what runs up."""
-    marks: list[Mark] = [Text(0, 12, "right", 12, "muted")]
+    marks: list[Mark] = [Text(0, 14, "how often it was right", 12, "muted")]
     for v in (0.0, 0.5, 1.0):
         marks.append(Line(((across.start, up(v)), (across.end, up(v))), "line"))
-        if v < 1:
-            marks.append(Text(across.start - 8, up(v) + 4, f"{v:.0%}".replace("%", "\u00a0%"), 11, "muted", "end"))
-    marks.append(Text(across.start - 8, up(1) + 14, "100\u00a0%", 11, "muted", "end"))
+        marks.append(Text(across.start - 8, up(v) + 4, f"{v:.0%}".replace("%", "\u00a0%"), 11, "muted", "end"))
     return marks
 
 

@@ -7,7 +7,7 @@ import math
 from headstart.reporting.canvas import Circle, Drawing, Line, Mark, Rect, Scale, Text
 from headstart.reporting.wording import amount, clean, fit, nouns, number, seconds
 
-MOST = 24  # bars; a deeper network has several blocks in one
+MOST, FEW = 24, 12  # bars on a screen and on a phone; a deeper network has several blocks in one
 STAGES = {
     "read": "Read the data",
     "extract": "Run the borrowed network",
@@ -26,10 +26,11 @@ def stack(result: dict, width: float) -> Drawing | None:
     blocks = card.get("blocks") or [{"name": "", "shape": []}] * int(number(plan.get("blocks")) or 0)
     at = number(plan.get("cut"))
     cut = len(blocks) if at is None else min(max(int(at), 0), len(blocks))
-    below, above = _groups(blocks[:cut], len(blocks)), _groups(blocks[cut:], len(blocks))
+    each = max(1, math.ceil(len(blocks) / (FEW if width < 500 else MOST)))
+    below, above = _groups(blocks[:cut], each), _groups(blocks[cut:], each)
     bars = len(below) + len(above)
-    left, right, floor = 44.0, width - 74.0, 196.0
-    step = (right - left - 26) / max(bars, 1)
+    left, right, floor = 44.0, width - 124.0, 196.0
+    step = (right - left - (22 if above and below else 0)) / max(bars, 1)
     marks: list[Mark] = [*_input(result, floor)]
     sizes = _heights([*below, *above])
     x = left
@@ -39,25 +40,24 @@ def stack(result: dict, width: float) -> Drawing | None:
         marks += _block(x, min(step - 3, 40), floor, sizes[i], _label(blocks, first, last), frozen=i < len(below))
         x += min(step, 43)
         if i == len(below) - 1:
-            line = x + (9 if above else 10)
+            line = x + 9
     if not below:
         line = left - 6
-    end = x + (0 if above else 22)
+    end = x + (4 if above else 22)
     if not bars:
         marks.append(Text(left + 4, floor - 40, "no network, fixed measurements", 12, "muted"))
         line, end = right - 24, right
     marks += _head(end + 2, floor, result)
     marks += _sides(result, line, left, end + 62, width, bool(below), bool(above))
-    marks += _below(blocks, cut, result, line, left, width, floor)
+    marks += _below(blocks, cut, each, result, line, left, width, floor)
     title = "The network as a stack of blocks, cut where borrowed ends and trained begins"
     where = f"{cut} of {len(blocks)} blocks are borrowed and frozen" if blocks else "No blocks were borrowed"
     desc = f"{where}; {len(blocks) - cut} blocks and the head are trained here."
     return Drawing("stack", title, desc, width, floor + 66, tuple(marks))
 
 
-def _groups(blocks: list[dict], total: int) -> list[tuple[dict, dict]]:
+def _groups(blocks: list[dict], each: int) -> list[tuple[dict, dict]]:
     """First and last block of each bar."""
-    each = max(1, math.ceil(total / MOST))
     return [(blocks[i], blocks[min(i + each, len(blocks)) - 1]) for i in range(0, len(blocks), each)]
 
 
@@ -106,20 +106,20 @@ def _snow(x: float, y: float, r: float) -> list[Mark]:
 
 def _head(x: float, floor: float, result: dict) -> list[Mark]:
     """The head as a box with its answers fanning out."""
-    marks: list[Mark] = [Rect(x, floor - 84, 34, 56, "warm", "warm", alpha=0.3, radius=6)]
+    marks: list[Mark] = [Rect(x, floor - 84, 42, 56, "warm", "warm", alpha=0.3, radius=6)]
     for dy in (-76, -56, -36):
         marks += [
-            Line(((x + 34, floor - 56), (x + 50, floor + dy)), "warm", 1.5),
-            Circle(x + 54, floor + dy, 4, "warm"),
+            Line(((x + 42, floor - 56), (x + 58, floor + dy)), "warm", 1.5),
+            Circle(x + 62, floor + dy, 4, "warm"),
         ]
-    return [*marks, Text(x + 17, floor - 52, "head", 12, "ink", "middle", True)]
+    return [*marks, Text(x + 21, floor - 52, "head", 12, "ink", "middle", True)]
 
 
 def _sides(result: dict, line: float, left: float, end: float, width: float, below: bool, above: bool) -> list[Mark]:
     """What each side of the cut is, over it."""
     params = result.get("params") or {}
     trained, total = number(params.get("trained")), number(params.get("total"))
-    lent = None if trained is None or total is None else total - trained
+    lent = None if trained is None or total is None else max(0.0, total - trained)
     marks: list[Mark] = [Line(((line, 8), (line, 204)), "ink", 1.5, dashed=True)]
     if below:
         told = f"{amount(lent)} numbers" if lent else ""

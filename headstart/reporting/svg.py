@@ -9,10 +9,13 @@ LIGHT = THEMES["light"]
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
-def inline(drawing: Drawing, key: str) -> str:
-    """An <svg> whose tones are classes, so that they follow the reader's light or dark. key: unique on the page."""
+def inline(drawing: Drawing, key: str, most: float) -> str:
+    """An <svg> whose tones are classes, so that they follow the reader's light or dark.
+
+    key: unique on the page.  most: pixels it may grow to
+    """
     head = f'<svg viewBox="0 0 {_n(drawing.width)} {_n(drawing.height)}" role="img" aria-labelledby="{key}-t {key}-d"'
-    size = f'style="max-width:{_n(drawing.width)}px"'
+    size = f'style="max-width:{_n(most)}px"'
     words = f'<title id="{key}-t">{esc(drawing.title)}</title><desc id="{key}-d">{esc(drawing.desc)}</desc>'
     return f"{head} {size}>{words}{''.join(_mark(mark, _classes) for mark in drawing.marks)}</svg>"
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 SPACE = "\u00a0"  # a figure and its unit stay on one line
 WIDE, NARROW = "MWmw@%—…ÆŒæœ", "iljtfrI.,:;'|!()[]{} `-"
+FORBIDDEN = "\ufffe\uffff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+ANY = 9  # digits behind the point: no figure of ours has so many
 MARKS = 3  # combining marks kept on one letter; more would run over the neighbouring lines
 
 
@@ -30,7 +32,10 @@ class Measure:
         a, b = number(low), number(high)
         if a is None or b is None:
             return "–"
-        return f"{_hundredths(a)} to {_hundredths(b)}" if self.percent else f"{plain(a)} to {plain(b)}"
+        if self.percent:
+            return f"{_hundredths(a)} to {_hundredths(b)}"
+        digits = min(_digits(a), _digits(b))
+        return f"{plain(a, digits)} to {plain(b, digits)}"
 
 
 MEASURES = {
@@ -86,12 +91,17 @@ def _hundredths(share: float) -> str:
     return f"{100 * share:.2f}" if text in ("100.0", "0.0") else text
 
 
-def plain(value: float) -> str:
-    """Three significant digits, thousands separated, no exponent where it can be helped."""
+def plain(value: float, digits: int = ANY) -> str:
+    """Three significant digits, at most `digits` behind the point; an exponent only where it cannot be helped."""
     if value and not 1e-4 <= abs(value) < 1e9:
         return f"{value:.2e}".replace("-", "−")
-    digits = 0 if not value else max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{min(digits, 6)}f}".replace("-", "−")
+    places = min(digits, _digits(value))
+    return f"{value:,.{0 if places == ANY else places}f}".replace("-", "−")
+
+
+def _digits(value: float) -> int:
+    """Digits behind the point that make three significant ones; 0 takes as many as what it stands beside."""
+    return ANY if not value else max(0, 2 - math.floor(math.log10(abs(value))))
 
 
 def amount(n: object) -> str:
@@ -130,12 +140,15 @@ def seconds(value: object) -> str:
 
 
 def clean(text: object) -> str:
-    """Text that every HTML and XML reader takes: no control characters, no halves of a character, no piled-up marks."""
+    """Text that every HTML and XML reader takes, and that stays in its place.
+
+    No control characters, halves of a character, piles of marks, or marks that turn the direction of what follows.
+    """
     kept, marks = [], 0
     for char in str(text):
         kind = "Lu" if char.isascii() else unicodedata.category(char)
         marks = marks + 1 if kind == "Mn" else 0
-        odd = (char < " " and char not in "\t\n") or char == "\x7f" or kind in ("Cc", "Cs") or char in "\ufffe\uffff"
+        odd = (char < " " and char not in "\t\n") or char == "\x7f" or kind in ("Cc", "Cs") or char in FORBIDDEN
         if marks <= MARKS:
             kept.append("\ufffd" if odd else char)
     return "".join(kept)
@@ -156,7 +169,8 @@ def name(text: object, most: int = 60) -> str:
     """HTML of a name from the data: isolated from the direction of what is around it, the whole of it on hover."""
     brief, whole = short(text, most), " ".join(clean(text).split())
     title = f' title="{html.escape(whole)}"' if brief != whole else ""
-    return f"<bdi{title}>{html.escape(brief) or '(none)'}</bdi>"
+    inside = "".join(html.escape(char) + ("<wbr>" if char in "_/-.:" else "") for char in brief)
+    return f"<bdi{title}>{inside or '(none)'}</bdi>"
 
 
 def breadth(text: str, points: float) -> float:

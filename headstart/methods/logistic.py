@@ -1,0 +1,272 @@
+"""Logistic regression: the default head for classes and tags. Its strength is chosen by cross-validated log-loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from headstart import folds
+from headstart.backbone import Backbone, Cut
+from headstart.calibrate import Calibration, calibrate
+from headstart.errors import PlanError
+from headstart.features import Features, join
+from headstart.linear import Basis, Linear, basis, check_rows, check_two, restore, strengths_of
+from headstart.softmax import Point, follow, origin, problem, solve
+from headstart.task import Objective
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Settings", "restore"]
+
+PATH = tuple(float(10**e) for e in np.arange(-0.5, 4.1, 0.5))
+FACTOR, LEAST, MOST = 10**0.5, 1e-6, 1e8  # how the path goes on beyond its ends
+UNJUDGED = 10.0  # the strength where no fold can be judged; near the best of most photo and text sets
+BETTER = 1e-3  # a share of the log-loss too small to follow the examples more closely for
+PATIENCE = 2  # strengths in a row that do not gain so much end the path
+ROUGH, EXACT, SINGLE = 3e-3, 1e-9, 1e-6  # tolerances of solve(): folds; the last fit in double and single precision
+WORK = 1e12  # floating-point operations that choosing may take: about 10 s on 2 cores
+CELLS = 4e7  # scores held at once: 160 MB each in half a dozen arrays
+DOUBLE = 4e6  # numbers in rows up to which the last fit is made in double precision
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How logistic regression is fitted.
+
+    strengths: larger follows the examples closer; empty = a path that ends where nothing is gained
+               C of scikit-learn's LogisticRegression on rows scaled to a mean squared length of 1
+    folds:     of the cross-validation that chooses; groups stay whole
+    weights:   "balanced" lets every class (of a tag: on and off) count alike, however rare
+    calibrate: "temperature" makes probabilities honest on held-out folds; no answer changes
+    """
+
+    strengths: tuple[float, ...] = ()
+    folds: int = 5
+    weights: Literal["none", "balanced"] = "none"
+    calibrate: Literal["temperature", "none"] = "temperature"
+
+    def cut(self, backbone: Backbone) -> Cut:
+        """At the top."""
+        return backbone.cut(len(backbone.blocks))
+
+    def fit(
+        self,
+        train: Features,
+        val: Features,
+        objective: Objective,
+        *,
+        above: Callable[[], nn.Module],
+        rng: np.random.Generator,
+    ) -> Linear:
+        """Learns from train and val together: cross-validation chooses, so nothing need be kept back for it."""
+        if objective.link == "identity":
+            raise PlanError("A logistic head is for classes and tags. For numbers use --method ridge.")
+        if self.folds < 2:
+            raise PlanError(f"folds = {self.folds}: cross-validation needs 2 or more.")
+        data = join(train, val) if len(val) else train
+        check_rows(data)
+        check_two(data, objective)
+        turned = basis(data.x)
+        columns = _columns(data.y, objective, self.weights)
+        fold = folds.deal(data, objective, self.folds, rng)
+        search = _Search(turned, columns, fold, folds.seen(data.y, fold, objective), self)
+        trials = list(search.trials(strengths_of(self.strengths, PATH)))
+        chosen = _choose(trials, self.calibrate)
+        last = _refit(turned, columns, chosen)
+        b = last.b[0] / chosen.calibration.temperature
+        weight, bias = columns.spread(b[:, :-1], b[:, -1], turned.z)
+        return turned.head(weight.T, bias, search.notes(trials, chosen, last))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Columns:
+    """Labels as c columns to fit: two classes need one, a class or tag that does not vary has none.
+
+    targets: (c, n) of 0 and 1.  counts: (1 or c, n), what a row counts, on average 1
+    truth:   (n,) int64 for softmax, (n, c) for sigmoid, as log-loss wants it
+    at:      where in `width` the columns stand.  rest: (width,) bias of the others, NaN where it depends on scores
+    """
+
+    link: Literal["softmax", "sigmoid"]
+    targets: np.ndarray
+    counts: np.ndarray
+    truth: np.ndarray
+    at: np.ndarray
+    rest: np.ndarray
+
+    def spread(self, b: np.ndarray, bias: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(c, r) and (c,) to (width, r) and (width,)."""
+        weight, whole = np.zeros((len(self.rest), b.shape[1])), self.rest.copy()
+        if len(self.at) == 2 and len(b) == 1:
+            weight[self.at], whole[self.at] = np.stack([-b[0] / 2, b[0] / 2]), np.stack([-bias[0] / 2, bias[0] / 2])
+        else:
+            weight[self.at], whole[self.at] = b, bias
+        missing = np.isnan(whole)
+        if missing.any():
+            # A class without an example is about as likely as the next one to be the first of its kind.
+            scores = z @ weight[self.at].astype(z.dtype).T + whole[self.at]
+            top = scores.max(1)
+            total = np.log(np.exp(scores - top[:, None]).sum(1)) + top
+            whole[missing] = total.mean() - np.log(len(z) + len(whole))
+        return weight, whole
+
+
+def _columns(y: np.ndarray, objective: Objective, weights: str) -> _Columns:
+    n, width = len(y), objective.width
+    balanced = weights == "balanced"
+    if objective.link == "sigmoid":
+        on = (y > 0).T
+        share = on.mean(1)
+        at = np.flatnonzero((share > 0) & (share < 1))
+        rest = np.where(share > 0, 1, -1) * np.log(n + 1.0)
+        on, share = on[at], share[at, None]
+        counts = np.where(on, 0.5 / share, 0.5 / (1 - share)) if balanced else np.ones((1, n))
+        return _Columns("sigmoid", on, counts, on.T, at, rest)
+    at, code, many = np.unique(y, return_inverse=True, return_counts=True)
+    counts = (n / (len(at) * many[code]) if balanced else np.ones(n))[None]
+    rest = np.full(width, np.nan)
+    if len(at) == 2:
+        return _Columns("sigmoid", code[None] == 1, counts, code[:, None] == 1, at, rest)
+    return _Columns("softmax", code == np.arange(len(at))[:, None], counts, code, at, rest)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trial:
+    """One strength, judged on rows its fits had not seen. point is None where nothing can be judged."""
+
+    strength: float
+    calibration: Calibration
+    point: Point | None = None
+
+    def loss(self, calibrated: str) -> float:
+        return self.calibration.loss if calibrated == "temperature" else self.calibration.raw
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    """Fits without each fold, along a path of strengths. fold: (n,). seen: (n,) or (n, width), what can be judged"""
+
+    turned: Basis
+    columns: _Columns
+    fold: np.ndarray
+    seen: np.ndarray
+    settings: Settings
+
+    @property
+    def judged(self) -> int:
+        """How many of the folds are held out: all, but fewer where that would take too long or too much memory."""
+        made = int(self.fold.max()) + 1
+        (n, r), c = self.turned.z.shape, len(self.columns.targets)
+        return 0 if made < 2 else int(np.clip(min(WORK / (280 * n * r * c), CELLS / (n * c)), 1, made))
+
+    def trials(self, strengths: tuple[float, ...]) -> Iterator[_Trial]:
+        """One a strength; without settings it ends early, or goes on beyond either end, as the losses tell."""
+        if not self.judged or not self._held()[2].any():
+            yield _Trial(self.settings.strengths[-1] if self.settings.strengths else UNJUDGED, Calibration(1, 0, 0))
+            return
+        kept = (self.fold != np.arange(self.judged)[:, None])[:, None] * self.columns.counts
+        many = kept.mean(1).sum(1)
+        fits = problem(
+            self.turned.z,
+            self.turned.power,
+            self.columns.targets,
+            kept / many[:, None, None],
+            self.columns.link,
+        )
+        at = before = origin(fits)
+        automatic = not self.settings.strengths
+        done: list[_Trial] = []
+        for strength in _onward(strengths, automatic):
+            penalty = 1 / (strength * many)
+            start = follow(fits, at, before, penalty) if done else at
+            before, at = at, solve(fits, start, penalty, ROUGH)
+            done.append(self._judge(strength, at))
+            yield done[-1]
+            if automatic and self._stale(done):
+                break
+        at, best = done[0].point, min(self._loss(t) for t in done)
+        while automatic and self._loss(done[0]) <= best and done[0].strength > LEAST:
+            strength = done[0].strength / FACTOR
+            at = solve(fits, at, 1 / (strength * many), ROUGH)
+            done.insert(0, self._judge(strength, at))
+            yield done[0]
+
+    def _loss(self, trial: _Trial) -> float:
+        return trial.loss(self.settings.calibrate)
+
+    def _stale(self, done: list[_Trial]) -> bool:
+        losses = [self._loss(t) for t in done]
+        return len(done) > PATIENCE and min(losses[-PATIENCE:]) > (1 - BETTER) * min(losses[:-PATIENCE])
+
+    def _held(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows that are held out, their fold, and what each counts: (m,) or (m, c), 0 where it cannot be judged."""
+        rows = np.flatnonzero(self.fold < self.judged)
+        if self.columns.link == "softmax":
+            return rows, self.fold[rows], self.columns.counts[0, rows] * self.seen[rows]
+        seen = self.seen[:, self.columns.at] if self.seen.ndim == 2 else self.seen[:, None]
+        counts = np.broadcast_to(self.columns.counts, self.columns.targets.shape).T
+        return rows, self.fold[rows], (counts * seen)[rows]
+
+    def _judge(self, strength: float, point: Point) -> _Trial:
+        rows, fold, counts = self._held()
+        found = calibrate(point.s[fold, :, rows], self.columns.truth[rows], self.columns.link, counts)
+        if self.settings.calibrate == "none":
+            found = replace(found, temperature=1.0, loss=found.raw)
+        return _Trial(strength, found, replace(point, s=np.zeros(0)))
+
+    def notes(self, trials: list[_Trial], chosen: _Trial, last: Point) -> dict:
+        """What was tried and chosen, for the report."""
+        path = sorted(trials, key=lambda t: t.strength)
+        absent = sorted(set(range(len(self.columns.rest))) - set(self.columns.at.tolist()))
+        facts = {
+            "strength": chosen.strength,
+            "temperature": chosen.calibration.temperature,
+            "log_loss": chosen.calibration.loss if chosen.point else None,
+            "log_loss_uncalibrated": chosen.calibration.raw if chosen.point else None,
+            "path": [_entry(t) for t in path if t.point],
+            "at_border": len(path) > 1 and chosen in (path[0], path[-1]),
+            "folds": int(self.fold.max()) + 1,
+            "folds_judged": self.judged if chosen.point else 0,
+            "rows": len(self.fold),
+            "steps": last.steps,
+            "products": last.products,
+            "without_examples": absent,
+        }
+        return facts
+
+
+def _entry(trial: _Trial) -> dict:
+    point, found = trial.point, trial.calibration
+    facts = {"strength": trial.strength, "log_loss": found.loss, "log_loss_uncalibrated": found.raw}
+    return {**facts, "temperature": found.temperature, "steps": point.steps, "products": point.products}
+
+
+def _onward(strengths: tuple[float, ...], automatic: bool) -> Iterator[float]:
+    yield from strengths
+    strength = strengths[-1] * FACTOR
+    while automatic and strength <= MOST:
+        yield strength
+        strength *= FACTOR
+
+
+def _choose(trials: list[_Trial], calibrated: str) -> _Trial:
+    """The strongest penalty among those as good as the best."""
+    best = min(t.loss(calibrated) for t in trials)
+    return min((t for t in trials if t.loss(calibrated) <= (1 + BETTER) * best), key=lambda t: t.strength)
+
+
+def _refit(turned: Basis, columns: _Columns, chosen: _Trial) -> Point:
+    """All rows at the chosen strength, to the end, starting from the mean of the folds' fits."""
+    dtype = np.float64 if turned.z.size <= DOUBLE else np.float32
+    counts = columns.counts[None] / columns.counts.mean(0).sum()
+    fits = problem(turned.z, turned.power, columns.targets, counts, columns.link, dtype)
+    start = origin(fits)
+    if chosen.point:
+        b = chosen.point.b.mean(0, keepdims=True).astype(dtype)
+        start = Point(b, fits.scores(b))
+    penalty = np.array([1 / (chosen.strength * columns.counts.mean(0).sum())])
+    return solve(fits, start, penalty, EXACT if dtype is np.float64 else SINGLE)
