@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 # No EPS or PDF (they start other programs), no format that is told by its file name alone.
-FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 LARGEST = 178_956_970  # pixels: Pillow's own limit for a decompression bomb
 LOOKS_LIKE = (
     (b"%PDF", "a PDF"),
@@ -37,6 +37,7 @@ def decode(raw: bytes) -> Image:
 
     if not raw:
         raise Unreadable("the file is empty (0 bytes)")
+    Image.init()  # a format is only known once its plug-in is; the second call costs nothing
     try:
         picture = Image.open(io.BytesIO(raw), formats=FORMATS)
         if picture.width * picture.height > LARGEST:
@@ -124,7 +125,7 @@ def _rgb(picture: Image) -> Image:
 
 
 def _eight_bits(x: np.ndarray, mode: str) -> np.ndarray:
-    """16-bit, 32-bit and floating-point gray as 0..255: by the format's range where it has one, else by the picture's."""
+    """16-bit, 32-bit and float gray as 0..255: by the range of the format where it has one, else of the picture."""
     x = x.astype(np.float64)
     if not np.isfinite(x).all():
         raise Unreadable("its pixels hold NaN or infinite numbers")

@@ -76,6 +76,20 @@ def hashed(paths: Sequence[str]) -> list[str | Unreadable]:
         return [d for some in pool.map(lambda some: [_hashed(path) for path in some], dozens) for d in some]
 
 
+def decoded(data: bytes) -> tuple[str, str]:
+    """Text of bytes in UTF-8, UTF-16 with a mark, or else Windows-1252 or Latin-1, and which of the latter it took."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", errors="replace"), ""
+    try:
+        return data.decode("utf-8-sig"), ""
+    except UnicodeDecodeError:
+        pass
+    try:
+        return data.decode("cp1252"), "Windows-1252"
+    except UnicodeDecodeError:
+        return data.decode("latin-1"), "Latin-1"
+
+
 def cells(table: Path, column: str, rows: Sequence[int] | None = None) -> Iterator[bytes | None]:
     """The bytes in `column` of a Parquet or Arrow file, BATCH rows at a time; None where there are none.
 

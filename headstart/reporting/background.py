@@ -16,9 +16,11 @@ PARTS = {
 CLASSES = 30  # names listed before the rest is counted
 UNFOLDED = 20  # files set aside that are listed in the open
 TERMS = {
-    "strength": "strength of regularisation",
+    "strength": "regularisation setting",
     "temperature": "temperature (1 leaves confidence as it was)",
     "log_loss": "cross-validated log-loss",
+    "log_loss_uncalibrated": "the same before the temperature",
+    "at_border": "best at the edge of what was tried",
 }
 
 
@@ -35,7 +37,8 @@ def borrowed(result: dict) -> str:
     lent = max(0.0, total - trained) if trained is not None and total is not None else None
     source = f", trained on {esc(card['pretrained_on'])}" if card.get("pretrained_on") else ""
     licence = f" (licence {esc(card['licence'])})" if card.get("licence") else ""
-    told = [f"<b>Borrowed:</b> {name(called, 90)}{source}{licence}."]
+    term = "Borrowed" if lent or lent is None else "Nothing borrowed, only measured"
+    told = [f"<b>{term}:</b> {name(called, 90)}{source}{licence}."]
     if lent:
         told[0] += f" {amount(lent)} learned numbers (parameters)"
         told[0] += f", {size(weight['base'])}." if number(weight.get("base")) else "."
@@ -180,8 +183,8 @@ def _technical(result: dict) -> str:
     curve = plot(plots.strength(result, WIDE), plots.strength(result, SLIM))
     digests = [("Before", _digest(frozen.get("digest_before"))), ("After", _digest(frozen.get("digest_after")))]
     why = paragraph(
-        "Regularisation holds the head back from learning its training examples by heart. Each strength was tried on "
-        "examples the head had not learned from (cross-validation), and the one with the least loss was taken."
+        "Regularisation holds the head back from learning its training examples by heart. Each setting was tried on "
+        "examples the head had not learned from (cross-validation), and one as good as the best was taken."
     )
     blocks = [
         (str(i), name(b.get("name", ""), 60), esc(" x ".join(map(str, b.get("shape") or [])) or "–"))
@@ -211,6 +214,8 @@ def _settings(settings: dict) -> str:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no"}.get(value, "")  # type: ignore[arg-type]
     known = number(value)
     return esc(value) if known is None else plain(known) if isinstance(value, float) else amount(known)
 

@@ -132,7 +132,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def powers(low: float, high: float) -> list[float]:
-    """The powers of ten from low to high, at most seven of them."""
+    """The powers of ten from low to high, at most five of them."""
     exponents = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
-    every = max(1, math.ceil(len(exponents) / 7))
+    every = max(1, math.ceil(len(exponents) / 5))
     return [10.0**e for e in exponents[::every]]

@@ -40,9 +40,7 @@ def number_section(result: dict) -> str:
         return ""
     measure = measure_of(key)
     n, level = number(head.get("n")), number(head.get("level"))
-    large = (
-        f'<p class="large"><strong>{esc(measure.figure(head.get("value")))}</strong> <span>{esc(measure.label)}'
-    )
+    large = f'<p class="large"><strong>{esc(measure.figure(head.get("value")))}</strong> <span>{esc(measure.label)}'
     span = measure.span(head.get("low"), head.get("high"))
     if span != "–":
         large += f"<br>{100 * (level or 0.95):g}&nbsp;% interval {span}{'&nbsp;%' if measure.percent else ''}"
@@ -110,11 +108,10 @@ def figures(result: dict) -> str:
     if not rows:
         return ""
     lead = (
-        "Several ways to look at the same answers. <i>By chance</i> is what always giving the commonest answer scores."
+        "Several ways to look at the same answers. <i>By chance</i> is what always giving the commonest answer scores; "
+        "the small figures are the 95 % interval."
     )
-    return section(
-        "figures", "All the figures", lead, table("All figures", ("Figure", "Value and interval", "By chance"), rows)
-    )
+    return section("figures", "All the figures", lead, table("All figures", ("Figure", "Value", "By chance"), rows))
 
 
 def mixups(result: dict) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from headstart.reporting.canvas import Circle, Drawing, Line, Mark, Rect, Scale, Text, powers, ticks
 from headstart.reporting.wording import Measure, breadth, clean, fit, measure_of, nouns, number, percent, plain
 
@@ -48,7 +50,10 @@ def _held_against(result: dict, head: dict) -> list[tuple[str, str, float]]:
     baselines = {**(result.get("baselines") or {})}
     if number(baselines.get("majority")) is None:
         baselines["majority"] = head.get("chance")
-    told = {**BASELINES, "majority": WITHOUT.get((result.get("task") or {}).get("objective", ""), BASELINES["majority"])}
+    told = {
+        **BASELINES,
+        "majority": WITHOUT.get((result.get("task") or {}).get("objective", ""), BASELINES["majority"]),
+    }
     rows = ((key, label, number(baselines.get(key))) for key, label in told.items())
     return [(key, label, value) for key, label, value in rows if value is not None]
 
@@ -83,7 +88,9 @@ def _across(scale: Scale, measure: Measure, floor: float, above: float = 0) -> l
 
 
 def _tick(value: float) -> str:
-    return "0" if not value else f"{value:g}".replace("-", "−") if 1e-3 <= abs(value) < 1e5 else plain(value)
+    if 1e-6 < abs(value) < 1e-4:
+        return f"{value:.7f}".rstrip("0").replace("-", "−")
+    return f"{value:.4g}".replace("-", "−") if abs(value) < 1e4 else plain(value)
 
 
 def ranked(details: dict) -> tuple[list[dict], str]:
@@ -211,7 +218,7 @@ def scatter(result: dict, width: float) -> Drawing | None:
 
 
 def strength(result: dict, width: float) -> Drawing | None:
-    """Cross-validated loss along the strengths of regularisation, and the one that was chosen."""
+    """Cross-validated loss along the settings of regularisation that were tried, and the one that was chosen."""
     head = result.get("head") or {}
     path = [p for p in head.get("path") or [] if isinstance(p, dict) and (number(p.get("strength")) or 0) > 0]
     key = next((k for p in path for k in p if k != "strength" and number(p[k]) is not None), "")
@@ -235,11 +242,11 @@ def strength(result: dict, width: float) -> Drawing | None:
     chosen = number(head.get("strength"))
     desc = f"Lowest {plain(low)}, highest {plain(high)}."
     if chosen is not None and chosen > 0:
-        at = min(spots, key=lambda spot: abs(spot[0] - chosen))
-        words = f"chosen: {plain(chosen)}"
+        at = min(spots, key=lambda spot: abs(math.log(spot[0] / chosen)))
+        words = f"chosen: {_tick(chosen)}"
         half = breadth(words, 12) / 2
         x = min(max(across(at[0]), left + half), width - half)
         marks += [Text(x, 34, words, 12, "ink", "middle", True), Circle(across(at[0]), up(at[1]), 6, "accent")]
         desc += f" {words}."
-    marks.append(Text((left + width - 16) / 2, 228, "strength of regularisation (log scale)", 12, "muted", "middle"))
+    marks.append(Text((left + width - 16) / 2, 228, "regularisation setting (log scale)", 12, "muted", "middle"))
     return Drawing("strength", "How strongly the head was held back", desc, width, 238, tuple(marks))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from headstart.reporting.canvas import Circle, Drawing, Line, Mark, Rect, Scale, Text
-from headstart.reporting.wording import amount, clean, fit, nouns, number, seconds
+from headstart.reporting.wording import amount, breadth, clean, fit, nouns, number, seconds
 
 MOST, FEW = 24, 12  # bars on a screen and on a phone; a deeper network has several blocks in one
 STAGES = {
@@ -28,32 +28,62 @@ def stack(result: dict, width: float) -> Drawing | None:
     cut = len(blocks) if at is None else min(max(int(at), 0), len(blocks))
     each = max(1, math.ceil(len(blocks) / (FEW if width < 500 else MOST)))
     below, above = _groups(blocks[:cut], each), _groups(blocks[cut:], each)
-    bars = len(below) + len(above)
-    left, right, floor = 44.0, width - 124.0, 196.0
-    step = (right - left - (22 if above and below else 0)) / max(bars, 1)
+    left, right = 44.0, width - 124.0
+    step = min(43.0, (right - left - (22 if below and above else 0)) / max(len(below) + len(above), 1))
+    line = left + step * len(below) + 9 if below else left - 6 if above else right
+    lent, trained = _numbers(result)
+    said = [
+        Text(20, 20, "borrowed, frozen" if lent else "fixed", 13, "ink", bold=True),
+        Text(20, 38, lent, 12, "muted"),
+    ]
+    crowded = bool(below) and line - 26 < max(breadth(t.words, t.points) * (1.08 if t.bold else 1) for t in said)
+    top = 46.0 if crowded else 0.0
+    floor = top + 196.0
     marks: list[Mark] = [*_input(result, floor)]
-    sizes = _heights([*below, *above])
-    x = left
+    if below:
+        marks += [*_lock(0, 8), *said, Line(((left, floor + 8), (line - 6, floor + 8)), "accent", 2)]
+    tall = _heights([*below, *above])
     for i, (first, last) in enumerate([*below, *above]):
-        if i == len(below):
-            x += 22
-        marks += _block(x, min(step - 3, 40), floor, sizes[i], _label(blocks, first, last), frozen=i < len(below))
-        x += min(step, 43)
-        if i == len(below) - 1:
-            line = x + 9
-    if not below:
-        line = left - 6
-    end = x + (4 if above else 22)
-    if not bars:
-        marks.append(Text(left + 4, floor - 40, "no network, fixed measurements", 12, "muted"))
-        line, end = right - 24, right
-    marks += _head(end + 2, floor, result)
-    marks += _sides(result, line, left, end + 62, width, bool(below), bool(above))
-    marks += _below(blocks, cut, each, result, line, left, width, floor)
+        x = left + step * i + (22 if below and i >= len(below) else 0)
+        marks += _block(x, step - 3, floor, tall[i], _label(first, last), frozen=i < len(below))
+    end = left + step * (len(below) + len(above)) + 24 if blocks else right + 16
+    marks += [
+        *_head(end, floor),
+        *_cut(line, top, floor, trained, f"cut: {cut} of {len(blocks)} blocks" if blocks else "", width),
+    ]
+    if not blocks:
+        marks.append(Text(left + 4, floor - 38, "no network borrowed", 12, "muted"))
+    for i, words in enumerate(_footnotes(result, each)):
+        marks.append(Text(0, floor + 50 + 16 * i, words, 12, "muted"))
     title = "The network as a stack of blocks, cut where borrowed ends and trained begins"
     where = f"{cut} of {len(blocks)} blocks are borrowed and frozen" if blocks else "No blocks were borrowed"
     desc = f"{where}; {len(blocks) - cut} blocks and the head are trained here."
-    return Drawing("stack", title, desc, width, floor + 66, tuple(marks))
+    return Drawing("stack", title, desc, width, floor + (76 if each > 1 else 60), tuple(marks))
+
+
+def _numbers(result: dict) -> tuple[str, str]:
+    """How many numbers were lent and how many trained, in words; "" where that is not known, or nothing."""
+    params = result.get("params") or {}
+    trained, total = number(params.get("trained")), number(params.get("total"))
+    lent = f"{amount(total - trained)} numbers" if trained is not None and total is not None and total > trained else ""
+    return lent, f"{amount(trained)} numbers" if trained is not None else ""
+
+
+def _cut(line: float, top: float, floor: float, trained: str, words: str, width: float) -> list[Mark]:
+    """The line between borrowed and trained, and what is on its right."""
+    anchor, beside = ("end", line) if line > width / 2 else ("start", max(0.0, line - 20))
+    return [
+        Line(((line, top + 8), (line, floor + 10)), "ink", 1.5, dashed=True),
+        Text(line + 8, top + 20, "trained here", 13, "ink", bold=True),
+        Text(line + 8, top + 38, fit(trained, 12, width - line - 8), 12, "muted"),
+        Text(beside, floor + 28, words, 12, "ink", anchor),
+    ]
+
+
+def _footnotes(result: dict, each: int) -> list[str]:
+    wide = number((result.get("backbone") or {}).get("width"))
+    reach = [f"{amount(wide)} numbers a {nouns(result)[0]} reach the head"] if wide else []
+    return [*reach, *([f"each bar stands for {each} blocks"] if each > 1 else [])]
 
 
 def _groups(blocks: list[dict], each: int) -> list[tuple[dict, dict]]:
@@ -70,7 +100,7 @@ def _heights(groups: list[tuple[dict, dict]]) -> list[float]:
     return [scale(s) for s in sizes]
 
 
-def _label(blocks: list[dict], first: dict, last: dict) -> str:
+def _label(first: dict, last: dict) -> str:
     shape = " x ".join(str(v) for v in last.get("shape") or [])
     names = clean(first.get("name", ""))
     names += "" if first is last or not names else f" to {clean(last.get('name', ''))}"
@@ -104,58 +134,18 @@ def _snow(x: float, y: float, r: float) -> list[Mark]:
     return [Line(((x - dx, y - dy), (x + dx, y + dy)), "accent", 1.2) for dx, dy in legs]
 
 
-def _head(x: float, floor: float, result: dict) -> list[Mark]:
+def _head(x: float, floor: float) -> list[Mark]:
     """The head as a box with its answers fanning out."""
     marks: list[Mark] = [Rect(x, floor - 84, 42, 56, "warm", "warm", alpha=0.3, radius=6)]
     for dy in (-76, -56, -36):
-        marks += [
-            Line(((x + 42, floor - 56), (x + 58, floor + dy)), "warm", 1.5),
-            Circle(x + 62, floor + dy, 4, "warm"),
-        ]
+        marks.append(Line(((x + 42, floor - 56), (x + 58, floor + dy)), "warm", 1.5))
+        marks.append(Circle(x + 62, floor + dy, 4, "warm"))
     return [*marks, Text(x + 21, floor - 52, "head", 12, "ink", "middle", True)]
-
-
-def _sides(result: dict, line: float, left: float, end: float, width: float, below: bool, above: bool) -> list[Mark]:
-    """What each side of the cut is, over it."""
-    params = result.get("params") or {}
-    trained, total = number(params.get("trained")), number(params.get("total"))
-    lent = None if trained is None or total is None else max(0.0, total - trained)
-    marks: list[Mark] = [Line(((line, 8), (line, 204)), "ink", 1.5, dashed=True)]
-    if below:
-        told = f"{amount(lent)} numbers" if lent else ""
-        marks += [*_lock(0, 8), Text(20, 20, "borrowed, frozen", 13, "ink", bold=True), Text(20, 38, told, 12, "muted")]
-    told = f"{amount(trained)} numbers" if trained is not None else ""
-    room = width - line - 10
-    if room >= 88:
-        marks += [
-            Text(line + 8, 20, "trained here", 13, "ink", bold=True),
-            Text(line + 8, 38, fit(told, 12, room), 12, "muted"),
-        ]
-    else:
-        marks += [Text(width, 20, "trained", 13, "ink", "end", True), Text(width, 38, told, 12, "muted", "end")]
-    return marks
 
 
 def _lock(x: float, y: float) -> list[Mark]:
     arch = [(x + 6.5 - 4 * math.cos(a), y + 5 - 5 * math.sin(a)) for a in (i * math.pi / 8 for i in range(9))]
     return [Line(tuple(arch), "accent", 2), Rect(x, y + 5, 13, 9, "accent", radius=2)]
-
-
-def _below(
-    blocks: list[dict], cut: int, result: dict, line: float, left: float, width: float, floor: float
-) -> list[Mark]:
-    """Under the bars: how far the borrowed part goes and what it hands over."""
-    words = f"cut: {cut} of {len(blocks)} blocks" if blocks else "nothing to cut"
-    wide = (result.get("backbone") or {}).get("width")
-    one, _ = nouns(result)
-    marks: list[Mark] = []
-    if blocks:
-        marks.append(Line(((left, floor + 8), (line - 6, floor + 8)), "accent", 2)) if cut else None
-    marks.append(Text(min(line, width - 60), floor + 26, words, 12, "ink", "end" if line > width / 2 else "start"))
-    if number(wide):
-        told = fit(f"what reaches the head: {amount(wide)} numbers a {one}", 12, width)
-        marks.append(Text(0, floor + 48, told, 12, "muted"))
-    return marks
 
 
 def timeline(result: dict, width: float) -> Drawing | None:

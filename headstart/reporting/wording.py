@@ -49,6 +49,7 @@ MEASURES = {
     "ece": Measure("Calibration error", "how far its stated confidence is from how often it is right; 0 is perfect"),
     "mae": Measure("Mean absolute error", "how far off it is on average, in the unit of the labels", False),
     "rmse": Measure("Root mean squared error", "the same, but large errors weigh more", False),
+    "mse": Measure("Mean squared error", "", False),
     "r2": Measure("R²", "how much of the differences it explains; 1 is perfect, 0 is no better than the mean", False),
     "spearman": Measure("Rank correlation", "how well it puts the {nouns} in order; 1 is the perfect order", False),
 }
@@ -196,7 +197,7 @@ def _em(char: str) -> float:
     if char.isascii():
         if char in NARROW:
             return 0.38
-        return 0.95 if char in WIDE else 0.72 if char.isupper() else 0.61
+        return 0.95 if char in WIDE else 0.84 if char in "<>=+~^#&_" else 0.72 if char.isupper() else 0.61
     if char in WIDE:
         return 1.0
     if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Cf"):
