@@ -6,7 +6,7 @@ import json
 
 from headstart.reporting import plots, stack
 from headstart.reporting.layout import SLIM, WIDE, bullets, facts, folded, paragraph, plot, section, table
-from headstart.reporting.wording import amount, clean, counted, esc, name, nouns, number, percent, plain, seconds, size
+from headstart.reporting.wording import amount, clean, counted, esc, name, nouns, number, percent, seconds, size
 
 PARTS = {
     "train": ("Training", "what it learned from"),
@@ -187,7 +187,7 @@ def _technical(result: dict) -> str:
         "examples the head had not learned from (cross-validation), and one as good as the best was taken."
     )
     blocks = [
-        (str(i), name(b.get("name", ""), 60), esc(" x ".join(map(str, b.get("shape") or [])) or "–"))
+        (f"{i}  {name(b.get('name', ''), 60)}", esc(" x ".join(map(str, b.get("shape") or [])) or "–"))
         for i, b in enumerate(card.get("blocks") or [], 1)
     ]
     return "".join(
@@ -196,7 +196,7 @@ def _technical(result: dict) -> str:
             folded("How inputs are prepared before the borrowed network sees them", facts(steps)),
             folded(
                 "The borrowed network, block by block",
-                table("Blocks", ("", "Block", "Passes on"), blocks) if blocks else "",
+                table("Blocks", ("Block", "Passes on"), blocks) if blocks else "",
             ),
             folded("Digests of the frozen part", facts(digests)),
         )
@@ -217,7 +217,7 @@ def _value(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no"}.get(value, "")  # type: ignore[arg-type]
     known = number(value)
-    return esc(value) if known is None else plain(known) if isinstance(value, float) else amount(known)
+    return esc(value) if known is None else esc(f"{known:.4g}") if isinstance(value, float) else amount(known)
 
 
 def _digest(value: object) -> str:

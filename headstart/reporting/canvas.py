@@ -102,6 +102,15 @@ class Drawing:
     marks: tuple[Mark, ...]
 
 
+# A picture on its own has its title over it and paper around it; on the page the heading beside it does that.
+MARGIN, TOP = 20.0, 52.0
+
+
+def heading(drawing: Drawing) -> Text:
+    """The title of a picture that stands on its own, measured from the corner of its paper."""
+    return Text(MARGIN, 30, drawing.title, 15, bold=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
     """From values between low and high to places between start and end. log: equal ratios take equal room."""

@@ -150,12 +150,14 @@ def _shares(across: Scale, y: float) -> list[Mark]:
 
 def reliability(result: dict, width: float) -> Drawing | None:
     """How often predictions of each confidence were right; an honest model lies on the diagonal."""
-    bins = [b for b in (result.get("details") or {}).get("reliability") or [] if number(b.get("accuracy")) is not None]
+    needed = ("low", "high", "n", "confidence", "accuracy")
+    bins = (result.get("details") or {}).get("reliability") or []
+    bins = [b for b in bins if all(number(b.get(key)) is not None for key in needed)]
     if not bins:
         return None
     side = min(width - 64, 380)
     across, up = Scale(0, 1, 52, 52 + side), Scale(0, 1, 28 + side, 28)
-    most = max(b["n"] for b in bins)
+    most = max(1, *(b["n"] for b in bins))
     marks: list[Mark] = [*_frame(across, up)]
     for b in bins:
         tall = 48 * b["n"] / most

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import missing_extra
-from headstart.reporting.canvas import THEMES, Circle, Drawing, Line, Rect, Text
+from headstart.reporting.canvas import MARGIN, THEMES, TOP, Circle, Drawing, Line, Rect, Text, heading
 
 SCALE = 2  # of the file
 FINE = 2  # Pillow draws hard edges: drawn this much larger still, then shrunk, they are smooth
@@ -18,7 +18,7 @@ FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "a
 
 
 def write(drawing: Drawing, file: Path) -> Path:
-    """The drawing in light tones on white. Raises MissingExtra without Pillow."""
+    """The drawing with its title, in light tones on white. Raises MissingExtra without Pillow."""
     try:
         from PIL import Image, ImageDraw
     except ImportError as error:
@@ -36,8 +36,11 @@ def write(drawing: Drawing, file: Path) -> Path:
             _line(pen, mark, times)
         else:
             _text(pen, mark, times)
-    small = picture.resize((size[0] // FINE, size[1] // FINE), Image.Resampling.BOX)
-    small.save(file, optimize=True)
+    whole = (round(size[0] + 2 * MARGIN * times), round(size[1] + (TOP + MARGIN) * times))
+    sheet = Image.new("RGB", whole, LIGHT["paper"])
+    sheet.paste(picture, (round(MARGIN * times), round(TOP * times)))
+    _text(ImageDraw.Draw(sheet), heading(drawing), times)
+    sheet.resize((whole[0] // FINE, whole[1] // FINE), Image.Resampling.BOX).save(file, optimize=True)
     return file
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headstart.reporting.canvas import THEMES, Circle, Drawing, Line, Mark, Rect, Text
+from headstart.reporting.canvas import MARGIN, THEMES, TOP, Circle, Drawing, Line, Mark, Rect, Text, heading
 from headstart.reporting.wording import esc
 
 LIGHT = THEMES["light"]
@@ -21,13 +21,14 @@ def inline(drawing: Drawing, key: str, most: float) -> str:
 
 
 def standalone(drawing: Drawing) -> str:
-    """A whole SVG file on white, in plain attributes that every program understands."""
-    w, h = _n(drawing.width), _n(drawing.height)
+    """A whole SVG file on white with its title, in plain attributes that every program understands."""
+    w, h = _n(drawing.width + 2 * MARGIN), _n(drawing.height + TOP + MARGIN)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{w}" height="{h}" viewBox="0 0 {w} {h}" role="img"'
     words = f"<title>{esc(drawing.title)}</title><desc>{esc(drawing.desc)}</desc>"
     paper = f'<rect width="{w}" height="{h}" fill="{LIGHT["paper"]}"/>'
     body = "".join(_mark(mark, _colours) for mark in drawing.marks)
-    return f'{head} font-family="{FONT}" aria-label="{esc(drawing.title)}">{words}{paper}{body}</svg>\n'
+    inside = f'{_mark(heading(drawing), _colours)}<g transform="translate({_n(MARGIN)} {_n(TOP)})">{body}</g>'
+    return f'{head} font-family="{FONT}">{words}{paper}{inside}</svg>\n'
 
 
 def _mark(mark: Mark, paint) -> str:

@@ -145,8 +145,11 @@ def clean(text: object) -> str:
 
     No control characters, halves of a character, piles of marks, or marks that turn the direction of what follows.
     """
+    whole = str(text)
+    if whole.isascii() and whole.isprintable():
+        return whole
     kept, marks = [], 0
-    for char in str(text):
+    for char in whole:
         kind = "Lu" if char.isascii() else unicodedata.category(char)
         marks = marks + 1 if kind == "Mn" else 0
         odd = (char < " " and char not in "\t\n") or char == "\x7f" or kind in ("Cc", "Cs") or char in FORBIDDEN
