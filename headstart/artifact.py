@@ -57,11 +57,11 @@ def save(
     rows: (m, d) features; taken: (m,) int64 which examples they are: witnesses are drawn from these
     summary: figures to keep on the card
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as as_bytes
 
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: np.ascontiguousarray(array) for name, array in fitted.state().items()}
-    save_file(state, folder / "delta.safetensors", metadata={"format": "np"})
+    (folder / "delta.safetensors").write_bytes(as_bytes(state))
     _witness(folder / "witness.npz", task, plan, fitted, rows, taken)
     facts = {
         "schema": SCHEMA,

@@ -128,7 +128,7 @@ class Shelf:
         return [Receipt(**{**facts, "moved": tuple(facts["moved"])}) for facts in some if facts]
 
     def rows(self, digests: Sequence[str]) -> np.ndarray:
-        """(n, …) float32: a read-only map where they lie in one run, else a copy. Raises CacheError when one is absent."""
+        """(n, …) float32: a read-only map where they lie in one run, else a copy. Raises CacheError when absent."""
         places = self._places(digests)
         if not places:
             return np.zeros((0, 0), np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +13,7 @@ COLDEST, HOTTEST = 1e-3, 1e3  # least-squares scores need about 0.1, logits abou
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """temperature: divide scores by it.  raw, loss: log-loss in nats before and after"""
+    """temperature: divide scores by it.  raw, loss: log-loss in nats before, and after at its least"""
 
     temperature: float
     raw: float
@@ -25,61 +26,72 @@ def calibrate(
     """The temperature for scores of rows that the head did not learn from; m rows.
 
     scores: (m, k).  y: (m,) int64 for softmax, (m, k) of 0 and 1 for sigmoid.  weight: (m,) or (m, k); 0 = not judged
-    The truth is counted as (m + 1) / (m + 2) sure, so that m faultless answers do not make an infinitely sure head.
-    Source: Guo et al. 2017 (temperature); Platt 1999 (targets by the rule of succession).
+    However faultless the m answers, confidence is at most (m + 1) / (m + 2) on average: the rule of succession.
+    Source: Guo et al. 2017, "On calibration of modern neural networks".
     """
     scores = scores.astype(np.float64)
-    if link == "softmax":
-        w = np.ones(len(scores)) if weight is None else weight.astype(np.float64)
-        scores, y, w = scores[w > 0], y[w > 0], w[w > 0]
-        curve, m = _softmax(scores, y), len(scores)
-    else:
-        w = np.ones(scores.shape) if weight is None else np.broadcast_to(weight, scores.shape).astype(np.float64)
-        scores, y, w, m = scores[w > 0], y[w > 0], w[w > 0], len(scores)
-        curve = _sigmoid(scores, y)
+    shape = y.shape if link == "softmax" else scores.shape
+    w = np.ones(shape) if weight is None else np.broadcast_to(weight, shape).astype(np.float64)
+    use = w > 0
+    scores, y, w = scores[use], y[use], w[use] / max(w.sum(), 1e-300)
     if not len(w):
         return Calibration(1.0, float("nan"), float("nan"))
-    w = w / w.sum()
-    doubt = 1 / (m + 2)
-    low, high, at = 1 / HOTTEST, 1 / COLDEST, 1.0
+    curve = _softmax(scores, y) if link == "softmax" else _sigmoid(scores, y)
+
+    def slope(u: float) -> tuple[float, float]:
+        _, first, second, _ = curve(u)
+        return float(w @ first), float(w @ second)
+
+    best = _rising(slope, 1.0)
+    ceiling = (len(w) + 1) / (len(w) + 2)
+    honest = best
+
+    def excess(u: float) -> tuple[float, float]:
+        return float(w @ curve(u)[3]) - ceiling, 0.0
+
+    if excess(best)[0] > 0:
+        honest = min(best, _rising(excess, best))
+    return Calibration(1 / honest, float(w @ curve(1.0)[0]), float(w @ curve(best)[0]))
+
+
+def _rising(value: Callable[[float], tuple[float, float]], at: float) -> float:
+    """Where a rising function crosses 0. value: u -> (it, its slope); a slope of 0 is taken as unknown."""
+    low, high = 1 / HOTTEST, 1 / COLDEST
     for _ in range(50):
-        _, slope, bend = (w @ values for values in curve(at, doubt))
-        low, high = (low, at) if slope > 0 else (at, high)
-        new = at - slope / bend if bend > 0 else low
+        here, slope = value(at)
+        low, high = (low, at) if here > 0 else (at, high)
+        new = at - here / slope if slope > 0 else 0.0
         # Newton where it stays inside of what is known, halving (of the logarithm) where it does not.
         new = new if low < new < high else float(np.sqrt(low * high))
-        if abs(new - at) <= 1e-6 * at:
-            break
+        if abs(new - at) <= 1e-5 * at:
+            return new
         at = new
-    return Calibration(1 / at, float(w @ curve(1.0, 0.0)[0]), float(w @ curve(at, 0.0)[0]))
+    return at
 
 
 def _softmax(scores: np.ndarray, y: np.ndarray):
-    """Loss of each row at scores times u, with its first two derivatives in u."""
-    k = scores.shape[1]
+    """u -> of each row at scores times u: its loss, the first two derivatives in u, its highest probability."""
     scores = scores - scores.max(1, keepdims=True)
     true = scores[np.arange(len(y)), y]
-    others = (scores.sum(1) - true) / max(1, k - 1)
 
-    def curve(u: float, doubt: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def curve(u: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         e = np.exp(u * scores)
         total = e.sum(1)
         e /= total[:, None]
         mean = np.einsum("ij,ij->i", e, scores)
         square = np.einsum("ij,ij,ij->i", e, scores, scores)
-        goal = (1 - doubt) * true + doubt * others
-        return np.log(total) - u * goal, mean - goal, square - mean**2
+        return np.log(total) - u * true, mean - true, square - mean**2, 1 / total
 
     return curve
 
 
 def _sigmoid(scores: np.ndarray, y: np.ndarray):
     """Likewise for tags, each entry by itself."""
+    on = (y > 0).astype(np.float64)
 
-    def curve(u: float, doubt: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def curve(u: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         z = u * scores
         p = 0.5 * (1 + np.tanh(z / 2))
-        goal = (y > 0) * (1 - 2 * doubt) + doubt
-        return np.logaddexp(0, z) - goal * z, (p - goal) * scores, p * (1 - p) * scores**2
+        return np.logaddexp(0, z) - on * z, (p - on) * scores, p * (1 - p) * scores**2, np.maximum(p, 1 - p)
 
     return curve

@@ -118,7 +118,7 @@ def _named(found: Example | SetAside, name: str) -> Example | SetAside:
     return found if isinstance(found, SetAside) else Example(name, found.content, found.digest, None)
 
 
-def _memory(items: Sequence, kind: str) -> Iterator[Example | SetAside]:
+def _memory(items: Sequence | np.ndarray, kind: str) -> Iterator[Example | SetAside]:
     reading = member("readers", "arrays").read((items, None), label="", input=None, kind=kind)
     if reading.kind != kind:
         raise SourceError(f"These inputs are {reading.kind}; the model reads {kind}.")

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 
-INNER = 20  # products a Newton step may take
 OUTER = 25  # Newton steps a strength may take
 FORCING = 0.2  # a step is solved to this share of its residual; smaller gains nothing before the last step
 LEAPS = (0.0, 0.6, 1.2)  # how far the path is followed beyond its last point: where the loss is least
@@ -116,10 +115,11 @@ def follow(problem: Problem, now: Point, before: Point, penalty: np.ndarray) -> 
     return Point(now.b + best * db, now.s + best * ds)
 
 
-def solve(problem: Problem, start: Point, penalty: np.ndarray, tolerance: float) -> Point:
+def solve(problem: Problem, start: Point, penalty: np.ndarray, tolerance: float, inner: int) -> Point:
     """The least of loss + penalty / 2 * |b|^2 (without intercepts), each fit by itself, from `start`.
 
     penalty: (f,).  tolerance: stops when a step is foreseen to lower no fit by more than this share of its value
+    inner: matrix products that a step may take
     """
     b, s = start.b, start.s
     dtype = problem.rows.dtype
@@ -132,7 +132,7 @@ def solve(problem: Problem, start: Point, penalty: np.ndarray, tolerance: float)
         steps += 1
         slope = problem.pull((p - problem.targets) * problem.weights)
         slope[..., :-1] += ridge * b[..., :-1]
-        db, ds, taken = _step(problem, slope, p, ridge)
+        db, ds, taken = _step(problem, slope, p, ridge, inner)
         products += taken
         gain = -_dot(slope, db)
         length = np.ones(len(b))
@@ -155,7 +155,7 @@ def solve(problem: Problem, start: Point, penalty: np.ndarray, tolerance: float)
 
 
 def _step(
-    problem: Problem, slope: np.ndarray, p: np.ndarray, ridge: np.ndarray
+    problem: Problem, slope: np.ndarray, p: np.ndarray, ridge: np.ndarray, inner: int
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Newton's step and the scores it moves, by preconditioned conjugate gradients, all fits side by side.
 
@@ -172,7 +172,7 @@ def _step(
     way = turned.copy()
     square = _dot(rest, turned)
     goal, going, products = FORCING**2 * square, square > 0, 0
-    while going.any() and products < INNER:
+    while going.any() and products < inner:
         ds_way = problem.scores(way)
         bent = problem.pull(problem.bent(p, ds_way))
         bent[..., :-1] += ridge * way[..., :-1]

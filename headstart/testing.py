@@ -17,6 +17,7 @@ from headstart.errors import HeadstartError, Unreadable
 from headstart.extract import start
 from headstart.features import Features
 from headstart.find import member
+from headstart.plan import Method
 from headstart.planner import method_of
 from headstart.result import Finding
 from headstart.task import Objective
@@ -27,9 +28,9 @@ def check_method(module: ModuleType, objective: Objective, train: Features, val:
 
     train, val: features that the objective can be learned from
     """
-    method = module.Settings()
-    assert is_dataclass(method), "Settings is a frozen dataclass"
-    assert len(fields(method)) <= 8, "a method has at most 8 settings"
+    assert is_dataclass(module.Settings), "Settings is a frozen dataclass"
+    method: Method = module.Settings()
+    assert len(fields(module.Settings)) <= 8, "a method has at most 8 settings"
     cut = method.cut(backbone)
     assert 0 <= cut.at <= len(backbone.blocks), "the cut lies inside the backbone"
     x, y = train.x.copy(), train.y.copy()
@@ -48,7 +49,7 @@ def check_method(module: ModuleType, objective: Objective, train: Features, val:
     assert objective.score(scores, train.y) > objective.score(flat, train.y), "it learned nothing from learnable data"
 
 
-def _fit(method, objective: Objective, train: Features, val: Features):
+def _fit(method: Method, objective: Objective, train: Features, val: Features):
     def above():
         raise AssertionError("a method that trains only a head must not open the network")
 

@@ -41,7 +41,7 @@ def _place(rng: np.random.Generator, part: Part, depth: float) -> tuple[float, f
 
 
 def scratch(rng: np.random.Generator, part: Part) -> Damage:
-    """One to four long thin grooves with a lit and a shadowed bank; their ground is brighter or darker than the face."""
+    """One to four long thin grooves with a lit and a shadowed bank; their ground is brighter or darker."""
     x, y = _place(rng, part, 22)
     angle, ground = rng.uniform(0, pi), 0.45 if rng.random() < 0.6 else -0.5
     relief, tone = np.zeros((SIDE, SIDE), np.float32), np.ones((SIDE, SIDE), np.float32)

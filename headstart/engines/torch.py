@@ -19,7 +19,7 @@ from headstart.find import member
 from headstart.network import Network, open_network
 from headstart.result import Receipt
 
-# Of one batch, on a processor and on an accelerator. 4 to 8 images were fastest of 1 to 64, 1,024 tokens of 512 to 4,096.
+# Of one batch, by place. On 2 cores 4 to 8 images were fastest of 1 to 64, and 1,024 tokens of 512 to 4,096.
 IMAGES = {"cpu": 8, "other": 64}
 TOKENS = {"cpu": 1024, "other": 16_384}  # padding included
 STREAMS = 4  # batches side by side, at most: they share memory

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "restore"]
 
 PATH = tuple(float(10**e) for e in np.arange(-0.5, 4.1, 0.5))
-FACTOR, LEAST, MOST = 10**0.5, 1e-6, 1e8  # how the path goes on beyond its ends
+FACTOR, LEAST, MOST = 10**0.5, 1e-6, 1e6  # how the path goes on beyond its ends
 UNJUDGED = 10.0  # the strength where no fold can be judged; near the best of most photo and text sets
-BETTER = 1e-3  # a share of the log-loss too small to follow the examples more closely for
-PATIENCE = 2  # strengths in a row that do not gain so much end the path
-ROUGH, EXACT, SINGLE = 3e-3, 1e-9, 1e-6  # tolerances of solve(): folds; the last fit in double and single precision
+BETTER, NOTHING = 5e-3, 1e-5  # a share of the log-loss, and nats, too small to follow the examples closer for
+PATIENCE = 2  # strengths in a row that do not gain so much end the path; beyond its planned end, one
+ROUGH, INNER = 3e-3, 20  # of solve() for the folds: moves their log-loss by about 0.2 % (3 photo sets)
+EXACT = {np.float64: (1e-9, 200), np.float32: (1e-6, 50)}  # and for the last fit
 WORK = 1e12  # floating-point operations that choosing may take: about 10 s on 2 cores
 CELLS = 4e7  # scores held at once: 160 MB each in half a dozen arrays
 DOUBLE = 4e6  # numbers in rows up to which the last fit is made in double precision
@@ -183,7 +184,7 @@ class _Search:
         for strength in _onward(strengths, automatic):
             penalty = 1 / (strength * many)
             start = follow(fits, at, before, penalty) if done else at
-            before, at = at, solve(fits, start, penalty, ROUGH)
+            before, at = at, solve(fits, start, penalty, ROUGH, INNER)
             done.append(self._judge(strength, at))
             yield done[-1]
             if automatic and self._stale(done):
@@ -191,7 +192,7 @@ class _Search:
         at, best = done[0].point, min(self._loss(t) for t in done)
         while automatic and self._loss(done[0]) <= best and done[0].strength > LEAST:
             strength = done[0].strength / FACTOR
-            at = solve(fits, at, 1 / (strength * many), ROUGH)
+            at = solve(fits, at, 1 / (strength * many), ROUGH, INNER)
             done.insert(0, self._judge(strength, at))
             yield done[0]
 
@@ -200,7 +201,8 @@ class _Search:
 
     def _stale(self, done: list[_Trial]) -> bool:
         losses = [self._loss(t) for t in done]
-        return len(done) > PATIENCE and min(losses[-PATIENCE:]) > (1 - BETTER) * min(losses[:-PATIENCE])
+        last = PATIENCE if len(done) <= len(PATH) else 1
+        return len(done) > last and min(losses[-last:]) > (1 - BETTER) * min(losses[:-last]) - NOTHING
 
     def _held(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows that are held out, their fold, and what each counts: (m,) or (m, c), 0 where it cannot be judged."""
@@ -256,7 +258,7 @@ def _onward(strengths: tuple[float, ...], automatic: bool) -> Iterator[float]:
 def _choose(trials: list[_Trial], calibrated: str) -> _Trial:
     """The strongest penalty among those as good as the best."""
     best = min(t.loss(calibrated) for t in trials)
-    return min((t for t in trials if t.loss(calibrated) <= (1 + BETTER) * best), key=lambda t: t.strength)
+    return min((t for t in trials if t.loss(calibrated) <= (1 + BETTER) * best + NOTHING), key=lambda t: t.strength)
 
 
 def _refit(turned: Basis, columns: _Columns, chosen: _Trial) -> Point:
@@ -269,4 +271,4 @@ def _refit(turned: Basis, columns: _Columns, chosen: _Trial) -> Point:
         b = chosen.point.b.mean(0, keepdims=True).astype(dtype)
         start = Point(b, fits.scores(b))
     penalty = np.array([1 / (chosen.strength * columns.counts.mean(0).sum())])
-    return solve(fits, start, penalty, EXACT if dtype is np.float64 else SINGLE)
+    return solve(fits, start, penalty, *EXACT[dtype])
