@@ -85,6 +85,17 @@ def test_ratios_resample_like_drawing_examples_again():
     assert f1.low < f1.value < f1.high
 
 
+def test_the_interval_of_a_small_calibration_error_lies_around_it():
+    """Resamples of a calibration error are larger than it: plain percentiles would all lie above."""
+    rng = np.random.default_rng(0)
+    scores = rng.standard_normal((400, 3)).astype(np.float32)
+    objective = classes.Classes(("a", "b", "c"))
+    y = np.array([rng.choice(3, p=p) for p in objective.probabilities(scores)])
+    ece = measured(objective, scores, y)["ece"]
+    assert ece.low < 0.9 * ece.value
+    assert ece.high > 1.1 * ece.value
+
+
 @pytest.mark.parametrize("scores", [[[np.inf, 0], [0, 5]], [[-np.inf, 3], [1, -np.inf]], [[1e38, -1e38], [0, 1e-38]]])
 def test_extreme_scores_stay_finite(scores):
     objective = classes.Classes(("a", "b"))

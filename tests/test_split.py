@@ -121,6 +121,12 @@ def test_folds_are_as_many_as_the_rarest_class_and_level():
     assert max(Counter(folds(examples, labels(examples), 0, classes=True).tolist()).values()) <= 8
 
 
+def test_folds_of_many_small_classes_are_level():
+    examples = many({f"c{i}": 6 for i in range(30)})
+    sizes = Counter(folds(examples, labels(examples), 0, classes=True).tolist()).values()
+    assert max(sizes) - min(sizes) <= 6, sizes
+
+
 def test_a_class_of_one_is_named():
     examples = many({"cat": 1, "dog": 30})
     with pytest.raises(SourceError, match="fewer than 2 examples: 'cat'"):

@@ -9,7 +9,7 @@ from headstart.reporting.wording import breadth, clean, fit
 
 NUMBERED = 20  # classes up to which the counts are written into the cells
 FINEST = 120  # cells a side; beyond it neighbouring classes share one, or the picture would weigh megabytes
-FULL = 0.55  # strongest fill of a cell with a count in it: ink on it keeps a contrast of 4.5 in both themes
+FULL = 0.5  # strongest fill of a cell with a count in it: ink on it keeps a contrast of 4.5 in both themes
 
 
 def counts(result: dict) -> tuple[list[str], list[list[int]]]:

@@ -155,7 +155,7 @@ def reliability(result: dict, width: float) -> Drawing | None:
     bins = [b for b in bins if all(number(b.get(key)) is not None for key in needed)]
     if not bins:
         return None
-    side = min(width - 64, 380)
+    side = min(width - 76, 380)
     across, up = Scale(0, 1, 52, 52 + side), Scale(0, 1, 28 + side, 28)
     most = max(1, *(b["n"] for b in bins))
     marks: list[Mark] = [*_frame(across, up)]
@@ -177,9 +177,8 @@ def reliability(result: dict, width: float) -> Drawing | None:
     middle = (across.start + across.end) / 2
     marks.append(Text(middle, base + 36, f"how sure it was; bars: how many {nouns(result)[1]}", 12, "muted", "middle"))
     told = ", ".join(f"{percent(b['confidence'])} sure: right {percent(b['accuracy'])}" for b in bins)
-    return Drawing(
-        "reliability", "Stated confidence against how often it was right", told + ".", width, base + 46, tuple(marks)
-    )
+    title = "Stated confidence against how often it was right"
+    return Drawing("reliability", title, f"{told}.", across.end + 24, base + 46, tuple(marks))
 
 
 def _frame(across: Scale, up: Scale) -> list[Mark]:
@@ -216,7 +215,7 @@ def scatter(result: dict, width: float) -> Drawing | None:
     marks += [Circle(across(t), up(p), 3, "accent", alpha=0.55) for t, p in spots]
     marks.append(Text(left + side / 2, 26 + side + 36, "true", 12, "muted", "middle"))
     desc = f"{len(spots)} examples; the nearer to the diagonal, the better."
-    return Drawing("scatter", "Predicted against true numbers", desc, width, side + 72, tuple(marks))
+    return Drawing("scatter", "Predicted against true numbers", desc, left + side + 8, side + 72, tuple(marks))
 
 
 def strength(result: dict, width: float) -> Drawing | None:

@@ -55,9 +55,9 @@ def stack(result: dict, width: float) -> Drawing | None:
         marks.append(Text(left + 4, floor - 38, "no network borrowed", 12, "muted"))
     for i, words in enumerate(_footnotes(result, each)):
         marks.append(Text(0, floor + 50 + 16 * i, words, 12, "muted"))
-    title = "The network as a stack of blocks, cut where borrowed ends and trained begins"
-    where = f"{cut} of {len(blocks)} blocks are borrowed and frozen" if blocks else "No blocks were borrowed"
-    desc = f"{where}; {len(blocks) - cut} blocks and the head are trained here."
+    title = "What was borrowed and what was trained"
+    where = f"{cut} of {len(blocks)} blocks are borrowed and frozen" if blocks else "no blocks were borrowed"
+    desc = f"The network as a stack: {where}; {len(blocks) - cut} blocks and the head are trained here."
     return Drawing("stack", title, desc, width, floor + (76 if each > 1 else 60), tuple(marks))
 
 
