@@ -8,7 +8,7 @@ Functions that a module calls are plain ones that take the network: a deep copy 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -80,7 +80,7 @@ class PatchStem(nn.Module):
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """What timm does before its blocks."""
-        model = self._model[0]
+        model: Any = self._model[0]
         return model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(batch["pixels"]))))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -98,6 +98,7 @@ def divide(name: str, model: nn.Module, spec: Preprocess) -> Division:
         raise PlanError(f"{name} gives a text another vector when a longer one stands beside it; it cannot be kept.")
     children = dict(model.named_children())
     tail = tuple(n for n in ("final_norm", "layernorm") if n in children)
+    stem: nn.Module
     for path, context, shared in _LAYOUTS:
         layers = _at(model, path)
         if layers is None or "embeddings" not in children:
@@ -184,7 +185,7 @@ _LAYOUTS = (
 )
 
 
-def _probe(model: nn.Module, spec: Preprocess) -> dict[str, torch.Tensor]:
+def _probe(model: Any, spec: Preprocess) -> dict[str, torch.Tensor]:
     import torch
 
     rng = np.random.default_rng(0)
@@ -195,7 +196,7 @@ def _probe(model: nn.Module, spec: Preprocess) -> dict[str, torch.Tensor]:
     ids = np.full((2, max(lengths)), int(str(spec["pad"])), np.int64)
     mask = np.zeros_like(ids)
     for row, length in enumerate(lengths):
-        ids[row, :length] = rng.integers(0, model.config.vocab_size, length)  # type: ignore[union-attr]
+        ids[row, :length] = rng.integers(0, model.config.vocab_size, length)
         mask[row, :length] = 1
     return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
 

@@ -86,7 +86,9 @@ class TransferRegressor(RegressorMixin, BaseEstimator):
         """
         rows, y = _fit_rows(self, X, y, numeric=True)
         y = np.asarray(y, np.float64)
-        self.objective_ = member("objectives", "number").of(y.tolist())
+        # A constant y is legal here: its spread of 0 is taken as 1.
+        scale = {"mean": y.mean(), "spread": y.std() or 1.0}
+        self.objective_ = member("objectives", "number").restore(scale)
         self.head_ = _head(self, rows, self.objective_.encode(y.tolist()), self.objective_)
         return self
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headstart.backbone import Backbone, Cut
 from headstart.errors import PlanError
@@ -23,9 +23,9 @@ class Network:
     pool:   what the last block gives -> (b, d)
     """
 
-    def __init__(self, stem: nn.Module, blocks: list[nn.Module], pool: nn.Module):
+    def __init__(self, stem: nn.Module, blocks: list[nn.Module], pool: Any):
         self.stem, self.blocks, self.pool = stem, blocks, pool
-        self.model = pool.model
+        self.model: nn.Module = pool.model
         self.model.eval().requires_grad_(False)
         for part in (stem, *blocks, pool):
             part.eval()
@@ -70,7 +70,8 @@ def names_above(above: nn.Sequential) -> dict[str, str]:
     """Of what `Network.above` gave, each parameter's own name there: {"0.norm1.bias": "blocks.9.norm1.bias"}."""
     if not len(above):
         return {}
-    own = {id(p): name for name, p in above[-1].model.named_parameters()}
+    model: Any = above[-1].model
+    own = {id(p): name for name, p in model.named_parameters()}
     return {name: own[id(p)] for name, p in above.named_parameters()}
 
 

@@ -40,6 +40,11 @@ class Method(Protocol):
     The module has `Settings` (the dataclass) and `restore(state) -> Fitted`.
     """
 
+    @property
+    def joins(self) -> bool:
+        """Whether it learns from the validation part too, because it chooses by cross-validation."""
+        ...
+
     def cut(self, backbone: Backbone) -> Cut:
         """Where it wants the network cut. Raises PlanError where it cannot work."""
         ...

@@ -43,11 +43,11 @@ def choose(task: Task, backbone: str, method: str, settings: dict[str, str], see
         reasons.append(
             f"Method '{method}': the head for {kind} that has no setting to guess; its strength is cross-validated."
         )
-    if len(task.parts["val"]) and method not in ("mlp",):
+    chosen = method_of(method, settings)
+    if len(task.parts["val"]) and chosen.joins:
         reasons.append(
             "The validation part was joined to training: the head chooses by cross-validation and needs none."
         )
-    chosen = method_of(method, settings)
     return Plan(card, chosen.cut(card), chosen, seed, tuple(reasons))
 
 

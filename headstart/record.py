@@ -102,9 +102,9 @@ def command(source: str, plan: Plan, settings: dict[str, str], given: dict[str, 
     ]
     for key, value in settings.items():
         words += ["--set", f"{key}={value}"]
-    for flag, value in given.items():
-        if value is not None:
-            words += [flag, shown(value)]
+    for flag, said in given.items():
+        if said is not None:
+            words += [flag, shown(said)]
     return " ".join(map(shlex.quote, words))
 
 

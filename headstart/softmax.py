@@ -11,8 +11,9 @@ from typing import Literal
 import numpy as np
 
 OUTER = 25  # Newton steps a strength may take
+TRUST = 0.1
 FORCING = 0.2  # a step is solved to this share of its residual; smaller gains nothing before the last step
-LEAPS = (0.0, 0.6, 1.2)  # how far the path is followed beyond its last point: where the loss is least
+LEAPS = (0.0, 0.5, 1.0, 1.5)  # how far the path is followed beyond its last point: where the loss is least
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +91,7 @@ def problem(
     """From the rows of a Basis. z: (n, r), power: (r,) float64; the others as in Problem, in any dtype."""
     rows = np.ones((len(z), z.shape[1] + 1), dtype)
     rows[:, :-1] = z
-    bend = np.append(power / max(1, len(z)), 1.0).astype(dtype)
+    bend: np.ndarray = np.append(power / max(1, len(z)), 1.0).astype(dtype)
     return Problem(rows, targets.astype(dtype), weights.astype(dtype), bend, link)
 
 
@@ -132,7 +133,7 @@ def solve(problem: Problem, start: Point, penalty: np.ndarray, tolerance: float,
         steps += 1
         slope = problem.pull((p - problem.targets) * problem.weights)
         slope[..., :-1] += ridge * b[..., :-1]
-        db, ds, taken = _step(problem, slope, p, ridge, inner)
+        db, ds, left, taken = _step(problem, slope, p, ridge, tolerance * value, inner)
         products += taken
         gain = -_dot(slope, db)
         length = np.ones(len(b))
@@ -146,7 +147,8 @@ def solve(problem: Problem, start: Point, penalty: np.ndarray, tolerance: float,
                 break
             length[short] /= 3
         b, s, value = b_new, s_new, new
-        foreseen = float((gain / 2 / np.maximum(value, 1e-6)).max())
+        # What CG left over, and what the quadratic model may have missed.
+        foreseen = float((np.maximum(left / 2, TRUST * gain / 2) / np.maximum(value, 1e-6)).max())
         # Rounding keeps a nearly perfect fit from ever getting there: no progress over two steps ends it too.
         if foreseen <= tolerance or (steps > 3 and foreseen > last / 2):
             break
@@ -155,8 +157,8 @@ def solve(problem: Problem, start: Point, penalty: np.ndarray, tolerance: float,
 
 
 def _step(
-    problem: Problem, slope: np.ndarray, p: np.ndarray, ridge: np.ndarray, inner: int
-) -> tuple[np.ndarray, np.ndarray, int]:
+    problem: Problem, slope: np.ndarray, p: np.ndarray, ridge: np.ndarray, floor: np.ndarray, inner: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Newton's step and the scores it moves, by preconditioned conjugate gradients, all fits side by side.
 
     The preconditioner takes the Hessian for diagonal: exact directions of z, one mean p (1 - p) a class.
@@ -171,7 +173,7 @@ def _step(
     turned = scale * rest
     way = turned.copy()
     square = _dot(rest, turned)
-    goal, going, products = FORCING**2 * square, square > 0, 0
+    goal, going, products = np.maximum(FORCING**2 * square, floor), square > 0, 0
     while going.any() and products < inner:
         ds_way = problem.scores(way)
         bent = problem.pull(problem.bent(p, ds_way))
@@ -189,7 +191,7 @@ def _step(
         way += turned
         square = new
         products += 1
-    return db, ds, products
+    return db, ds, square, products
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -199,4 +201,3 @@ def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _penalty(b: np.ndarray, penalty: np.ndarray) -> np.ndarray:
     return penalty / 2 * np.einsum("fkr,fkr->f", b[..., :-1], b[..., :-1]).astype(np.float64)
-

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -28,9 +29,9 @@ def check_method(module: ModuleType, objective: Objective, train: Features, val:
 
     train, val: features that the objective can be learned from
     """
+    method: Any = module.Settings()
     assert is_dataclass(module.Settings), "Settings is a frozen dataclass"
-    method: Method = module.Settings()
-    assert len(fields(module.Settings)) <= 8, "a method has at most 8 settings"
+    assert len(fields(method)) <= 8, "a method has at most 8 settings"
     cut = method.cut(backbone)
     assert 0 <= cut.at <= len(backbone.blocks), "the cut lies inside the backbone"
     x, y = train.x.copy(), train.y.copy()

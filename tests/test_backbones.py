@@ -1,4 +1,4 @@
-"""Backbones out of timm: cut points that are the same network, cards that assume nothing, weights that are found or refused."""
+"""Backbones: cut points that are the same network, cards that assume nothing, weights that are found or refused."""
 
 import json
 import shutil

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from headstart.demo.tickets import tickets
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
@@ -11,6 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import headstart
 from headstart.demo.photos import photos
+from headstart.demo.tickets import tickets
 
 
 @parametrize_with_checks([headstart.TransferClassifier(), headstart.TransferRegressor()])

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from headstart.demo.tickets import tickets, write_tickets
 
 from headstart import testing
 from headstart.backbone import Backbone, Preprocess
 from headstart.demo.photos import photos
+from headstart.demo.tickets import tickets, write_tickets
 from headstart.errors import HeadstartError, NameNotFound
 from headstart.features import Features
 from headstart.find import member, names

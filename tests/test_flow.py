@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from headstart.demo.tickets import write_tickets
 
 import headstart
 from headstart.demo.photos import photos
+from headstart.demo.tickets import write_tickets
 
 MOBILENET = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
 HEAVY = ("torch", "timm", "transformers", "PIL", "scipy", "sklearn")
@@ -54,7 +54,8 @@ def test_fit_photos_then_predict(parts, tmp_path):
 
 def test_predict_gives_what_was_measured(parts, tmp_path):
     command("fit", str(parts), "--into", str(tmp_path / "run"), "--quiet")
-    rows = list(csv.DictReader(open(tmp_path / "run" / "predictions.csv", encoding="utf-8")))
+    with open(tmp_path / "run" / "predictions.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
     files = [str(parts / r["id"]) for r in rows]
     again = json.loads(command("predict", str(tmp_path / "run"), *files, "--json").stdout)["predictions"]
     assert [a["label"] for a in again] == [r["predicted"] for r in rows]
@@ -126,7 +127,7 @@ def test_too_many_unreadable_files_stop_the_run(parts, tmp_path):
 
 
 def test_users_mistakes_exit_2_and_say_what_to_do(tmp_path):
-    assert "no such" in command("fit", str(tmp_path / "nothing"), code=2).stderr.lower()
+    assert "does not exist" in command("fit", str(tmp_path / "nothing"), code=2).stderr
     table = write_tickets(tmp_path)
     assert "text" in command("fit", str(table), "--label", "labl", code=2).stderr
     done = command("fit", str(table), "--backbone", "tim:resnet50", "--into", str(tmp_path / "r"), code=2)

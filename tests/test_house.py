@@ -11,41 +11,13 @@ from headstart.find import FAMILIES, names
 
 ROOT = Path(__file__).parents[1] / "headstart"
 FLOORS = [
-    {"errors", "digest", "result", "features", "files"},
+    {"errors", "digest", "result", "features", "files", "wording", "intervals", "calibrate"},
     {"task", "backbone", "find"},
-    {
-        "plan",
-        "guard",
-        "raw",
-        "split",
-        "cache",
-        "segments",
-        "hub",
-        "network",
-        "chain",
-        "linear",
-        "softmax",
-        "pixels",
-        "columns",
-        "sheet",
-        "parts",
-    }
+    {"plan", "guard", "raw", "split", "folds", "cache", "cards", "segments", "hub", "network", "chain", "encoder"}
+    | {"linear", "softmax", "pixels", "columns", "sheet", "parts"}
     | {"readers", "preprocess", "objectives", "backbones", "engines"},
-    {
-        "methods",
-        "guards",
-        "run",
-        "read",
-        "planner",
-        "extract",
-        "measure",
-        "artifact",
-        "inputs",
-        "answer",
-        "record",
-        "verdict",
-    }
-    | {"reporting", "demo"},
+    {"methods", "guards", "run", "read", "meaning", "planner", "extract", "measure", "artifact", "inputs", "answer"}
+    | {"record", "verdict", "reporting", "demo"},
     {"flow", "testing"},
     {"__init__", "cli", "show", "estimators"},
 ]

@@ -1,7 +1,6 @@
 """The page and the plots: what a reader sees of a run, whatever the run's names and holes are."""
 
 import base64
-import copy
 import json
 import re
 import subprocess

@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from headstart.demo.tickets import tickets
 from sklearn.linear_model import LogisticRegression
 
 from headstart.backbones import stats
+from headstart.demo.tickets import tickets
 from headstart.engines import numpy as engine
 from headstart.preprocess import words
 

@@ -36,13 +36,13 @@ PHOTO = (
 def card(local: str) -> Backbone:
     """The floor for photos (""), or for texts ("text")."""
     digest = of_value({**RECIPE, "kind": local})
-    facts = {"weights": f"sha256:{digest}{digest}", "pretrained_on": "nothing", "licence": "apache-2.0"}
+    weights = f"sha256:{digest}{digest}"
     if local == "":
-        blocks = (Block("statistics", (WIDTH,)),)
-        return Backbone("stats", preprocess=Preprocess("image", PHOTO), blocks=blocks, width=WIDTH, **facts)
+        photo, blocks = Preprocess("image", PHOTO), (Block("statistics", (WIDTH,)),)
+        return Backbone("stats", weights, photo, blocks, WIDTH, pretrained_on="nothing", licence="apache-2.0")
     if local == "text":
-        spec = Preprocess("words", (("buckets", BUCKETS),))
-        return Backbone("stats:text", preprocess=spec, blocks=(Block("words", (BUCKETS,)),), width=BUCKETS, **facts)
+        words, blocks = Preprocess("words", (("buckets", BUCKETS),)), (Block("words", (BUCKETS,)),)
+        return Backbone("stats:text", weights, words, blocks, BUCKETS, pretrained_on="nothing", licence="apache-2.0")
     raise PlanError(f"stats:{local} is not a backbone. There are two: stats (photos) and stats:text.")
 
 

@@ -59,9 +59,8 @@ class Running:
         import torch
 
         self._network, self._backbone = network, backbone
-        self.device = (
-            torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
-        )
+        here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        self.device = here or torch.device("cpu")
         network.model.to(self.device)
         self.module = network.below(cut)
         if backbone.preprocess.kind == "image":

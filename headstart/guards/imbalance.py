@@ -13,7 +13,8 @@ RATIO = 5  # a commonest class this many times the rarest; below it, weights cha
 
 def look(value: Embedded) -> Iterator[Finding]:
     """Recommends weights, unless they were asked for."""
-    if name_of(value.task.objective) != "classes" or dict(value.plan.facts()["settings"]).get("weights") == "balanced":
+    settings = value.plan.facts()["settings"]
+    if name_of(value.task.objective) != "classes" or settings.get("weights") == "balanced":
         return
     counts = Counter(str(e.label) for e in value.task.part("train"))
     if len(counts) < 2:
@@ -21,6 +22,6 @@ def look(value: Embedded) -> Iterator[Finding]:
     (common, most), (rare, least) = counts.most_common()[0], counts.most_common()[-1]
     if most >= RATIO * least:
         message = f"{common!r} has {most} training examples, {rare!r} only {least}: judge by balanced accuracy."
-        yield Finding(
-            "imbalance", "warn", message, "add --set weights=balanced, or label more of the rare classes", dict(counts)
-        )
+        ask = "--set weights=balanced" if "weights" in settings else "--method logistic --set weights=balanced"
+        fix = f"add {ask}, or label more of the rare classes"
+        yield Finding("imbalance", "warn", message, fix, dict(counts))

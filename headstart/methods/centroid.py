@@ -28,6 +28,11 @@ class Settings:
 
     folds: int = 5
 
+    @property
+    def joins(self) -> bool:
+        """Val is joined to train."""
+        return True
+
     def cut(self, backbone: Backbone) -> Cut:
         """At the top."""
         return backbone.cut(len(backbone.blocks))

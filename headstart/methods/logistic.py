@@ -27,7 +27,7 @@ FACTOR, LEAST, MOST = 10**0.5, 1e-6, 1e6  # how the path goes on beyond its ends
 UNJUDGED = 10.0  # the strength where no fold can be judged; near the best of most photo and text sets
 BETTER, NOTHING = 5e-3, 1e-5  # a share of the log-loss, and nats, too small to follow the examples closer for
 PATIENCE = 2  # strengths in a row that do not gain so much end the path; beyond its planned end, one
-ROUGH, INNER = 3e-3, 20  # of solve() for the folds: moves their log-loss by about 0.2 % (3 photo sets)
+ROUGH, INNER = 1e-3, 20  # of solve() for the folds: moves their log-loss by about 0.2 % (3 photo sets)
 EXACT = {np.float64: (1e-9, 200), np.float32: (1e-6, 50)}  # and for the last fit
 WORK = 1e12  # floating-point operations that choosing may take: about 10 s on 2 cores
 CELLS = 4e7  # scores held at once: 160 MB each in half a dozen arrays
@@ -49,6 +49,11 @@ class Settings:
     folds: int = 5
     weights: Literal["none", "balanced"] = "none"
     calibrate: Literal["temperature", "none"] = "temperature"
+
+    @property
+    def joins(self) -> bool:
+        """Val is joined to train."""
+        return True
 
     def cut(self, backbone: Backbone) -> Cut:
         """At the top."""
@@ -189,10 +194,10 @@ class _Search:
             yield done[-1]
             if automatic and self._stale(done):
                 break
-        at, best = done[0].point, min(self._loss(t) for t in done)
-        while automatic and self._loss(done[0]) <= best and done[0].strength > LEAST:
-            strength = done[0].strength / FACTOR
-            at = solve(fits, at, 1 / (strength * many), ROUGH, INNER)
+        best = min(self._loss(t) for t in done)
+        while automatic and self._loss(done[0]) <= best and done[0].point and done[0].strength > LEAST:
+            strength, b = done[0].strength / FACTOR, done[0].point.b
+            at = solve(fits, Point(b, fits.scores(b)), 1 / (strength * many), ROUGH, INNER)
             done.insert(0, self._judge(strength, at))
             yield done[0]
 
@@ -229,7 +234,7 @@ class _Search:
             "temperature": chosen.calibration.temperature,
             "log_loss": chosen.calibration.loss if chosen.point else None,
             "log_loss_uncalibrated": chosen.calibration.raw if chosen.point else None,
-            "path": [_entry(t) for t in path if t.point],
+            "path": [_entry(t.strength, t.calibration, t.point) for t in path if t.point],
             "at_border": len(path) > 1 and chosen in (path[0], path[-1]),
             "folds": int(self.fold.max()) + 1,
             "folds_judged": self.judged if chosen.point else 0,
@@ -241,9 +246,8 @@ class _Search:
         return facts
 
 
-def _entry(trial: _Trial) -> dict:
-    point, found = trial.point, trial.calibration
-    facts = {"strength": trial.strength, "log_loss": found.loss, "log_loss_uncalibrated": found.raw}
+def _entry(strength: float, found: Calibration, point: Point) -> dict:
+    facts = {"strength": strength, "log_loss": found.loss, "log_loss_uncalibrated": found.raw}
     return {**facts, "temperature": found.temperature, "steps": point.steps, "products": point.products}
 
 

@@ -206,7 +206,7 @@ def _technical(result: dict) -> str:
 def _pairs(preprocess: dict | None) -> list[tuple[object, object]]:
     return [
         tuple(pair) for pair in (preprocess or {}).get("settings") or [] if isinstance(pair, list) and len(pair) == 2
-    ]  # type: ignore[misc]
+    ]
 
 
 def _settings(settings: dict) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from heapq import nlargest
+from itertools import compress
 
 from headstart.reporting.canvas import Drawing, Line, Mark, Rect, Text
 from headstart.reporting.wording import breadth, clean, fit
@@ -23,8 +25,13 @@ def counts(result: dict) -> tuple[list[str], list[list[int]]]:
 def frequent(result: dict, most: int = 20) -> list[tuple[int, int, int]]:
     """(times, true class, predicted class) of the commonest mix-ups, commonest first."""
     _, matrix = counts(result)
-    found = ((n, i, j) for i, row in enumerate(matrix) for j, n in enumerate(row) if n and i != j)
+    found = ((n, i, j) for n, i, j in _filled(matrix) if i != j)
     return nlargest(most, found, key=lambda mix: (mix[0], -mix[1], -mix[2]))
+
+
+def _filled(table: list[list[int]]) -> Iterator[tuple[int, int, int]]:
+    # compress skips the empty cells, most of the million that 1,000 classes have, without a step of Python for each.
+    return ((row[j], i, j) for i, row in enumerate(table) for j in compress(range(len(row)), row))
 
 
 def matrix(result: dict, width: float) -> Drawing | None:
@@ -44,8 +51,10 @@ def matrix(result: dict, width: float) -> Drawing | None:
 def least(result: dict) -> float:
     """Below this width the counts no longer fit into their cells."""
     names, table = counts(result)
-    longest = max((len(f"{n:,}") for row in table for n in row), default=1)
-    return 96 + len(names) * max(26.0, longest * 7.5 + 8) if len(names) <= NUMBERED else 0.0
+    if not 0 < len(names) <= NUMBERED:
+        return 0.0
+    longest = len(f"{max(map(max, table)):,}")
+    return 96 + len(names) * max(26.0, longest * 7.5 + 8)
 
 
 def _numbered(names: list[str], table: list[list[int]], width: float) -> tuple[list[Mark], float]:
@@ -97,16 +106,15 @@ def _dense(names: list[str], table: list[list[int]], width: float) -> tuple[list
     """Many classes: no counts, only where they lie."""
     share = -(-len(names) // FINEST)
     k = -(-len(names) // share)
-    left, top = 28.0, 40.0
+    left, top = 34.0, 40.0
     side = min(width - left, 560.0)
     cell = side / k
     cells: dict[tuple[int, int], int] = {}
     totals = [0] * k
     for i, row in enumerate(table):
         totals[i // share] += sum(row)
-        for j, n in enumerate(row):
-            if n:
-                cells[i // share, j // share] = cells.get((i // share, j // share), 0) + n
+    for n, i, j in _filled(table):
+        cells[i // share, j // share] = cells.get((i // share, j // share), 0) + n
     marks: list[Mark] = [
         Text(left, 12, "said to be", 12, "muted"),
         Text(0, 30, "in truth", 12, "muted"),
@@ -124,4 +132,6 @@ def _dense(names: list[str], table: list[list[int]], width: float) -> tuple[list
     marks.append(
         Line(((left, top), (left + side, top), (left + side, top + side), (left, top + side), (left, top)), "line")
     )
-    return marks, top + side + 4
+    if share > 1:
+        marks.append(Text(left, top + side + 18, f"each square stands for {share} x {share} classes", 12, "muted"))
+    return marks, top + side + (26 if share > 1 else 4)

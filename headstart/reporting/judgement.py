@@ -107,8 +107,9 @@ def figures(result: dict) -> str:
         rows.append((label, f"<b>{measure.figure(m.get('value'))}</b>{doubt}", chance))
     if not rows:
         return ""
+    usual = "mean" if (result.get("task") or {}).get("objective") == "number" else "commonest answer"
     lead = (
-        "Several ways to look at the same answers. <i>By chance</i> is what always giving the commonest answer scores; "
+        f"Several ways to look at the same answers. <i>By chance</i> is what always giving the {usual} scores; "
         "the small figures are the 95 % interval."
     )
     return section("figures", "All the figures", lead, table("All figures", ("Figure", "Value", "By chance"), rows))
@@ -127,9 +128,7 @@ def mixups(result: dict) -> str:
     lead = (
         "Each row is one true class, each column what the model said. Blue on the diagonal is right, orange is wrong; "
     )
-    lead += "stronger colour is a larger share of the row."
-    if any(m.hint != m.words for m in (wide.marks if wide else ()) if isinstance(m, confusion.Text) and m.hint):
-        lead += " Columns carry the numbers of the rows." if few else ""
+    lead += "stronger colour is a larger share of the row. Columns stand in the order of the rows."
     pairs = [
         f"<b>{n:,}</b> <div>{name(names[i])} <span>said to be</span> {name(names[j])}</div>"
         for n, i, j in confusion.frequent(result, 20 if not few else 5)

@@ -19,8 +19,9 @@ WITHOUT = {"classes": "Always the commonest class", "number": "Always the mean"}
 def headline(result: dict, width: float) -> Drawing | None:
     """The first metric with its interval, and what to hold it against, on one axis."""
     metrics = result.get("metrics") or {}
-    key, head = next(iter(metrics.items()), ("", {}))
-    value, low, high = (number((head or {}).get(k)) for k in ("value", "low", "high"))
+    key, head = next(iter(metrics.items()), ("", None))
+    head = head or {}
+    value, low, high = (number(head.get(k)) for k in ("value", "low", "high"))
     if value is None:
         return None
     measure = measure_of(key)
