@@ -84,7 +84,7 @@ class Settings:
         chosen = _choose(trials, self.calibrate)
         last = _refit(turned, columns, chosen)
         b = last.b[0] / chosen.calibration.temperature
-        weight, bias = columns.spread(b[:, :-1], b[:, -1], turned.z)
+        weight, bias = columns.spread(b[:, :-1], b[:, -1])
         return turned.head(weight.T, bias, search.notes(trials, chosen, last))
 
 
@@ -104,7 +104,7 @@ class _Columns:
     at: np.ndarray
     rest: np.ndarray
 
-    def spread(self, b: np.ndarray, bias: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def spread(self, b: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(c, r) and (c,) to (width, r) and (width,)."""
         weight, whole = np.zeros((len(self.rest), b.shape[1])), self.rest.copy()
         if len(self.at) == 2 and len(b) == 1:
@@ -113,11 +113,11 @@ class _Columns:
             weight[self.at], whole[self.at] = b, bias
         missing = np.isnan(whole)
         if missing.any():
-            # A class without an example is about as likely as the next one to be the first of its kind.
-            scores = z @ weight[self.at].astype(z.dtype).T + whole[self.at]
-            top = scores.max(1)
-            total = np.log(np.exp(scores - top[:, None]).sum(1)) + top
-            whole[missing] = total.mean() - np.log(len(z) + len(whole))
+            # Scores of the others about 0 sum to log(count) or more in any row, so that a class without an example
+            # is nowhere likelier than the next example to be the first of its kind.
+            weight[self.at] -= weight[self.at].mean(0)
+            whole[self.at] -= whole[self.at].mean()
+            whole[missing] = np.log(len(self.at)) - np.log(self.truth.shape[0] + len(whole))
         return weight, whole
 
 
