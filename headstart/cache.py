@@ -29,7 +29,7 @@ from headstart.result import Receipt
 from headstart.segments import SUFFIX, Entry, Segment, read, write
 
 SCHEMA = 1
-LIMIT = 20_000_000_000  # bytes; 4 million rows of 1,280 numbers, and a tenth of a small laptop's disk
+LIMIT = 20.0  # GB; 4 million rows of 1,280 numbers, and a tenth of a small laptop's disk
 MANY = 64  # segments; opening one costs 0.2 ms
 STALE = 3600.0  # seconds after which a temporary file of a process that is gone is swept
 
@@ -43,6 +43,15 @@ def default_root() -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "headstart"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headstart"
+
+
+def limit() -> int:
+    """Bytes that the cache may hold; HEADSTART_CACHE_GB sets it. Raises CacheError when that is no number."""
+    given = os.environ.get("HEADSTART_CACHE_GB") or LIMIT
+    try:
+        return int(float(given) * 1e9)
+    except ValueError as error:
+        raise CacheError(f"HEADSTART_CACHE_GB is {given!r}; a number of gigabytes is expected, as in 20.") from error
 
 
 def key(backbone: Backbone, cut: Cut, dtype: str = "float32") -> str:
@@ -68,6 +77,7 @@ class Shelf:
             raise unwritable(self.folder, error) from error
         _touch(self.folder)
         self._open()
+        self._before = len(self._place)
         if len(self.segments) > MANY:
             self._merge()
 
@@ -115,6 +125,14 @@ class Shelf:
         self.segments.append(segment)
         self._add(len(self.segments) - 1, segment)
 
+    def settle(self) -> None:
+        """Makes one segment of all where at least half of it is new since opening, so that rows are one run to map.
+
+        A row is so written again at most once each time the shelf doubles.
+        """
+        if len(self.segments) > 1 and len(self._place) >= 2 * self._before:
+            self._merge()
+
     def seal(self, receipt: Receipt) -> None:
         """Keeps the proof that nothing frozen moved while rows were made."""
         try:
@@ -153,7 +171,7 @@ class Shelf:
 
     def previews(self, digests: Sequence[str]) -> list[bytes]:
         """Thumbnails, b"" where there is none."""
-        return [self.segments[s].preview(p) for s, p in self._places(digests)]
+        return [bytes(self.segments[s].preview(p)) for s, p in self._places(digests)]
 
     def _places(self, digests: Sequence[str]) -> list[tuple[int, int]]:
         try:
@@ -167,7 +185,7 @@ class Shelf:
         """Many small segments become one. The new one appears before the old ones go, so that none is ever missing."""
         small = self.segments[:]
         entries = [
-            Entry(name.hex(), s.rows[p], float(s.beyond[p]), s.preview(p))
+            Entry(name.hex(), s.rows[p], float(s.beyond[p]), s.preview(p))  # maps: nothing is read yet
             for number, s in enumerate(small)
             for p, name in enumerate(s.digests)
             if self._place[name] == (number, p)
@@ -208,12 +226,12 @@ def contents(root: Path) -> list[Held]:
     return sorted(held, key=lambda h: -h.used)
 
 
-def evict(root: Path, limit: int = LIMIT, keep: Collection[str] = ()) -> list[str]:
-    """Drops whole shelves, least recently used first, until at most `limit` bytes are left. Gives their keys."""
+def evict(root: Path, most: int, keep: Collection[str] = ()) -> list[str]:
+    """Drops whole shelves, least recently used first, until at most `most` bytes are left. Gives their keys."""
     sizes = {folder: _size(folder) for folder in _shelves(root)}
     gone = []
     for folder in sorted(sizes, key=_used):
-        if sum(sizes.values()) <= limit:
+        if sum(sizes.values()) <= most:
             break
         if folder.name not in keep:
             shutil.rmtree(folder, ignore_errors=True)

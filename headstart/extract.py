@@ -82,8 +82,10 @@ def embed(examples: Sequence[Example], backbone: Backbone, cut: Cut, root: Path,
     missing = shelf.missing(digests)
     receipt = None
     if missing:
-        receipt = _fill(shelf, [examples[i] for i in missing], backbone, cut, len(examples), run)
-        cache.evict(root, cache.LIMIT, keep=(shelf.key,))
+        todo = [examples[i] for i in missing]
+        receipt = _fill(shelf, todo, backbone, cut, distinct - len(todo), len(examples), run)
+        shelf.settle()
+        cache.evict(root, cache.limit(), keep=(shelf.key,))
     stored = shelf.receipts()
     reasons = shelf.reasons(digests)
     check_aside([SetAside(examples[i].id, reason) for i, reason in sorted(reasons.items())], len(examples))
@@ -116,13 +118,13 @@ def start(backbone: Backbone, cut: Cut) -> Running:
 
 
 def _fill(
-    shelf: cache.Shelf, todo: list[Example], backbone: Backbone, cut: Cut, total: int, run: Run | None
+    shelf: cache.Shelf, todo: list[Example], backbone: Backbone, cut: Cut, cached: int, total: int, run: Run | None
 ) -> Receipt:
     """Puts the rows of `todo` on the shelf, saving as it goes, so that a kill loses seconds and not the hour."""
     spec = backbone.preprocess
     prepare = member("preprocess", spec.kind)
     say = run.emit if run else lambda event, facts: None
-    say("opening", {"backbone": backbone.name, "todo": len(todo), "cached": total - len(todo)})
+    say("opening", {"backbone": backbone.name, "todo": len(todo), "cached": cached})
     running = start(backbone, cut)
     entries: list[Entry] = []
     began = saved = time.perf_counter()

@@ -45,6 +45,9 @@ def collect(
 
 def _one(item: str | Path, kind: str, column: str | None) -> Iterator[Example | SetAside]:
     text = str(item)
+    if not text.strip():
+        yield SetAside(text, "the text is empty" if kind == "text" else "no file is named")
+        return
     try:
         path = Path(text)
         there = path.exists()

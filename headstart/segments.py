@@ -43,7 +43,7 @@ class Entry:
     digest: str
     row: np.ndarray | None
     beyond: float = 0.0
-    preview: bytes = b""
+    preview: bytes | memoryview = b""
     reason: str = ""
 
 
@@ -60,10 +60,10 @@ class Segment:
     previews: np.ndarray
     rows_check: str
 
-    def preview(self, position: int) -> bytes:
-        """The thumbnail of the row at `position`."""
+    def preview(self, position: int) -> memoryview:
+        """The thumbnail of the row at `position`, as a map."""
         start, stop = (int(o) for o in self.offsets[position : position + 2])
-        return self.previews[start:stop].tobytes()
+        return self.previews[start:stop].data
 
     def sound(self) -> bool:
         """Whether the rows are still what was written; reads all of them."""

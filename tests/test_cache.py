@@ -163,6 +163,30 @@ def test_a_full_disk_says_so_and_leaves_the_shelf_whole(tmp_path, monkeypatch):
     assert holds(tmp_path, range(3))
 
 
+def test_a_shelf_filled_in_pieces_settles_into_one_run(tmp_path):
+    shelf = cache.Shelf(tmp_path, CARD, TOP)
+    for n in range(4):
+        shelf.append(entries(range(10 * n, 10 * n + 10)))
+    shelf.settle()
+    names = [name(i) for i in range(40)]
+    assert not shelf.rows(names).flags.owndata
+    assert shelf.previews(names[38:]) == [b"jpeg38", b"jpeg39"]
+    assert holds(tmp_path, range(40))
+    again = cache.Shelf(tmp_path, CARD, TOP)
+    again.append(entries([40]))
+    again.settle()
+    assert len(list(shelf.folder.glob("*.seg"))) == 2, "one new row does not write forty again"
+
+
+def test_the_limit_is_the_users(monkeypatch):
+    assert cache.limit() == 20_000_000_000
+    monkeypatch.setenv("HEADSTART_CACHE_GB", "0.5")
+    assert cache.limit() == 500_000_000
+    monkeypatch.setenv("HEADSTART_CACHE_GB", "lots")
+    with pytest.raises(CacheError, match="gigabytes"):
+        cache.limit()
+
+
 def test_the_least_recently_used_goes_first(tmp_path):
     kept = []
     for n in range(3):
@@ -172,8 +196,8 @@ def test_the_least_recently_used_goes_first(tmp_path):
         os.utime(shelf.folder / "used", (1000 + n, 1000 + n))
         kept.append(shelf.key)
     size = cache.contents(tmp_path)[0].bytes
-    assert cache.evict(tmp_path, limit=2 * size + 10) == [kept[0]]
-    assert cache.evict(tmp_path, limit=0, keep=(kept[1],)) == [kept[2]]
+    assert cache.evict(tmp_path, 2 * size + 10) == [kept[0]]
+    assert cache.evict(tmp_path, 0, keep=(kept[1],)) == [kept[2]]
     assert [h.rows for h in cache.contents(tmp_path)] == [50]
     assert cache.clear(tmp_path) > 0
     assert cache.contents(tmp_path) == []

@@ -66,6 +66,10 @@ def test_texts_from_a_table_and_from_stdin(tmp_path):
     table = write_tickets(tmp_path)
     result = json.loads(command("fit", str(table), "--into", str(tmp_path / "run"), "--json").stdout)
     assert result["metrics"]["accuracy"]["low"] > result["metrics"]["accuracy"]["chance"]
+    done = command("predict", str(tmp_path / "run"), "where is it?", " ", "--json")
+    said, nothing = json.loads(done.stdout)["predictions"]
+    assert said["label"] in result["task"]["classes"]
+    assert "empty" in nothing["error"]
     done = command("predict", str(tmp_path / "run"), "-", "--csv", stdin="I cannot log in\nwhere is my parcel?\n")
     rows = list(csv.DictReader(done.stdout.splitlines()))
     assert [r["input"] for r in rows] == ["I cannot log in", "where is my parcel?"]

@@ -85,6 +85,15 @@ def test_ratios_resample_like_drawing_examples_again():
     assert f1.low < f1.value < f1.high
 
 
+def test_faultless_answers_on_few_examples_leave_doubt():
+    y = np.arange(18) % 2
+    objective = classes.Classes(("a", "b"))
+    found = measured(objective, np.eye(2)[y] * 9, y)
+    assert [found[name].value for name in ("accuracy", "balanced_accuracy", "macro_f1")] == [1, 1, 1]
+    assert {found[name].low for name in ("accuracy", "balanced_accuracy", "macro_f1")} == {found["accuracy"].low}
+    assert found["accuracy"].low == pytest.approx(0.824, abs=1e-3)
+
+
 def test_the_interval_of_a_small_calibration_error_lies_around_it():
     """Resamples of a calibration error are larger than it: plain percentiles would all lie above."""
     rng = np.random.default_rng(0)

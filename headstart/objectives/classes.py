@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from headstart.errors import SourceError
-from headstart.intervals import around, bin_of, reliability, resampled, wilson
+from headstart.intervals import around, around_share, bin_of, reliability, resampled, wilson
 from headstart.result import Metric
 
 BINS = 15  # of confidence; the number of Guo et al. 2017
@@ -154,8 +154,8 @@ class Classes:
         entropy = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
         return (
             Metric("accuracy", float(right.mean()), *wilson(int(right.sum()), n), top, n),
-            Metric("balanced_accuracy", balanced, *around(balanced, drawn[:, 0], 0, 1), 1 / present, n),
-            Metric("macro_f1", f1, *around(f1, drawn[:, 1], 0, 1), 2 * top / (1 + top) / present, n),
+            Metric("balanced_accuracy", balanced, *around_share(balanced, drawn[:, 0], n), 1 / present, n),
+            Metric("macro_f1", f1, *around_share(f1, drawn[:, 1], n), 2 * top / (1 + top) / present, n),
             Metric("log_loss", loss, *around(loss, drawn[:, 2], 0), entropy, n, better="lower"),
             Metric("ece", ece, *around(ece, drawn[:, 3], 0, 1), 0.0, n, better="lower"),
         )

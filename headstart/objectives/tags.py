@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from headstart.errors import SourceError
-from headstart.intervals import RESAMPLES, around, reliability, resampled
+from headstart.intervals import RESAMPLES, around, around_share, reliability, resampled, wilson
 from headstart.result import Metric
 
 SEPARATORS = ";|,"
@@ -172,15 +172,15 @@ class Tags:
         inner = present[present < 1]
         entropy = float(-(inner * np.log(inner) + (1 - inner) * np.log(1 - inner)).sum()) / k
         return (
-            Metric("micro_f1", float(micro), *around(float(micro), drawn[:, 0], 0, 1), _best_constant(shares), n),
+            Metric("micro_f1", float(micro), *around_share(float(micro), drawn[:, 0], n), _best_constant(shares), n),
             Metric(
                 "macro_f1",
                 float(macro),
-                *around(float(macro), drawn[:, 1], 0, 1),
+                *around_share(float(macro), drawn[:, 1], n),
                 float((2 * shares / (1 + shares)).mean()),
                 n,
             ),
-            Metric("exact_match", float(match), *around(float(match), drawn[:, 2], 0, 1), commonest, n),
+            Metric("exact_match", float(match), *wilson(int(exact.sum()), n), commonest, n),
             Metric("log_loss", float(loss), *around(float(loss), drawn[:, 3], 0), entropy, n, better="lower"),
             Metric(
                 "mean_average_precision",
