@@ -3,7 +3,7 @@
     python benchmarks/head.py [--features FILE.npz] [--repeats 3]
 
 Without --features: 800 x 1,280 numbers drawn so that six classes overlap. With it: arrays x (n, d) and y (n,), for
-example of real features, which `--save FILE.npz` of benchmarks/features.py writes.
+example of real features.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def drawn() -> tuple[np.ndarray, np.ndarray]:
     y = np.arange(800) % 6
     spread = 1 / np.sqrt(1 + np.arange(1280) / 8)
     turn = np.linalg.qr(rng.standard_normal((1280, 1280)))[0]
-    x = (rng.standard_normal((800, 1280)) * spread + 0.5 * rng.standard_normal((6, 1280))[y] * spread) @ turn
+    x = (rng.standard_normal((800, 1280)) * spread + 0.16 * rng.standard_normal((6, 1280))[y] * spread) @ turn
     return np.maximum(x, 0).astype(np.float32), y.astype(np.int64)
 
 
