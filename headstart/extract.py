@@ -27,7 +27,11 @@ SAVE_SECONDS = 20.0  # work lost at most to a kill, in seconds of embedding
 
 
 class Running(Protocol):
-    """A frozen network at work; engines/ has one file each, with takes(runs) -> bool and start(backbone, cut)."""
+    """A frozen network at work.
+
+    engines/ has one file each, with takes(runs, kind, todo) -> int, 0 for never and more for faster, and
+    start(backbone, cut).
+    """
 
     def rows(self, units: list[np.ndarray]) -> np.ndarray:
         """(u, d) float32, in the order of the units."""
@@ -110,10 +114,10 @@ def _direct(examples: Sequence[Example], digests: tuple[str, ...], backbone: Bac
     return Rows(x, index, reasons, np.zeros(len(ready), np.float32), digests, None, 0, 0, None, fresh=False)
 
 
-def start(backbone: Backbone, cut: Cut) -> Running:
-    """The backbone at work below the cut, on the engine that takes it."""
-    runs = member("backbones", backbone.family).RUNS
-    engine = next(e for e in members("engines") if e.takes(runs))
+def start(backbone: Backbone, cut: Cut, todo: int = 1) -> Running:
+    """The backbone at work below the cut, on the engine that is fastest for `todo` inputs."""
+    runs = member("backbones", backbone.family).runs(backbone, cut)
+    engine = max(members("engines"), key=lambda e: e.takes(runs, backbone.preprocess.kind, todo))
     return engine.start(backbone, cut)
 
 
@@ -125,7 +129,7 @@ def _fill(
     prepare = member("preprocess", spec.kind)
     say = run.emit if run else lambda event, facts: None
     say("opening", {"backbone": backbone.name, "todo": len(todo), "cached": cached})
-    running = start(backbone, cut)
+    running = start(backbone, cut, len(todo))
     entries: list[Entry] = []
     began = saved = time.perf_counter()
     done = bad = 0

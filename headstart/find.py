@@ -12,7 +12,7 @@ from types import ModuleType
 
 from headstart.errors import NameNotFound
 
-FAMILIES = ("readers", "preprocess", "backbones", "engines", "objectives", "methods", "guards")
+FAMILIES = ("readers", "preprocess", "backbones", "engines", "objectives", "methods", "guards", "pretexts")
 
 
 def names(family: str) -> list[str]:

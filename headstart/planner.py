@@ -81,11 +81,16 @@ def find_card(name: str, root: Path) -> Backbone:
 
 
 def method_of(name: str, settings: dict[str, str]):
-    """The method `name` with `settings` read as the types of its fields.
+    """The method `name` with `settings`, as `settings_of` reads them."""
+    return settings_of("methods", name, settings)
+
+
+def settings_of(family: str, name: str, settings: dict[str, str]):
+    """The Settings of a member, with `settings` read as the types of its fields.
 
     Raises PlanError naming the nearest spelling of an unknown setting, or the values that one takes.
     """
-    module = member("methods", name)
+    module = member(family, name)
     known = {f.name: f for f in fields(module.Settings)}
     for key in settings:
         if key not in known:

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.backbone import Backbone, Block, Preprocess
+from headstart.backbone import Backbone, Block, Cut, Preprocess
 from headstart.digest import of_value
 from headstart.errors import PlanError
 
-RUNS = "numpy"
 SIDE = 128
 ORIENTATIONS = 8
 RADII = (1, 2, 4)
@@ -49,6 +48,11 @@ def card(local: str) -> Backbone:
 def files(local: str) -> list[Path]:
     """None: there are no weights."""
     return []
+
+
+def runs(card: Backbone, cut: Cut) -> str:
+    """What kind of engine its parts need: plain functions."""
+    return "numpy"
 
 
 def parts(card: Backbone):

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart import digest, hub
-from headstart.backbone import Backbone, Block, Preprocess
+from headstart.backbone import Backbone, Block, Cut, Preprocess
 from headstart.errors import NameNotFound, PlanError, WeightsNotFound, missing_extra
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-RUNS = "torch"
 WANTED = ("config.json", "model.safetensors")
 FACTS = ("crop_mode", "crop_pct", "input_size", "interpolation", "mean", "std")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
@@ -72,6 +71,11 @@ def card(local: str) -> Backbone:
         _source(str(cfg.get("tag") or "")),
         str(cfg.get("license") or ""),
     )
+
+
+def runs(card: Backbone, cut: Cut) -> str:
+    """What kind of engine its parts need: torch modules."""
+    return "torch"
 
 
 def parts(card: Backbone) -> tuple[nn.Module, list[nn.Module], nn.Module]:

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart import digest, encoder, hub
-from headstart.backbone import Backbone, Block, Preprocess
+from headstart.backbone import Backbone, Block, Cut, Preprocess
 from headstart.errors import PlanError
 
 if TYPE_CHECKING:
     from torch import nn
 
-RUNS = "torch"
 WANTED = ("config.json", "model.safetensors")
 MODULES, POOLING, LENGTH = "modules.json", "1_Pooling/config.json", "sentence_bert_config.json"
 PROMPTS, TOKENIZER, TOKENS = "config_sentence_transformers.json", "tokenizer.json", "tokenizer_config.json"
@@ -66,6 +65,11 @@ def card(local: str) -> Backbone:
         paths["model.safetensors"].stat().st_size,
         licence=_licence(paths[README]) if README in paths else "",
     )
+
+
+def runs(card: Backbone, cut: Cut) -> str:
+    """What kind of engine its parts need: torch modules."""
+    return "torch"
 
 
 def parts(card: Backbone) -> tuple[nn.Module, list[nn.Module], nn.Module]:

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from headstart.backbone import Backbone, Block, Preprocess
+from headstart.backbone import Backbone, Block, Cut, Preprocess
 from headstart.digest import of_value
 from headstart.errors import PlanError
-
-RUNS = "numpy"
 
 
 def card(local: str) -> Backbone:
@@ -22,6 +20,11 @@ def card(local: str) -> Backbone:
 def files(local: str) -> list[Path]:
     """None: there are no weights."""
     return []
+
+
+def runs(card: Backbone, cut: Cut) -> str:
+    """What kind of engine its parts need: plain functions."""
+    return "numpy"
 
 
 def parts(card: Backbone):

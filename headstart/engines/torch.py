@@ -25,9 +25,9 @@ TOKENS = {"cpu": 1024, "other": 16_384}  # padding included
 STREAMS = 4  # batches side by side, at most: they share memory
 
 
-def takes(runs: str) -> bool:
+def takes(runs: str, kind: str, todo: int) -> int:
     """Backbones whose parts are torch modules."""
-    return runs == "torch"
+    return int(runs == "torch")
 
 
 def start(backbone: Backbone, cut: Cut) -> Running:

@@ -1,0 +1,258 @@
+"""Making something to borrow: `distill` from teachers, `pretrain` by a pretext. The sibling of flow.py."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from headstart import __version__, cache
+from headstart.backbone import Backbone
+from headstart.errors import PlanError, SourceError, missing_extra
+from headstart.find import member, names
+from headstart.gathering import Found, corpus_of, found
+from headstart.planner import find_card, settings_of
+from headstart.pretext import Corpus
+from headstart.run import Run, fresh
+from headstart.students import Making, begin, finish, probed
+from headstart.teachers import teach
+
+CHECKPOINT = "checkpoint.safetensors"
+SAID = 5.0  # seconds between two words of progress
+SAVED = 60.0  # seconds of training that a kill may cost
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """A run folder, the backbone in it (`own:<folder>/backbone`), and how it was made."""
+
+    folder: Path
+    card: Backbone
+    facts: dict
+
+
+def distill(
+    sources: Sequence[object],
+    *,
+    teachers: Sequence[str],
+    student: str = "mobilenetv4_conv_small",
+    into: str | Path | None = None,
+    settings: dict[str, str] | None = None,
+    pretext: str = "features",
+    steps: int = 4000,
+    rate: float = 2e-3,
+    side: int = 128,
+    seed: int = 0,
+    probe: object = None,
+    restart: bool = False,
+    root: Path | None = None,
+    echo: Callable[[dict], None] | None = None,
+) -> Made:
+    """Teaches a small network to see what larger ones see, on pictures without labels.
+
+    sources: folders, tables, hub data sets; of those with parts, only the training part.  teachers: backbones
+    student: an architecture of timm.  settings: fields of the pretext as text.  side: pixels of its input
+    probe: labelled data on which a linear probe is scored now and then.  restart: forget an unfinished run in `into`
+    Raises SourceError where nothing can be read or a teacher reads something else, PlanError for settings that clash.
+    """
+    if not teachers:
+        raise PlanError("A student needs a teacher: --teacher NAME, for example --teacher timm:resnet50.")
+    plan = {"pretext": pretext, "student": student, "settings": settings or {}, "steps": steps, "rate": rate}
+    plan |= {"side": side, "seed": seed, "teachers": list(teachers)}
+    return _make("distill", sources, plan, into, probe, restart, root or cache.default_root(), echo)
+
+
+def pretrain(
+    sources: Sequence[object],
+    *,
+    pretext: str,
+    student: str = "auto",
+    into: str | Path | None = None,
+    settings: dict[str, str] | None = None,
+    steps: int = 4000,
+    rate: float = 1e-3,
+    side: int = 128,
+    seed: int = 0,
+    probe: object = None,
+    restart: bool = False,
+    root: Path | None = None,
+    echo: Callable[[dict], None] | None = None,
+) -> Made:
+    """Trains a network on unlabelled data alone, from random weights or on from a borrowed backbone.
+
+    pretext: a file in pretexts/.  student: an architecture, or "family:name" of a backbone to go on from
+    The others as in `distill`; so are the errors.
+    """
+    plan = {"pretext": pretext, "student": student, "settings": settings or {}, "steps": steps, "rate": rate}
+    plan |= {"side": side, "seed": seed, "teachers": []}
+    return _make("pretrain", sources, plan, into, probe, restart, root or cache.default_root(), echo)
+
+
+def _make(
+    verb: str,
+    sources: Sequence[object],
+    plan: dict,
+    into: str | Path | None,
+    probe: object,
+    restart: bool,
+    root: Path,
+    echo: Callable[[dict], None] | None,
+) -> Made:
+    try:
+        from headstart import loop
+    except ImportError as error:
+        raise missing_extra(error.name or "torch", "torch", f"headstart {verb}") from error
+    folder = Path(into) if into is not None else fresh(Path("runs"), f"{verb}-{plan['pretext']}")
+    run, resumed = _run(folder, plan, restart, echo, loop.peek)
+    began = time.perf_counter()
+    with run.stage("read"):
+        pretext = settings_of("pretexts", plan["pretext"], plan["settings"])
+        module = member("pretexts", plan["pretext"])
+        data = found(sources, module.SERVES)
+        run.emit(
+            "task",
+            {
+                "kind": data.kind,
+                "n": {"unlabelled": len(data.examples)},
+                "notes": list(data.notes),
+                "objective": plan["pretext"],
+            },
+        )
+        making = begin(plan, data.kind, root)
+        corpus = corpus_of(data, folder / "work", plan["side"], plan["seed"], making, plan["steps"], run.emit)
+    with run.stage("teach"):
+        corpus = _taught(corpus, pretext, plan, data, root, run)
+    with run.stage("train"):
+        figures = _train(run, loop, pretext, making, corpus, plan, probe, resumed)
+    with run.stage("save"):
+        facts = _facts(verb, plan, data, corpus, figures, run, time.perf_counter() - began)
+        card = finish(making, folder / "backbone", facts)
+        shutil.rmtree(folder / "work", ignore_errors=True)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+    run.emit("made", {"backbone": f"own:{folder}/backbone", **facts["figures"]})
+    return Made(folder, card, facts)
+
+
+def _run(
+    folder: Path, plan: dict, restart: bool, echo: Callable[[dict], None] | None, peek: Callable[[Path], dict | None]
+) -> tuple[Run, dict | None]:
+    """The run's folder, and where an unfinished run in it stood.
+
+    Raises PlanError when that one had other settings.
+    """
+    kept = peek(folder / CHECKPOINT) if (folder / CHECKPOINT).is_file() and not restart else None
+    if kept is None:
+        run, where = Run.start(folder, echo), None
+    else:
+        changed = [f"{k}: {kept['plan'].get(k)!r} then, {v!r} now" for k, v in plan.items() if kept["plan"].get(k) != v]
+        if changed:
+            raise PlanError(
+                f"{folder} holds an unfinished run with other settings ({'; '.join(changed)}). Type those of then to "
+                "go on, --restart to begin anew, or another --into."
+            )
+        run, where = Run(folder, echo), kept
+    run.emit("start", {"source": f"{plan['pretext']}: {plan['student']}", "version": __version__})
+    if where:
+        run.emit("resumed", {"step": where["step"]})
+    return run, where
+
+
+def _taught(corpus: Corpus, pretext, plan: dict, data: Found, root: Path, run: Run) -> Corpus:
+    """The corpus with what each teacher says of every view."""
+    if not plan["teachers"]:
+        return corpus
+    if corpus.pictures is None:
+        raise SourceError(f"Teachers see pictures; these data are {data.kind}s.")
+    told = []
+    for name in plan["teachers"]:
+        card = find_card(name, root)
+        if data.kind not in member("preprocess", card.preprocess.kind).SERVES:
+            raise SourceError(f"The teacher {card.name} reads {card.preprocess.kind}; these data are {data.kind}s.")
+        if card.preprocess.kind != "image":
+            raise SourceError(f"The teacher {card.name} cannot be shown views: it reads {card.preprocess.kind}.")
+        told.append(teach(card, corpus.pictures, pretext.views, pretext.policy_of(), plan["seed"], root, run.emit))
+    return replace(corpus, teachers=tuple(told))
+
+
+def _train(
+    run: Run, loop, pretext, making: Making, corpus: Corpus, plan: dict, probe: object, resumed: dict | None
+) -> dict:
+    """Steps to the end; gives the figures for the card."""
+    learner = pretext.learner(making.student, corpus).to(loop.device())
+    from headstart.optim import adamw, cosine
+
+    optimizer = adamw(learner, plan["rate"], 0.02)
+    start = 0
+    if resumed:
+        loop.load(run.folder / CHECKPOINT, learner, optimizer)
+        start = int(resumed["step"])
+    total, losses, scores = plan["steps"], [], list((resumed or {}).get("scores", []))
+    said = saved = began = time.perf_counter()
+    learner.train()
+    for step in loop.steps(
+        learner,
+        lambda i: pretext.draw(making.student, corpus, i),
+        optimizer,
+        cosine(plan["rate"], total),
+        total,
+        start=start,
+    ):
+        losses.append(step.loss)
+        now, last, done = time.perf_counter(), step.index + 1 == total, step.index + 1
+        if now - said > SAID or last:
+            speed = (done - start) * pretext.batch / (now - began)
+            mean = sum(losses[-50:]) / len(losses[-50:])
+            run.emit(
+                "step",
+                {"done": done, "total": total, "loss": round(mean, 5), "rate": step.rate, "speed": round(speed, 1)},
+            )
+            said = now
+        if probe is not None and (last or done % max(1, total // 10) == 0):
+            scores.append({"step": done, "accuracy": probed(making, probe, plan["seed"])})
+            run.emit("probe", scores[-1])
+            learner.train()
+        if now - saved > SAVED and not last:
+            loop.save(run.folder / CHECKPOINT, learner, optimizer, {"plan": plan, "step": done, "scores": scores})
+            saved = time.perf_counter()
+    tail = losses[-50:]
+    return {"loss": round(sum(tail) / max(1, len(tail)), 5), "probe": scores, "steps": total}
+
+
+def _facts(verb: str, plan: dict, data: Found, corpus: Corpus, figures: dict, run: Run, seconds: float) -> dict:
+    shown = [f"{name} ({n:,})" for name, n in data.counts.items()]
+    words = ["headstart", verb, *data.counts, *(f"--teacher {t}" for t in plan["teachers"])]
+    words += ["--student", plan["student"], "--pretext", plan["pretext"], "--steps", str(plan["steps"])]
+    words += ["--rate", str(plan["rate"]), "--side", str(plan["side"]), "--seed", str(plan["seed"])]
+    words += [f"--set {k}={v}" for k, v in plan["settings"].items()]
+    return {
+        "verb": verb,
+        "version": __version__,
+        "command": " ".join(words),
+        "objective": plan["pretext"],
+        "teachers": [t.name for t in corpus.teachers],
+        "data": data.counts,
+        "data_shown": f"{', '.join(shown)} by {plan['pretext']}",
+        "licence": "apache-2.0",
+        "plan": plan,
+        "figures": figures,
+        "seconds": {k: round(v, 1) for k, v in {**run.seconds, "total": seconds}.items()},
+        "aside": len(corpus.pictures.aside) if corpus.pictures else 0,
+    }
+
+
+def pretexts() -> list[str]:
+    """Names of what can be trained by."""
+    return names("pretexts")
+
+
+def facts_of(made: Made) -> dict:
+    """As JSON: the folder, the backbone's name, and how it was made."""
+    return {
+        "folder": str(made.folder),
+        "backbone": f"own:{made.folder}/backbone",
+        "width": made.card.width,
+        **asdict(made.card),
+        "made": made.facts,
+    }

@@ -1,0 +1,99 @@
+"""What teachers say of stored views: each is asked once about each view; answers are kept in the feature cache."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from headstart import cache, digest
+from headstart.backbone import Backbone, Preprocess
+from headstart.errors import Stopped
+from headstart.extract import SAVE_SECONDS, start
+from headstart.find import member
+from headstart.pictures import Pictures
+from headstart.pretext import Teaching
+from headstart.segments import Entry
+from headstart.views import Policy
+
+SHARD = 128  # views drawn between two words of progress
+
+
+def teach(
+    card: Backbone,
+    pictures: Pictures,
+    views: int,
+    policy: Policy,
+    seed: int,
+    root: Path,
+    say: Callable[[str, dict], None] = lambda event, facts: None,
+) -> Teaching:
+    """The rows of one teacher for views 1 to `views` of every picture, at the teacher's own size.
+
+    Raises Stopped when the teacher did not stay as it was.
+    """
+    whole = pictures.name() if policy.mix else ""
+    what = (("policy", tuple(asdict(policy).items())), ("seed", seed), ("with", whole))
+    settings = (*card.preprocess.settings, ("views", what))
+    shelf = cache.Shelf(
+        root, replace(card, preprocess=Preprocess(card.preprocess.kind, settings)), card.cut(len(card.blocks))
+    )
+    names = [digest.of_bytes(f"{d}/{v}".encode()) for v in range(1, views + 1) for d in pictures.digests]
+    todo = shelf.missing(names)
+    if todo:
+        _ask(
+            shelf,
+            card,
+            pictures,
+            [(names[i], i % len(pictures), 1 + i // len(pictures)) for i in todo],
+            policy,
+            seed,
+            say,
+        )
+        shelf.settle()
+        cache.evict(root, cache.limit(), keep=(shelf.key,))
+    family = member("backbones", card.family)
+    head = family.classifier(card) if card.family == "timm" else None
+    return Teaching(card.name, shelf.rows(names), head)
+
+
+def _ask(
+    shelf: cache.Shelf,
+    card: Backbone,
+    pictures: Pictures,
+    todo: list[tuple[str, int, int]],
+    policy: Policy,
+    seed: int,
+    say: Callable[[str, dict], None],
+) -> None:
+    say("opening", {"backbone": card.name, "todo": len(todo), "cached": 0})
+    side = int(card.preprocess["input_size"][1])  # type: ignore[index]
+    running = start(card, card.cut(len(card.blocks)), len(todo))
+    entries: list[Entry] = []
+    began = saved = time.perf_counter()
+
+    def view(item: tuple[str, int, int]) -> np.ndarray:
+        return pictures.view(item[1], item[2], policy, seed, side)
+
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            for first in range(0, len(todo), SHARD):
+                some = todo[first : first + SHARD]
+                rows = running.rows(list(pool.map(view, some)))
+                entries += [Entry(name, row) for (name, _, _), row in zip(some, rows, strict=True)]
+                done = first + len(some)
+                rate = done / (time.perf_counter() - began)
+                say("progress", {"stage": "teach", "done": done, "total": len(todo), "rate": round(rate, 1)})
+                if time.perf_counter() - saved > SAVE_SECONDS:
+                    shelf.append(entries)
+                    entries, saved = [], time.perf_counter()
+        finally:
+            shelf.append(entries)
+    receipt = running.receipt()
+    shelf.seal(receipt)
+    if receipt.moved:
+        raise Stopped(f"The teacher {card.name} changed while it was asked: {', '.join(receipt.moved[:3])}.")
