@@ -24,14 +24,13 @@ import numpy as np
 from headstart import digest
 from headstart.backbone import Backbone, Cut
 from headstart.errors import CacheError
-from headstart.files import read_json, write_whole
+from headstart.files import read_json, sweep, unwritable, write_whole
 from headstart.result import Receipt
 from headstart.segments import SUFFIX, Entry, Segment, read, write
 
 SCHEMA = 1
 LIMIT = 20.0  # GB; 4 million rows of 1,280 numbers, and a tenth of a small laptop's disk
 MANY = 64  # segments; opening one costs 0.2 ms
-STALE = 3600.0  # seconds after which a temporary file of a process that is gone is swept
 
 
 def default_root() -> Path:
@@ -195,7 +194,7 @@ class Shelf:
             write(self.folder, entries)
             for segment in small:
                 segment.path.unlink(missing_ok=True)
-            _sweep(self.folder)
+            sweep(self.folder)
         except OSError:
             return  # a merge is a favour: a read-only or full disk keeps what it has, and all of it stays readable
         self._open()
@@ -292,21 +291,3 @@ def _touch(folder: Path) -> None:
         (folder / "used").touch()
     except OSError:
         return  # a cache that others filled and we may only read
-
-
-def _sweep(folder: Path) -> None:
-    """Removes temporary files that a killed process left."""
-    for path in folder.glob(".*.tmp"):
-        try:
-            if time.time() - path.stat().st_mtime > STALE:
-                path.unlink()
-        except FileNotFoundError:
-            continue
-
-
-def unwritable(folder: Path, error: OSError) -> CacheError:
-    """The error for a cache that cannot be written, and what to do."""
-    why = error.strerror or str(error)
-    return CacheError(
-        f"The feature cache at {folder} cannot be written: {why}. Free space there, or move it: HEADSTART_CACHE=FOLDER."
-    )

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from headstart import digest
 from headstart.backbone import Backbone, restore
-from headstart.cache import unwritable
-from headstart.files import read_json, write_whole
+from headstart.files import read_json, unwritable, write_whole
 
 
 def remember(root: Path, card: Backbone, files: Sequence[Path]) -> None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import time
 from pathlib import Path
+
+from headstart.errors import CacheError
+
+STALE = 3600.0  # seconds after which a temporary file of a process that is gone is swept
 
 
 def read_json(path: Path) -> dict | None:
@@ -22,3 +27,21 @@ def write_whole(path: Path, facts: dict) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     temporary.write_text(json.dumps(facts), encoding="utf-8")
     temporary.replace(path)
+
+
+def sweep(folder: Path) -> None:
+    """Removes temporary files that a killed process left."""
+    for path in folder.glob(".*.tmp"):
+        try:
+            if time.time() - path.stat().st_mtime > STALE:
+                path.unlink()
+        except FileNotFoundError:
+            continue
+
+
+def unwritable(folder: Path, error: OSError) -> CacheError:
+    """The error for a cache that cannot be written, and what to do."""
+    why = error.strerror or str(error)
+    return CacheError(
+        f"The feature cache at {folder} cannot be written: {why}. Free space there, or move it: HEADSTART_CACHE=FOLDER."
+    )
