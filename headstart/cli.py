@@ -40,8 +40,9 @@ def fit(
     ],
     into: Annotated[Path | None, typer.Option(help="The run's folder. Default: runs/<name of DATA>.")] = None,
     backbone: Annotated[
-        str, typer.Option(help="What to borrow, as FAMILY:NAME. Default: the floor 'stats', no network.")
-    ] = "auto",
+        str,
+        typer.Option(help="What to borrow, as FAMILY:NAME; own: what comes with Headstart; auto: the best of the hub."),
+    ] = "own",
     method: Annotated[str, typer.Option(help="What to train on top: logistic, ridge, knn, centroid, mlp.")] = "auto",
     set: Annotated[
         list[str] | None, typer.Option(help="A setting of the method, as KEY=VALUE; may be repeated.")
@@ -69,12 +70,12 @@ def fit(
     headstart fit tickets.csv --label team --input message
     """
     from headstart import flow
+    from headstart.cli_making import pairs
     from headstart.show import Screen, summary
 
-    pairs = dict(_pair(text) for text in set or [])
     echo = None if quiet else Screen().event
     outcome = flow.fit(
-        data, into=into, backbone=backbone, method=method, settings=pairs, seed=seed, test=test,
+        data, into=into, backbone=backbone, method=method, settings=pairs(set), seed=seed, test=test,
         label=label, input=input, kind=kind, task=task, group=group, echo=echo,
     )  # fmt: skip
     _print({**outcome.result, "folder": str(outcome.folder)}, summary(outcome.result, str(outcome.folder)), as_json)
@@ -203,19 +204,15 @@ def _csv(rows: list[dict]) -> None:
         table.writerow([r["id"], label, sure, r["error"], *shares])
 
 
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise HeadstartError(f"--set {text}: KEY=VALUE is expected, as in --set weights=balanced.")
-    return key.strip(), value.strip()
-
-
 def _print(facts: dict, text: str, as_json: bool) -> None:
     typer.echo(json.dumps(facts, default=str) if as_json else text)
 
 
 def main() -> None:
     """The command `headstart`."""
+    from headstart import cli_making
+
+    cli_making.add_to(app)
     try:
         app(standalone_mode=True)
     except HeadstartError as error:

@@ -12,7 +12,7 @@ from headstart.errors import SourceError, missing_extra
 from headstart.extract import embed
 from headstart.features import Features
 from headstart.find import member
-from headstart.planner import FLOOR, find_card, method_of
+from headstart.planner import default, find_card, method_of
 from headstart.task import Objective
 
 try:
@@ -29,14 +29,14 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
     X in fit and predict: a list of paths, PIL images, bytes or texts; uint8 arrays (n, h, w[, 3]); or (n, d) features.
 
-    backbone:  "family:name"; "auto" is the floor without a network. Not for features
+    backbone:  "family:name", "own" (what comes with Headstart) or "auto" (see headstart.fit). Not for features
     method:    a file in headstart/methods/; settings: its fields, as {"weights": "balanced"}
     cache_dir: where features are kept; the user's cache when None. random_state: folds are drawn from it
 
     Fitted: classes_, head_ (the fitted head), n_features_in_ (for features), card_ (the backbone's, None for features)
     """
 
-    def __init__(self, backbone="auto", method="logistic", settings=None, cache_dir=None, random_state=0):
+    def __init__(self, backbone="own", method="logistic", settings=None, cache_dir=None, random_state=0):
         self.backbone = backbone
         self.method = method
         self.settings = settings
@@ -72,7 +72,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 class TransferRegressor(RegressorMixin, BaseEstimator):
     """A regressor on what a frozen backbone sees; arguments and inputs are those of TransferClassifier."""
 
-    def __init__(self, backbone="auto", method="ridge", settings=None, cache_dir=None, random_state=0):
+    def __init__(self, backbone="own", method="ridge", settings=None, cache_dir=None, random_state=0):
         self.backbone = backbone
         self.method = method
         self.settings = settings
@@ -101,7 +101,7 @@ class TransferRegressor(RegressorMixin, BaseEstimator):
 def _fit_rows(estimator, x, y, numeric: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Rows to learn from, (n, d) float32, and y; remembers on the estimator what made them."""
     if _are_features(x):
-        if estimator.backbone != "auto":
+        if estimator.backbone not in ("own", "auto"):
             raise SourceError(
                 f"X holds features: backbone={estimator.backbone!r} would have nothing to do. Leave it out."
             )
@@ -112,7 +112,9 @@ def _fit_rows(estimator, x, y, numeric: bool = False) -> tuple[np.ndarray, np.nd
     if len(y) != len(x):
         raise ValueError(f"X has {len(x)} examples and y {len(y)} labels.")
     first = member("readers", "arrays").read((_listed(x)[:1], None), label="", input=None, kind=None)
-    name = FLOOR[first.kind] if estimator.backbone == "auto" else estimator.backbone
+    name = estimator.backbone
+    if name in ("own", "auto"):
+        name = default(first.kind, hub_too=name == "auto")[0]
     estimator.card_ = find_card(name, _root(estimator))
     return _rows(estimator, x), y
 

@@ -41,7 +41,7 @@ def fit(
     source: object,
     *,
     into: str | Path | None = None,
-    backbone: str = "auto",
+    backbone: str = "own",
     method: str = "auto",
     settings: dict[str, str] | None = None,
     seed: int = 0,
@@ -58,7 +58,8 @@ def fit(
 
     source: folder, table, "hub:owner/name" or arrays (X, y).  test: likewise, judged on instead of a held-out share
     into: the run's folder; default runs/<name of the data>
-    backbone: "family:name", or "auto".  method: a file in methods/, or "auto"; settings: its fields as text
+    backbone: "family:name"; "own", what comes with Headstart; "auto", the recommended one of the hub where that can be
+    had.  method: a file in methods/, or "auto"; settings: its fields as text
     kind: "image" or "text"; task: "classes", "tags" or "number"; label, input, group: columns; all inferred when None
     root: the cache folder; default the user's.  echo: called with every event of the journal
     Raises a child of HeadstartError for everything the user can mend; Stopped when a guard ended the run.

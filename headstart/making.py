@@ -14,7 +14,7 @@ from headstart.errors import PlanError, SourceError, missing_extra
 from headstart.find import member, names
 from headstart.gathering import Found, corpus_of, found
 from headstart.planner import find_card, settings_of
-from headstart.pretext import Corpus
+from headstart.pretext import Corpus, Teaching
 from headstart.run import Run, fresh
 from headstart.students import Making, begin, finish, probed
 from headstart.teachers import teach
@@ -37,7 +37,7 @@ def distill(
     sources: Sequence[object],
     *,
     teachers: Sequence[str],
-    student: str = "mobilenetv4_conv_small",
+    student: str = "auto",
     into: str | Path | None = None,
     settings: dict[str, str] | None = None,
     pretext: str = "features",
@@ -165,15 +165,31 @@ def _taught(corpus: Corpus, pretext, plan: dict, data: Found, root: Path, run: R
         return corpus
     if corpus.pictures is None:
         raise SourceError(f"Teachers see pictures; these data are {data.kind}s.")
-    told = []
-    for name in plan["teachers"]:
-        card = find_card(name, root)
-        if data.kind not in member("preprocess", card.preprocess.kind).SERVES:
-            raise SourceError(f"The teacher {card.name} reads {card.preprocess.kind}; these data are {data.kind}s.")
-        if card.preprocess.kind != "image":
-            raise SourceError(f"The teacher {card.name} cannot be shown views: it reads {card.preprocess.kind}.")
-        told.append(teach(card, corpus.pictures, pretext.views, pretext.policy_of(), plan["seed"], root, run.emit))
-    return replace(corpus, teachers=tuple(told))
+    how = (corpus.pictures, pretext.views, pretext.policy_of(), plan["seed"], root, run.emit)
+    if member("pretexts", plan["pretext"]).TEACHERS == "models":
+        return replace(corpus, teachers=tuple(_answers(Path(name), data.kind, root, how) for name in plan["teachers"]))
+    cards = [find_card(name, root) for name in plan["teachers"]]
+    for card in cards:
+        _fits(card, data.kind)
+    return replace(corpus, teachers=tuple(teach(card, *how) for card in cards))
+
+
+def _fits(card: Backbone, kind: str) -> None:
+    """Raises SourceError when a teacher cannot be shown views of these data."""
+    if kind not in member("preprocess", card.preprocess.kind).SERVES or card.preprocess.kind != "image":
+        raise SourceError(f"The teacher {card.name} reads {card.preprocess.kind}; these data are {kind}s.")
+
+
+def _answers(folder: Path, kind: str, root: Path, how: tuple) -> Teaching:
+    """What a fitted model says of every view: its scores, on the rows of its own backbone."""
+    from headstart.artifact import load
+
+    model, _ = load(folder, root)
+    _fits(model.backbone, kind)
+    if model.objective.link != "softmax":
+        raise SourceError(f"The teacher {folder} does not tell classes apart; a classifier is expected.")
+    rows = teach(model.backbone, *how).rows
+    return Teaching(str(folder), model.fitted.scores(rows))
 
 
 def _train(

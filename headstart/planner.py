@@ -7,8 +7,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 
-from headstart import cards
+from headstart import cards, catalogue, hub
 from headstart.backbone import Backbone
+from headstart.backbones import own
 from headstart.errors import NameNotFound, PlanError
 from headstart.find import member, name_of, names
 from headstart.plan import Plan
@@ -25,12 +26,9 @@ def choose(task: Task, backbone: str, method: str, settings: dict[str, str], see
     Raises PlanError or NameNotFound where what was asked for cannot be had.
     """
     reasons: list[str] = []
-    if backbone == "auto":
-        backbone = _floor(task)
-        if task.kind in FLOOR:
-            reasons.append(
-                f"No backbone was named, so the floor '{backbone}' (hand-made statistics, no network) was used."
-            )
+    if backbone in ("own", "auto"):
+        backbone, why = default(task.kind, hub_too=backbone == "auto", width=_width(task))
+        reasons.append(why)
     card = find_card(backbone, root)
     spec = member("preprocess", card.preprocess.kind)
     if task.kind not in spec.SERVES:
@@ -51,11 +49,32 @@ def choose(task: Task, backbone: str, method: str, settings: dict[str, str], see
     return Plan(card, chosen.cut(card), chosen, seed, tuple(reasons))
 
 
-def _floor(task: Task) -> str:
-    if task.kind == "vector":
-        content = task.examples[0].content
-        return f"vector:{len(content) // 4}" if isinstance(content, bytes) else "vector"
-    return FLOOR[task.kind]
+def _width(task: Task) -> int:
+    content = task.examples[0].content if task.examples else b""
+    return len(content) // 4 if task.kind == "vector" and isinstance(content, bytes) else 0
+
+
+def default(kind: str, *, hub_too: bool, width: int = 0) -> tuple[str, str]:
+    """The backbone for data of this kind where none was named, and why, in a sentence.
+
+    hub_too: whether the recommended one of the hub may be taken where it is cached or downloading is allowed
+    """
+    if kind == "vector":
+        return f"vector:{width}", "The data are feature vectors, so nothing was borrowed."
+    best = catalogue.RECOMMENDED[kind]
+    if hub_too:
+        if catalogue.cached(best):
+            return best, f"Backbone auto: the recommended '{best}' is on this machine."
+        if not hub.offline():
+            return best, f"Backbone auto: the recommended '{best}' was fetched from the hub."
+    missed = (
+        "Backbone auto: the recommended one is not on this machine and downloading is not allowed; " if hub_too else ""
+    )
+    ours = catalogue.OURS[kind]
+    if ours in own.shipped():
+        told = f"{missed}own:{ours}, which comes with Headstart, was used. `--backbone auto` borrows a larger one."
+        return f"own:{ours}", told if missed else f"No backbone was named: {told}"
+    return FLOOR[kind], f"{missed}No backbone was named, so the floor '{FLOOR[kind]}' (no network) was used."
 
 
 def find_card(name: str, root: Path) -> Backbone:

@@ -63,6 +63,25 @@ class Screen:
             self.said = now
             self._row("", text)
 
+    def _resumed(self, line: dict) -> None:
+        self._row("resumed", f"after step {line['step']:,}")
+
+    def _step(self, line: dict) -> None:
+        left = (line["total"] - line["done"]) * (line["at"] / max(line["done"], 1))
+        text = (
+            f"step {line['done']:,} of {line['total']:,}, loss {line['loss']:.4f}, {line['speed']:,.0f} {self.noun}/s"
+        )
+        text += "" if line["done"] == line["total"] else f", {_clock(left)} left"
+        if self.live:
+            self.out.write(f"\r\x1b[K  {'':<10} {text}")
+            self.out.flush()
+            self.open_line = True
+        else:
+            self._row("", text)
+
+    def _probe(self, line: dict) -> None:
+        self._row("probe", f"step {line['step']:,}: a linear probe is right on {line['accuracy']:.1%}")
+
     def _finding(self, line: dict) -> None:
         if line["level"] != "stop":  # a stop is the error that ends the run, and is printed as such
             mark = self._paint("warning", "33") if line["level"] == "warn" else "note"
@@ -126,6 +145,29 @@ def answers(rows: list[dict]) -> str:
             sure = "" if r["confidence"] is None else f"{r['confidence']:.1%}"
             lines.append(f"{name:<{width}}  {answer or '(none)':<24} {sure}")
     return "\n".join(lines)
+
+
+def made_of(facts: dict) -> str:
+    """The end of making a backbone: what it is, how it was scored on the way, how to use it."""
+    figures = facts["made"]["figures"]
+    scores = "".join(f"\n  probe     step {p['step']:,}: {p['accuracy']:.1%}" for p in figures["probe"])
+    size = f"{facts['parameters'] / 1e6:.2f} million parameters, {facts['width']} numbers an example"
+    return (
+        f"\n  made      {facts['backbone']}  ({size}, {_bytes(facts['size'])})\n"
+        f"  loss      {figures['loss']:.4f}{scores}\n"
+        f"  try it    headstart fit DATA --backbone {facts['backbone']}\n"
+    )
+
+
+def listed(rows: list[dict]) -> str:
+    """Backbones as a table, those on this machine marked."""
+    width = max(len(r["name"]) for r in rows)
+    lines = [f"  {'name':<{width}} {'params':>8} {'width':>6} {'size':>8}  {'speed':<7} good for"]
+    for r in rows:
+        facts = f"{r['parameters']:>6.1f} M {r['width']:>6} {r['megabytes']:>5} MB  {r['speed']:<7}"
+        lines.append(f"{'*' if r['here'] else ' '} {r['name']:<{width}} {facts} {r['good_for']}")
+        lines.append(f"  {'':<{width}} trained on {r['pretrained_on']}; licence {r['licence']}")
+    return "\n".join([*lines, "", "* is on this machine; others are fetched from the hub when you name them."])
 
 
 def held(rows: list[dict], total: int, root: str) -> str:

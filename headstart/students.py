@@ -138,8 +138,10 @@ def probed(making: Making, source: object, seed: int) -> float:
 
     task = read(source, seed=seed)
     rng = np.random.default_rng(seed)
-    test = "test" if len(task.parts["test"]) else "val"
-    chosen = [rng.permutation(task.parts[part])[:most] for part, most in zip(("train", test), PROBES, strict=True)]
+    learn, judge = (rng.permutation(task.parts[part]) for part in ("train", "test"))
+    if not len(judge):  # too few for a part of their own: a third judges
+        learn, judge = learn[len(learn) // 3 :], learn[: len(learn) // 3]
+    chosen = [some[:most] for some, most in zip((learn, judge), PROBES, strict=True)]
     spec = making.student.spec
     prepare = member("preprocess", spec.kind)
     place = next(making.student.body.parameters()).device

@@ -18,10 +18,10 @@ FLOORS = [
     | {"linear", "softmax", "pixels", "columns", "sheet", "parts"}
     | {"readers", "preprocess", "objectives", "backbones", "engines"},
     {"methods", "guards", "run", "read", "meaning", "planner", "extract", "measure", "artifact", "inputs", "answer"}
-    | {"pretexts", "gathering", "teachers", "students", "publish"}
+    | {"pretexts", "gathering", "teachers", "students", "publish", "catalogue"}
     | {"record", "verdict", "reporting", "demo"},
     {"flow", "making", "testing"},
-    {"__init__", "cli", "show", "estimators"},
+    {"__init__", "cli", "cli_making", "show", "estimators"},
 ]
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(ROOT.rglob("*.py"))

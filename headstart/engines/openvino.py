@@ -7,6 +7,7 @@ Rows differ from torch's by 3e-6 of the largest.
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 from typing import Any
 
@@ -40,9 +41,10 @@ class Compiled:
     """The network below the cut, compiled; the torch modules it came from stay for the receipt."""
 
     def __init__(self, reference: Reference, backbone: Backbone):
-        import openvino
         import torch
         from torch import nn
+
+        openvino = _silent()
 
         class Pixels(nn.Module):
             def __init__(self, below: nn.Module):
@@ -80,6 +82,17 @@ class Compiled:
     def receipt(self) -> Receipt:
         """Digests over the modules that were compiled, when they were opened and now."""
         return self._reference.receipt()
+
+
+def _silent():
+    """OpenVINO without openvino_telemetry, which reports every import and conversion to its makers.
+
+    Where that module cannot be imported the library takes a stub of its own (openvino 2026.4, tools/ovc).
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
 
 
 def _quietly():

@@ -18,6 +18,7 @@ from headstart.pretext import Corpus, Student, normalised, turn
 from headstart.views import GENTLE, PATIENT, STRONG, Policy
 
 SERVES = ("image",)
+TEACHERS = "backbones"
 POLICIES = {"gentle": GENTLE, "patient": PATIENT, "strong": STRONG}
 SAMPLE = 20_000  # rows that a teacher's mean and spread are taken from
 EDGES = 32  # the student's side is a multiple of it
@@ -46,22 +47,27 @@ class Settings:
 
     def draw(self, student: Student, corpus: Corpus, index: int) -> dict[str, np.ndarray]:
         """{"pixels": (b, side, side, 3) uint8, "at": (b,) int64 which row of the teachers each is}"""
-        assert corpus.pictures is not None
-        chosen, lap = turn(len(corpus), self.batch, index, corpus.seed)
-        number = 1 + lap % self.views
-        side = self.side(student, corpus, index)
-        policy = POLICIES[self.policy]
-        pixels = np.stack([corpus.pictures.view(int(i), number, policy, corpus.seed, side) for i in chosen])
-        return {"pixels": pixels, "at": (number - 1) * len(corpus) + chosen}
-
-    def side(self, student: Student, corpus: Corpus, index: int) -> int:
-        """Pixels at a step: three quarters at first, which is twice as fast and teaches as much a picture."""
-        whole = int(student.spec["input_size"][1])  # type: ignore[index]
-        return max(EDGES, round(0.75 * whole / EDGES) * EDGES) if index < self.small * corpus.steps else whole
+        side = side_at(student, corpus, index, self.small)
+        return seen(corpus, index, self.batch, self.views, self.policy_of(), side)
 
     def policy_of(self) -> Policy:
         """The views' policy."""
         return POLICIES[self.policy]
+
+
+def side_at(student: Student, corpus: Corpus, index: int, small: float) -> int:
+    """Pixels at a step: three quarters at first, which is twice as fast and teaches as much a picture."""
+    whole = int(student.spec["input_size"][1])  # type: ignore[index]
+    return max(EDGES, round(0.75 * whole / EDGES) * EDGES) if index < small * corpus.steps else whole
+
+
+def seen(corpus: Corpus, index: int, batch: int, views: int, policy: Policy, side: int) -> dict[str, np.ndarray]:
+    """The pictures of a step in the view that is their turn, and where the teachers' rows for it are."""
+    assert corpus.pictures is not None
+    chosen, lap = turn(len(corpus), batch, index, corpus.seed)
+    number = 1 + lap % views
+    pixels = np.stack([corpus.pictures.view(int(i), number, policy, corpus.seed, side) for i in chosen])
+    return {"pixels": pixels, "at": (number - 1) * len(corpus) + chosen}
 
 
 class Taught(nn.Module):

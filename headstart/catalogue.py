@@ -1,0 +1,89 @@
+"""A short list of backbones worth borrowing, by their real names. It is for choosing; a card is the truth.
+
+Counts are of the trunk without its classifier, in millions. speed: pictures or texts a second on 2 ordinary cores, as
+a class: "fast" hundreds, "medium" tens, "slow" a few.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from headstart import hub
+from headstart.backbones import own
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One backbone. parameters: millions.  width: of its rows.  megabytes: of its weights in single precision"""
+
+    name: str
+    kind: Literal["image", "text"]
+    parameters: float
+    width: int
+    megabytes: int
+    speed: Literal["fast", "medium", "slow"]
+    pretrained_on: str
+    licence: str
+    good_for: str
+
+
+LIST = (
+    Entry("timm:mobilenetv3_large_100.ra_in1k", "image", 4.2, 1280, 22, "fast", "ImageNet-1k", "apache-2.0",
+          "everyday photos where speed counts: small machines, browsers"),
+    Entry("timm:efficientnet_b0.ra_in1k", "image", 4.0, 1280, 21, "fast", "ImageNet-1k", "apache-2.0",
+          "everyday photos; a little better and slower than MobileNetV3"),
+    Entry("timm:resnet50.a1_in1k", "image", 23.5, 2048, 102, "medium", "ImageNet-1k", "apache-2.0",
+          "the classic; what most published comparisons use"),
+    Entry("timm:convnext_tiny.in12k_ft_in1k", "image", 27.8, 768, 114, "medium", "ImageNet-12k, then ImageNet-1k",
+          "apache-2.0", "the recommended one: good on nearly all photos, fine-tunes well"),
+    Entry("timm:vit_small_patch14_dinov2.lvd142m", "image", 22.1, 384, 88, "slow", "LVD-142M, without labels",
+          "apache-2.0", "fine detail and unusual photos (textures, products, nature) with a plain linear head"),
+    Entry("timm:vit_base_patch14_dinov2.lvd142m", "image", 86.6, 768, 346, "slow", "LVD-142M, without labels",
+          "apache-2.0", "the same, better still; wants a GPU"),
+    Entry("timm:vit_base_patch16_clip_224.openai", "image", 85.8, 768, 343, "slow", "OpenAI's image-text pairs",
+          "apache-2.0", "drawings, memes, screenshots: whatever the web shows with words beside it"),
+    Entry("timm:vit_base_patch16_siglip_224.webli", "image", 92.9, 768, 372, "slow", "WebLI image-text pairs",
+          "apache-2.0", "as CLIP, more recent"),
+    Entry("transformers:sentence-transformers/all-MiniLM-L6-v2", "text", 22.7, 384, 91, "fast", "1 billion pairs",
+          "apache-2.0", "the recommended one: short English texts, topics and intents"),
+    Entry("transformers:BAAI/bge-small-en-v1.5", "text", 33.4, 384, 133, "medium", "RetroMAE, then pairs", "mit",
+          "English texts of a few paragraphs"),
+    Entry("transformers:intfloat/e5-small-v2?prompt=query: ", "text", 33.4, 384, 133, "medium", "CCPairs", "mit",
+          "English questions and passages"),
+    Entry("transformers:intfloat/multilingual-e5-small?prompt=query: ", "text", 117.7, 384, 471, "medium",
+          "mC4 and pairs in 100 languages", "mit", "texts in other languages than English, or in several"),
+    Entry("transformers:answerdotai/ModernBERT-base?pooling=mean", "text", 149.0, 768, 596, "slow",
+          "2 trillion tokens of text and code", "apache-2.0", "long texts and code; better fine-tuned than frozen"),
+    Entry("transformers:openai-community/gpt2?pooling=mean&pad=50256", "text", 124.4, 768, 548, "slow", "WebText",
+          "mit", "a generator's view of text; sentence encoders are better at topics"),
+)  # fmt: skip
+RECOMMENDED = {
+    "image": "timm:convnext_tiny.in12k_ft_in1k",
+    "text": "transformers:sentence-transformers/all-MiniLM-L6-v2",
+}
+OURS = {"image": "vision-small", "text": "text-static"}
+
+
+def entries() -> list[Entry]:
+    """What comes with Headstart, then the list."""
+    found = []
+    for name in own.shipped():
+        card = own.card(name)
+        kind: Literal["image", "text"] = "image" if card.preprocess.kind == "image" else "text"
+        good = "the default: works offline at once, with the light install"
+        size = sum(file.stat().st_size for file in own.files(name)) / 1e6
+        found.append(
+            Entry(card.name, kind, round(card.parameters / 1e6, 1), card.width, max(1, round(size)), "fast",
+                  card.pretrained_on, card.licence, good)
+        )  # fmt: skip
+    return [*found, *LIST]
+
+
+def cached(name: str) -> bool:
+    """Whether the weights of a catalogued name lie on this machine."""
+    family, _, local = name.partition(":")
+    if family == "own":
+        return True
+    repo = hub.stated(local)[0]
+    return hub.cached(repo if "/" in repo else f"timm/{repo}")

@@ -1,0 +1,254 @@
+"""Making a backbone: views for two networks, teachers asked once, runs that go on, folders that are checked."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import headstart
+from headstart import making, pictures, teachers, views
+from headstart.backbones import own, stats
+from headstart.demo.photos import photos
+from headstart.errors import ArtifactError, HeadstartError, NameNotFound, PlanError, SourceError
+from headstart.read import reading
+
+TINY = {"student": "mobilenetv4_conv_small_035", "side": 64, "steps": 6, "settings": {"batch": "16", "views": "2"}}
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    return photos(tmp_path_factory.mktemp("parts") / "photos", 60)
+
+
+@pytest.fixture(scope="module")
+def made(parts, tmp_path_factory):
+    place = tmp_path_factory.mktemp("made")
+    return making.distill([parts], teachers=["stats"], into=place / "run", root=place / "cache", probe=parts, **TINY)
+
+
+def gathered(parts, tmp_path, edge=96):
+    return pictures.gather(reading(parts, label="").examples[""], tmp_path / "work", edge)
+
+
+def test_a_view_is_a_function_of_picture_number_policy_and_seed(parts, tmp_path):
+    some = gathered(parts, tmp_path)
+    first = some.view(3, 5, views.PATIENT, 0, 64)
+    assert np.array_equal(first, some.view(3, 5, views.PATIENT, 0, 64))
+    others = [(3, 6, views.PATIENT, 0), (3, 5, views.PATIENT, 1), (3, 5, views.STRONG, 0), (4, 5, views.PATIENT, 0)]
+    assert all(not np.array_equal(first, some.view(*what, 64)) for what in others)
+    assert np.array_equal(some.view(3, 0, views.STRONG, 0, 64), some.view(3, 0, views.GENTLE, 9, 64)), "view 0 is plain"
+
+
+def test_a_view_shows_the_same_at_any_size(parts, tmp_path):
+    some = gathered(parts, tmp_path)
+    for number in range(1, 6):
+        small, large = (some.view(1, number, views.GENTLE, 0, side).astype(float) for side in (32, 96))
+        shrunk = large.reshape(32, 3, 32, 3, 3).mean((1, 3))
+        assert np.abs(small - shrunk).mean() < 6
+
+
+def test_flip_and_crop_are_what_they_say():
+    ramp = np.tile(np.arange(0, 200, 2, dtype=np.uint8)[None, :, None], (100, 1, 3))
+    still = (1.0, 1.0, 1.0, 0.0)
+    whole = views.shown(ramp, views.Look((0, 0, 1, 1), False, still, False, 0.0), 100)
+    assert np.array_equal(whole, ramp)
+    assert np.array_equal(views.shown(ramp, views.Look((0, 0, 1, 1), True, still, False, 0.0), 100), ramp[:, ::-1])
+    right = views.shown(ramp, views.Look((0.5, 0, 1, 1), False, still, False, 0.0), 50)
+    assert right[0, 0, 0] == pytest.approx(101, abs=2)
+
+
+@given(seed=st.integers(0, 1000), height=st.integers(8, 300), width=st.integers(8, 300))
+@settings(max_examples=40, deadline=None)
+def test_every_view_lies_inside_its_picture(seed, height, width):
+    look = views.drawn(np.random.default_rng(seed), views.STRONG, height, width)
+    left, top, right, bottom = look.box
+    assert 0 <= left < right <= 1 + 1e-9
+    assert 0 <= top < bottom <= 1 + 1e-9
+
+
+def test_a_gray_view_has_no_colour_and_keeps_its_light():
+    rng = np.random.default_rng(0)
+    picture = rng.integers(40, 200, (32, 32, 3), dtype=np.uint8)
+    gray = views.shown(picture, views.Look((0, 0, 1, 1), False, (1, 1, 1, 0.5), True, 0.0), 32)
+    assert np.ptp(gray.astype(int), axis=2).max() <= 1
+    assert gray[..., 0].mean() == pytest.approx((picture @ views.LUMA).mean(), abs=1)
+
+
+def test_unreadable_pictures_are_set_aside_and_equal_ones_count_once(parts, tmp_path):
+    folder = tmp_path / "some"
+    shutil.copytree(parts, folder)
+    one = next(folder.glob("*/*.jpg"))
+    shutil.copy(one, folder / "again.jpg")
+    (folder / "bad.jpg").write_bytes(b"no picture")
+    some = gathered(folder, tmp_path)
+    assert len(some) == 60
+    assert [(a.id, "not an image" in a.reason) for a in some.aside] == [("bad.jpg", True)]
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "bad.jpg").write_bytes(b"")
+    with pytest.raises(SourceError, match=r"bad\.jpg"):
+        gathered(tmp_path / "none", tmp_path)
+
+
+def test_a_teacher_is_asked_once_about_each_view(parts, tmp_path):
+    some, card = gathered(parts, tmp_path), stats.card("")
+    said = []
+    asked = [
+        teachers.teach(card, some, n, views.GENTLE, 0, tmp_path, lambda event, facts: said.append((event, facts)))
+        for n in (1, 2, 2)
+    ]
+    assert [facts["todo"] for event, facts in said if event == "opening"] == [60, 60]
+    assert np.array_equal(asked[0].rows, asked[1].rows[:60])
+    again = teachers.teach(card, some, 1, views.STRONG, 0, tmp_path)
+    assert not np.array_equal(again.rows, asked[0].rows), "another policy is another view"
+
+
+def test_a_student_becomes_a_backbone_that_fit_takes_without_torch(made, parts, tmp_path):
+    card = own.card(str(made.folder))
+    assert card.preprocess["input_size"] == (3, 64, 64)
+    assert own.runs(card, card.cut(len(card.blocks))) == "onnx"
+    assert own.runs(card, card.cut(3)) == "torch"
+    facts = own.made(str(made.folder))
+    assert facts["teachers"] == ["stats"]
+    assert len(facts["figures"]["probe"]) == 6
+    result = headstart.fit(parts, backbone=f"own:{made.folder}", into=tmp_path / "run").result
+    assert result["plan"]["backbone"] == f"own:{made.folder}"
+    assert result["frozen"]["moved"] == 0
+    assert result["frozen"]["tensors"] > 50
+    answer = headstart.predict(tmp_path / "run", [next(parts.glob("*/*.jpg"))])[0]
+    assert answer.label in result["task"]["classes"]
+
+
+def test_its_graph_and_its_network_are_the_same_at_every_cut(made):
+    torch = pytest.importorskip("torch")
+    from headstart.engines import onnx
+    from headstart.network import open_network
+
+    card = own.card(str(made.folder))
+    top = card.cut(len(card.blocks))
+    units = list(np.random.default_rng(0).integers(0, 255, (5, 64, 64, 3), dtype=np.uint8))
+    rows = onnx.start(card, top).rows(units)
+    from headstart.preprocess import image
+
+    batch = {"pixels": torch.from_numpy(image.batch(units, card.preprocess)["pixels"])}
+    network = open_network(card)
+    with torch.inference_mode():
+        for at in range(1, len(card.blocks) + 1):
+            cut = card.cut(at)
+            whole = network.above(cut)(network.below(cut)(batch)).numpy()
+            assert np.abs(whole - rows).max() <= 1e-5 * max(1, np.abs(rows).max())
+
+
+def test_a_run_goes_on_where_it_stood_and_ends_as_if_it_had_not_stopped(parts, made, tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(making, "SAVED", 0.0)
+    monkeypatch.setattr(making, "SAID", 0.0)
+
+    def stop(event):
+        if event["event"] == "step" and event["done"] == 3:
+            raise KeyboardInterrupt
+
+    what = {"teachers": ["stats"], "into": tmp_path / "run", "root": tmp_path / "cache", "probe": parts}
+    threads = torch.get_num_threads()
+    with pytest.raises(KeyboardInterrupt):
+        making.distill([parts], **what, **TINY, echo=stop)
+    with pytest.raises(PlanError, match=r"rate: 0\.002 then, 0\.1 now"):
+        making.distill([parts], **what, **TINY, rate=0.1)
+    again = making.distill([parts], **what, **TINY)
+    torch.set_num_threads(threads)
+    one, two = ((m.folder / "backbone" / "model.safetensors").read_bytes() for m in (made, again))
+    assert one == two
+    assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+def test_what_does_not_go_together_is_refused(parts, tmp_path):
+    place = {"into": tmp_path / "run", "root": tmp_path / "cache"}
+    with pytest.raises(HeadstartError, match=r"mobilenetv4_conv_smal.*Did you mean"):
+        making.distill([parts], teachers=["stats"], student="mobilenetv4_conv_smal", steps=1, **place)
+    with pytest.raises(SourceError, match=r"stats:text reads words"):
+        making.distill([parts], teachers=["stats:text"], **{**TINY, "steps": 1}, **place)
+    (tmp_path / "t.csv").write_text("text,label\nhello there,a\ngood bye,b\n")
+    with pytest.raises(SourceError, match="texts"):
+        making.distill([tmp_path / "t.csv"], teachers=["stats"], **TINY, **place)
+    with pytest.raises(PlanError, match="multiple of 32"):
+        making.distill([parts], teachers=["stats"], **{**TINY, "side": 50}, **place)
+    with pytest.raises(PlanError, match="batch"):
+        making.distill([parts], teachers=["stats"], **{**TINY, "settings": {"bach": "3"}}, **place)
+
+
+def test_a_fitted_model_can_teach_its_answers(parts, tmp_path):
+    fitted = headstart.fit(parts, backbone="stats", into=tmp_path / "fitted", root=tmp_path / "cache")
+    made = making.distill(
+        [parts], teachers=[str(fitted.folder)], pretext="logits", into=tmp_path / "run", root=tmp_path / "cache",
+        student="mobilenetv4_conv_small_035", side=64, steps=4, settings={"batch": "16"},
+    )  # fmt: skip
+    assert made.facts["objective"] == "logits"
+    assert own.card(str(made.folder)).width == made.card.width
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.onnx"])
+def test_a_damaged_backbone_folder_is_refused_by_file(made, tmp_path, name):
+    folder = tmp_path / "copy"
+    shutil.copytree(made.folder / "backbone", folder)
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(ArtifactError, match=f"{name} is not the file that card.json"):
+        own.card(str(folder))
+    (folder / name).unlink()
+    with pytest.raises(ArtifactError, match=f"{name} is missing"):
+        own.card(str(folder))
+    (folder / "card.json").write_text("{")
+    with pytest.raises(ArtifactError, match="damaged"):
+        own.card(str(folder))
+    with pytest.raises(NameNotFound, match="own:nothing"):
+        own.card("nothing")
+
+
+def test_a_card_of_another_schema_is_refused(made, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(made.folder / "backbone", folder)
+    facts = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**facts, "schema": 9}))
+    with pytest.raises(ArtifactError, match="schema 9"):
+        own.card(str(folder))
+
+
+def test_distilled_features_are_learned():
+    """A student that is a linear map learns a linear teacher: the loss falls from about 1 to nearly nothing."""
+    import torch
+
+    from headstart.backbone import Preprocess
+    from headstart.loop import steps
+    from headstart.optim import adamw, cosine
+    from headstart.pretext import Corpus, Student, Teaching
+    from headstart.pretexts.features import Settings
+
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (64, 4, 4, 3), dtype=np.uint8)
+    rows = (pixels.reshape(64, -1).astype(np.float32) / 255) @ rng.standard_normal((48, 5)).astype(np.float32)
+
+    class Flat(torch.nn.Module):
+        def forward(self, batch):
+            return batch["pixels"].flatten(1)
+
+    spec = Preprocess("image", (("mean", (0.5, 0.5, 0.5)), ("std", (0.5, 0.5, 0.5)), ("input_size", (3, 4, 4))))
+    student = Student(Flat(), Flat(), 48, spec)
+    corpus = Corpus(teachers=(Teaching("t", rows),), steps=400)
+    for loss in ("mse", "cosine", "relational"):
+        learner = replace(Settings(), loss=loss).learner(student, corpus)
+        taken = list(
+            steps(
+                learner,
+                lambda i: {"pixels": pixels, "at": np.arange(64)},
+                adamw(learner, 0.05, 0.0),
+                cosine(0.05, 400),
+                400,
+            )
+        )
+        assert taken[-1].loss < 0.2 * taken[0].loss
