@@ -42,7 +42,7 @@ def load(name: str, folder: Path) -> nn.Module:
     import torch
 
     def attempt(attention: str):
-        with _quiet(transformers), torch.random.fork_rng(devices=[]):
+        with quiet(transformers), torch.random.fork_rng(devices=[]):
             return transformers.AutoModel.from_pretrained(
                 folder,
                 attn_implementation=attention,
@@ -209,7 +209,7 @@ def _at(model: nn.Module, path: str) -> nn.Module | None:
 
 
 @contextmanager
-def _quiet(transformers) -> Iterator[None]:
+def quiet(transformers) -> Iterator[None]:
     """Holds back the library's bar and its table of unused weights: what matters of it is an error of ours."""
     logging = transformers.utils.logging
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()

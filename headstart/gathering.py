@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headstart.errors import SourceError
 from headstart.parts import part_of
@@ -64,18 +64,18 @@ def found(sources: Sequence[object], serves: Sequence[str]) -> Found:
 def corpus_of(
     data: Found,
     folder: Path,
-    side: int,
-    seed: int,
+    plan: dict,
+    pretext: Any,
     making: Making,
-    steps: int,
     say: Callable[[str, dict], None],
 ) -> Corpus:
     """The examples as their pretext reads them: decoded pictures, or token ids."""
     folder.mkdir(parents=True, exist_ok=True)
+    corpus = Corpus(folder=folder, seed=plan["seed"], steps=plan["steps"])
     if data.kind == "image":
-        pictures = gather(data.examples, folder, int(ROOM * side), say)
-        return Corpus(pictures=pictures, folder=folder, seed=seed, steps=steps)
+        return replace(corpus, pictures=gather(data.examples, folder, int(ROOM * plan["side"]), say))
     from headstart.writings import tokens_of
 
-    tokens, starts = tokens_of(data.examples, making, folder, say)
-    return Corpus(tokens=tokens, starts=starts, folder=folder, seed=seed, steps=steps)
+    spec = making.student.spec
+    found = tokens_of(data.examples, spec, min(pretext.length, int(str(spec["max_length"]))), folder, say)
+    return replace(corpus, tokens=found.tokens, starts=found.starts)

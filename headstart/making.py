@@ -120,8 +120,8 @@ def _make(
                 "objective": plan["pretext"],
             },
         )
-        making = begin(plan, data.kind, root)
-        corpus = corpus_of(data, folder / "work", plan["side"], plan["seed"], making, plan["steps"], run.emit)
+        making = begin(plan, pretext, data, folder / "work", root, run.emit)
+        corpus = corpus_of(data, folder / "work", plan, pretext, making, run.emit)
     with run.stage("teach"):
         corpus = _taught(corpus, pretext, plan, data, root, run)
     with run.stage("train"):

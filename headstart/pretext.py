@@ -70,6 +70,8 @@ class Corpus:
 class Pretext(Protocol):
     """A frozen dataclass `Settings` of at most 8 fields in its module, with `batch` among them; the module has SERVES.
 
+    One for texts also has STUDENT, what learns where none is named, and BOTH_WAYS, whether that may see later tokens;
+    its Settings have `length` and `vocabulary`.
     Whatever the learner holds beside the student (projections, heads) is thrown away at the end.
     """
 

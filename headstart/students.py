@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from headstart.read import read
 if TYPE_CHECKING:
     import torch
 
+    from headstart.gathering import Found
+
 PROBES = 600, 400  # labelled examples a probe learns from, and is judged on
 
 
@@ -37,18 +40,19 @@ class Making:
     start: str = ""
 
 
-def begin(plan: dict, kind: str, root: Path) -> Making:
+def begin(plan: dict, pretext: Any, data: Found, folder: Path, root: Path, say: Callable[[str, dict], None]) -> Making:
     """The student: an architecture from random weights, drawn from the seed, or a backbone to go on from.
 
+    pretext: its settings.  folder: what is made on the way lies there, such as a tokenizer of the data's texts
     Raises PlanError where that cannot be trained on data of this kind.
     """
     import torch
 
     torch.manual_seed(plan["seed"])
-    if kind != "image":
-        from headstart.writings import begin_text
+    if data.kind == "text":
+        from headstart.text_students import begin_text
 
-        return begin_text(plan, root)
+        return begin_text(plan, pretext, data.examples, folder, root, say)
     side = plan["side"]
     if side % 32 or not 32 <= side <= 512:
         raise PlanError(f"--side {side}: a multiple of 32 from 32 to 512 is expected.")
@@ -120,7 +124,7 @@ def finish(making: Making, folder: Path, facts: dict) -> Backbone:
     from headstart import publish
 
     if making.form == "transformers":
-        from headstart.writings import finish_text
+        from headstart.text_students import finish_text
 
         return finish_text(making, folder, facts)
     student = making.student

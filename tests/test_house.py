@@ -19,6 +19,7 @@ FLOORS = [
     | {"readers", "preprocess", "objectives", "backbones", "engines"},
     {"methods", "guards", "run", "read", "meaning", "planner", "extract", "measure", "artifact", "inputs", "answer"}
     | {"pretexts", "gathering", "teachers", "students", "publish", "catalogue"}
+    | {"writings", "vocabulary", "text_students"}
     | {"record", "verdict", "reporting", "demo"},
     {"flow", "making", "testing"},
     {"__init__", "cli", "cli_making", "show", "estimators"},
