@@ -21,7 +21,7 @@ SHARES = (0.35, 0.34, 0.31)
 def photos(into: Path, n: int = 800, seed: int = 0, workers: int | None = None) -> Path:
     """`into`, now holding n photos in scratch/, dent/ and stain/.
 
-    Photo i depends on (seed, i) alone: neither n nor `workers` (threads; None leaves it to Python) changes a byte.
+    Those that are there already stay as they are. Photo i depends on (seed, i) alone: neither n nor `workers` (threads; None leaves it to Python) changes a byte.
     Raises SourceError if `into` holds anything else, which would be taken for photos of the demo.
     """
     names = [f"{_defect(np.random.default_rng([seed, i]))}/part_{i:04d}.jpg" for i in range(n)]
@@ -30,7 +30,11 @@ def photos(into: Path, n: int = 800, seed: int = 0, workers: int | None = None) 
         (into / kind).mkdir(parents=True, exist_ok=True)
 
     def write(i: int) -> None:
-        into.joinpath(names[i]).write_bytes(photo(seed, i))
+        file = into / names[i]
+        if not file.exists():  # it is there whole or not at all, so a second demo renders nothing
+            temporary = file.with_name(f".{file.name}.tmp")
+            temporary.write_bytes(photo(seed, i))
+            temporary.replace(file)
 
     with ThreadPoolExecutor(workers) as pool:
         for _ in pool.map(write, range(n)):
