@@ -81,6 +81,8 @@ def pretrain(
     rate: Rate = 1e-3,
     side: Side = 128,
     seed: Seed = 0,
+    input: Annotated[str | None, typer.Option(help="The column with the texts, images or paths.")] = None,
+    label: Annotated[str | None, typer.Option(help="contrastive: the column with the captions.")] = None,
     probe: Probe = None,
     restart: Restart = False,
     quiet: Quiet = False,
@@ -96,7 +98,7 @@ def pretrain(
 
     made = making.pretrain(
         data, pretext=pretext, student=student, into=into, settings=pairs(set), steps=steps, rate=rate, side=side,
-        seed=seed, probe=probe, restart=restart, echo=_echo(quiet),
+        seed=seed, input=input, label=label, probe=probe, restart=restart, echo=_echo(quiet),
     )  # fmt: skip
     _told(made, as_json)
 

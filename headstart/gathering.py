@@ -8,10 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from headstart import digest
 from headstart.errors import SourceError
 from headstart.parts import part_of
 from headstart.pictures import gather
 from headstart.pretext import Corpus
+from headstart.raw import Reading
 from headstart.read import reading
 from headstart.task import Example
 
@@ -31,17 +35,22 @@ class Found:
     notes: tuple[str, ...]
 
 
-def found(sources: Sequence[object], serves: Sequence[str]) -> Found:
+def found(
+    sources: Sequence[object], serves: Sequence[str], input: str | None = None, label: str | None = None
+) -> Found:
     """What the sources hold for a pretext that serves these kinds; of sources with parts, the training part.
 
+    input, label: columns of tables; a label is wanted only of pairs, which are pictures with a caption as their label
     Raises SourceError when a source holds another kind, or nothing.
     """
     examples: list[Example] = []
     counts: dict[str, int] = {}
+    if label and "pair" not in serves:
+        raise SourceError(f"--label {label} has no effect: this is learned without labels. Leave it out.")
     notes: list[str] = []
     kinds: set[str] = set()
     for source in sources:
-        seen = reading(source, label="")
+        seen = _pairs(source, input, label) if "pair" in serves else reading(source, label="", input=input)
         if seen.kind not in serves:
             raise SourceError(f"{source} holds {seen.kind}s; this is learned from {' or '.join(serves)}s.")
         kinds.add(seen.kind)
@@ -61,6 +70,20 @@ def found(sources: Sequence[object], serves: Sequence[str]) -> Found:
     return Found(kinds.pop(), tuple(examples), counts, tuple(notes))
 
 
+def _pairs(source: object, input: str | None, label: str | None) -> Reading:
+    """Pictures whose labels are captions. Raises SourceError where they are not."""
+    seen = reading(source, label=label, input=input)
+    if seen.kind != "image":
+        raise SourceError(
+            f"{source} holds {seen.kind}s; pairs of a picture and its caption are expected: a table with a column of "
+            "each, named by --input and --label."
+        )
+    odd = next((e for some in seen.examples.values() for e in some if not isinstance(e.label, str)), None)
+    if odd is not None:
+        raise SourceError(f"{odd.id} has {odd.label!r} for a caption; text is expected. Name its column with --label.")
+    return replace(seen, kind="pair")
+
+
 def corpus_of(
     data: Found,
     folder: Path,
@@ -76,6 +99,25 @@ def corpus_of(
         return replace(corpus, pictures=gather(data.examples, folder, int(ROOM * plan["side"]), say))
     from headstart.writings import tokens_of
 
+    if data.kind == "pair":
+        return _paired(data, folder, plan, pretext, corpus, say)
     spec = making.student.spec
     found = tokens_of(data.examples, spec, min(pretext.length, int(str(spec["max_length"]))), folder, say)
     return replace(corpus, tokens=found.tokens, starts=found.starts)
+
+
+def _paired(data: Found, folder: Path, plan: dict, pretext: Any, corpus: Corpus, say: Callable[[str, dict], None]):
+    """Decoded pictures, the captions' token ids, and which belong together."""
+    from headstart.text_students import prepared
+    from headstart.writings import tokenizer_of, tokens_of
+
+    captions = [Example(e.id, str(e.label), digest.of_bytes(str(e.label).encode()), None) for e in data.examples]
+    tokenizer = tokenizer_of(captions, "wordpiece", pretext.vocabulary, folder, say)
+    texts = tokens_of(captions, prepared(tokenizer, pretext.length), pretext.length, folder, say, windows=1)
+    pictures = gather(data.examples, folder, int(ROOM * plan["side"]), say)
+    at = {name: i for i, name in enumerate(pictures.digests)}
+    distinct = list(dict.fromkeys(c.digest for c in captions))
+    row = {distinct[owner]: i for i, owner in enumerate(texts.owners.tolist())}
+    pairs = {(at.get(e.digest, -1), row.get(c.digest, -1)): None for e, c in zip(data.examples, captions, strict=True)}
+    whole = np.array([pair for pair in pairs if min(pair) >= 0], np.int64).reshape(-1, 2)
+    return replace(corpus, pictures=pictures, tokens=texts.tokens, starts=texts.starts, pairs=whole)

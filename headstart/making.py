@@ -75,6 +75,8 @@ def pretrain(
     rate: float = 1e-3,
     side: int = 128,
     seed: int = 0,
+    input: str | None = None,
+    label: str | None = None,
     probe: object = None,
     restart: bool = False,
     root: Path | None = None,
@@ -83,10 +85,11 @@ def pretrain(
     """Trains a network on unlabelled data alone, from random weights or on from a borrowed backbone.
 
     pretext: a file in pretexts/.  student: an architecture, or "family:name" of a backbone to go on from
+    input, label: columns of tables; the label is a picture's caption, which only the pretext "contrastive" reads
     The others as in `distill`; so are the errors.
     """
     plan = {"pretext": pretext, "student": student, "settings": settings or {}, "steps": steps, "rate": rate}
-    plan |= {"side": side, "seed": seed, "teachers": []}
+    plan |= {"side": side, "seed": seed, "teachers": [], "input": input, "label": label}
     return _make("pretrain", sources, plan, into, probe, restart, root or cache.default_root(), echo)
 
 
@@ -110,7 +113,7 @@ def _make(
     with run.stage("read"):
         pretext = settings_of("pretexts", plan["pretext"], plan["settings"])
         module = member("pretexts", plan["pretext"])
-        data = found(sources, module.SERVES)
+        data = found(sources, module.SERVES, plan.get("input"), plan.get("label"))
         run.emit(
             "task",
             {
@@ -242,11 +245,13 @@ def _facts(verb: str, plan: dict, data: Found, corpus: Corpus, figures: dict, ru
     words += ["--student", plan["student"], "--pretext", plan["pretext"], "--steps", str(plan["steps"])]
     words += ["--rate", str(plan["rate"]), "--side", str(plan["side"]), "--seed", str(plan["seed"])]
     words += [f"--set {k}={v}" for k, v in plan["settings"].items()]
+    words += [f"--{k} {plan[k]}" for k in ("input", "label") if plan.get(k)]
     return {
         "verb": verb,
         "version": __version__,
         "command": " ".join(words),
         "objective": plan["pretext"],
+        "thrown_away": "the text tower and both projections" if data.kind == "pair" else "what stood above its rows",
         "teachers": [t.name for t in corpus.teachers],
         "data": data.counts,
         "data_shown": f"{', '.join(shown)} by {plan['pretext']}",

@@ -64,22 +64,23 @@ def _fresh(name: str, family: str, size: str, pretext: Any, examples: Sequence[E
     if pretext.length < 8:
         raise PlanError(f"--set length={pretext.length}: at least 8 tokens are expected.")
     file = tokenizer_of(examples, "wordpiece" if family == "bert" else "bytepairs", pretext.vocabulary, folder, say)
-    tokenizer = hub.register(file)
     known = len(json.loads(file.read_text(encoding="utf-8"))["model"]["vocab"])
-    spec = Preprocess(
-        "text",
-        (
-            ("lower", False),  # the tokenizer does that itself
-            ("max_length", pretext.length),
-            ("normalize", False),
-            ("pad", 0),
-            ("pooling", "mean"),
-            ("prompt", ""),
-            ("tokenizer", tokenizer),
-            ("windows", member("backbones", "transformers").WINDOWS),
-        ),
-    )
-    return encoder_of(family, int(layers), int(width), known, pretext.length), spec
+    return encoder_of(family, int(layers), int(width), known, pretext.length), prepared(file, pretext.length)
+
+
+def prepared(tokenizer: Path, length: int) -> Preprocess:
+    """How texts are prepared for a tokenizer trained here, whose padding is 0, as backbones/transformers.py says it."""
+    settings = {
+        "lower": False,  # the tokenizer does that itself
+        "max_length": length,
+        "normalize": False,
+        "pad": 0,
+        "pooling": "mean",
+        "prompt": "",
+        "tokenizer": hub.register(tokenizer),
+        "windows": member("backbones", "transformers").WINDOWS,
+    }
+    return Preprocess("text", tuple(sorted(settings.items())))
 
 
 def encoder_of(family: str, layers: int, width: int, tokens: int, length: int):
