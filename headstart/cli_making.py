@@ -48,6 +48,7 @@ def distill(
     rate: Rate = 2e-3,
     side: Side = 128,
     seed: Seed = 0,
+    input: Input = None,
     probe: Probe = None,
     restart: Restart = False,
     quiet: Quiet = False,
@@ -58,13 +59,14 @@ def distill(
     \b
     headstart distill photos/ --teacher timm:resnet50.a1_in1k --student mobilenetv4_conv_small
     headstart fit labelled/ --backbone own:runs/distill-features
+    headstart distill letters.csv --student static --teacher transformers:sentence-transformers/all-MiniLM-L6-v2
     """
     from headstart import making
 
     teachers = [name for some in teacher for name in some.split(",") if name]
     made = making.distill(
         data, teachers=teachers, student=student, into=into, settings=pairs(set), pretext=pretext, steps=steps,
-        rate=rate, side=side, seed=seed, probe=probe, restart=restart, echo=_echo(quiet),
+        rate=rate, side=side, seed=seed, input=input, probe=probe, restart=restart, echo=_echo(quiet),
     )  # fmt: skip
     _told(made, as_json)
 

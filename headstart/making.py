@@ -45,22 +45,28 @@ def distill(
     rate: float = 2e-3,
     side: int = 128,
     seed: int = 0,
+    input: str | None = None,
     probe: object = None,
     restart: bool = False,
     root: Path | None = None,
     echo: Callable[[dict], None] | None = None,
 ) -> Made:
-    """Teaches a small network to see what larger ones see, on pictures without labels.
+    """Teaches a small network to see what larger ones see, on pictures or texts without labels.
 
     sources: folders, tables, hub data sets; of those with parts, only the training part.  teachers: backbones
-    student: an architecture of timm.  settings: fields of the pretext as text.  side: pixels of its input
+    student: an architecture of timm, or "static": vectors of tokens, for texts.  settings: fields of the pretext as text.  side: pixels of its input
     probe: labelled data on which a linear probe is scored now and then.  restart: forget an unfinished run in `into`
     Raises SourceError where nothing can be read or a teacher reads something else, PlanError for settings that clash.
     """
     if not teachers:
         raise PlanError("A student needs a teacher: --teacher NAME, for example --teacher timm:resnet50.")
     plan = {"pretext": pretext, "student": student, "settings": settings or {}, "steps": steps, "rate": rate}
-    plan |= {"side": side, "seed": seed, "teachers": list(teachers)}
+    plan |= {"side": side, "seed": seed, "teachers": list(teachers), "input": input, "label": None}
+    if student == "static":
+        from headstart import making_static
+
+        folder = Path(into) if into is not None else fresh(Path("runs"), "distill-static")
+        return Made(folder, *making_static.make(sources, plan, folder, root or cache.default_root(), echo))
     return _make("distill", sources, plan, into, probe, restart, root or cache.default_root(), echo)
 
 
@@ -111,8 +117,8 @@ def _make(
     run, resumed = _run(folder, plan, restart, echo, loop.peek)
     began = time.perf_counter()
     with run.stage("read"):
-        pretext = settings_of("pretexts", plan["pretext"], plan["settings"])
         module = member("pretexts", plan["pretext"])
+        pretext = settings_of(module, plan["settings"])
         data = found(sources, module.SERVES, plan.get("input"), plan.get("label"))
         run.emit(
             "task",
@@ -169,7 +175,12 @@ def _taught(corpus: Corpus, pretext, plan: dict, data: Found, root: Path, run: R
     if corpus.pictures is None:
         raise SourceError(f"Teachers see pictures; these data are {data.kind}s.")
     how = (corpus.pictures, pretext.views, pretext.policy_of(), plan["seed"], root, run.emit)
-    if member("pretexts", plan["pretext"]).TEACHERS == "models":
+    taught = getattr(member("pretexts", plan["pretext"]), "TEACHERS", "")
+    if not taught:
+        raise PlanError(
+            f"{plan['pretext']} learns without teachers: headstart pretrain DATA --pretext {plan['pretext']}"
+        )
+    if taught == "models":
         return replace(corpus, teachers=tuple(_answers(Path(name), data.kind, root, how) for name in plan["teachers"]))
     cards = [find_card(name, root) for name in plan["teachers"]]
     for card in cards:

@@ -101,15 +101,15 @@ def find_card(name: str, root: Path) -> Backbone:
 
 def method_of(name: str, settings: dict[str, str]):
     """The method `name` with `settings`, as `settings_of` reads them."""
-    return settings_of("methods", name, settings)
+    return settings_of(member("methods", name), settings)
 
 
-def settings_of(family: str, name: str, settings: dict[str, str]):
+def settings_of(module: ModuleType, settings: dict[str, str]):
     """The Settings of a member, with `settings` read as the types of its fields.
 
     Raises PlanError naming the nearest spelling of an unknown setting, or the values that one takes.
     """
-    module = member(family, name)
+    name = module.__name__.rpartition(".")[2]
     known = {f.name: f for f in fields(module.Settings)}
     for key in settings:
         if key not in known:

@@ -17,6 +17,10 @@ from headstart.errors import missing_extra
 if TYPE_CHECKING:
     from torch import nn
 
+    from headstart.static import Static
+
+MOST = 512  # tokens of a text that static vectors are averaged over; more change the mean of ordinary texts little
+
 
 def network(
     folder: Path, model: nn.Module, architecture: str, arguments: dict, spec: Preprocess, made: dict
@@ -46,6 +50,22 @@ def network(
         "own", digest.of_files([weights]), spec, blocks, division.width, count, weights.stat().st_size, **told
     )
     write_card(folder, "timm", card, made, architecture=architecture, arguments=arguments)
+    return card
+
+
+def vectors(folder: Path, made: Static, facts: dict) -> Backbone:
+    """Static vectors of tokens. facts: how they were made, for the card."""
+    from headstart import static
+
+    static.save(made, folder)
+    weights, words = folder / static.WEIGHTS, folder / static.VOCABULARY
+    spec = Preprocess("pieces", (("most", MOST), ("vocabulary", digest.of_files([words]))))
+    count = made.vectors.size + made.out.size + sum(m.size for m in (made.before, made.here, made.after))
+    told = {"pretrained_on": facts.get("data_shown", ""), "licence": facts.get("licence", "")}
+    size = weights.stat().st_size + words.stat().st_size
+    blocks = (Block("tokens", (made.width,)),)
+    card = Backbone("own", digest.of_files([weights, words]), spec, blocks, made.width, count, size, **told)
+    write_card(folder, "static", card, facts, assets=(static.VOCABULARY,))
     return card
 
 

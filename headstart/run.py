@@ -64,6 +64,15 @@ class Run:
         if self.echo:
             self.echo(line)
 
+    def last(self, event: str, name: str) -> object:
+        """What the latest event of that kind in the journal says under `name`; None where there is none."""
+        found = None
+        with open(self.folder / "journal.jsonl", encoding="utf-8") as journal:
+            for line in journal:
+                if f'"event": "{event}"' in line:
+                    found = json.loads(line).get(name, found)
+        return found
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Times a stage and journals its end."""
