@@ -19,6 +19,7 @@ Steps = Annotated[int, typer.Option(help="Optimizer steps.", min=1)]
 Rate = Annotated[float, typer.Option(help="Learning rate at its height.")]
 Side = Annotated[int, typer.Option(help="Pixels of the student's input, a multiple of 32.")]
 Seed = Annotated[int, typer.Option(help="Weights, views and batches are drawn from it.")]
+Input = Annotated[str | None, typer.Option(help="The column of tables with the texts, images or paths.")]
 Probe = Annotated[
     str | None, typer.Option(help="Labelled data on which a linear probe is scored ten times on the way.")
 ]
@@ -83,7 +84,7 @@ def pretrain(
     rate: Rate = 1e-3,
     side: Side = 128,
     seed: Seed = 0,
-    input: Annotated[str | None, typer.Option(help="The column with the texts, images or paths.")] = None,
+    input: Input = None,
     label: Annotated[str | None, typer.Option(help="contrastive: the column with the captions.")] = None,
     probe: Probe = None,
     restart: Restart = False,

@@ -54,7 +54,8 @@ def distill(
     """Teaches a small network to see what larger ones see, on pictures or texts without labels.
 
     sources: folders, tables, hub data sets; of those with parts, only the training part.  teachers: backbones
-    student: an architecture of timm, or "static": vectors of tokens, for texts.  settings: fields of the pretext as text.  side: pixels of its input
+    student: an architecture of timm, or "static": vectors of tokens, for texts.  settings: of the pretext, as text
+    side: pixels of its input.  input: the column of tables
     probe: labelled data on which a linear probe is scored now and then.  restart: forget an unfinished run in `into`
     Raises SourceError where nothing can be read or a teacher reads something else, PlanError for settings that clash.
     """
@@ -175,7 +176,7 @@ def _taught(corpus: Corpus, pretext, plan: dict, data: Found, root: Path, run: R
     if corpus.pictures is None:
         raise SourceError(f"Teachers see pictures; these data are {data.kind}s.")
     how = (corpus.pictures, pretext.views, pretext.policy_of(), plan["seed"], root, run.emit)
-    taught = getattr(member("pretexts", plan["pretext"]), "TEACHERS", "")
+    taught = member("pretexts", plan["pretext"]).TEACHERS
     if not taught:
         raise PlanError(
             f"{plan['pretext']} learns without teachers: headstart pretrain DATA --pretext {plan['pretext']}"

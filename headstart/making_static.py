@@ -54,8 +54,8 @@ def make(
             "licence": "apache-2.0",
             "plan": plan,
             "figures": {"loss": run.last("step", "loss"), "probe": [], "steps": run.last("step", "total")},
-            "seconds": {**{k: round(v, 1) for k, v in run.seconds.items()}, "total": time.perf_counter() - began},
+            "seconds": {**run.seconds, "total": time.perf_counter() - began},
         }
         card = publish.vectors(folder / "backbone", made, facts)
-    run.emit("made", {"backbone": f"own:{folder}/backbone", **facts["figures"]})
+    run.emit("made", {"backbone": f"own:{folder}/backbone", "loss": run.last("step", "loss")})
     return card, facts

@@ -68,7 +68,8 @@ class Corpus:
 
 
 class Pretext(Protocol):
-    """A frozen dataclass `Settings` of at most 8 fields in its module, with `batch` among them; the module has SERVES.
+    """A frozen dataclass `Settings` of at most 8 fields in its module, with `batch` among them; the module has SERVES,
+    the kinds of data, and TEACHERS: "backbones", "models", or "" where it needs none.
 
     One for texts also has STUDENT, what learns where none is named, and BOTH_WAYS, whether that may see later tokens;
     its Settings have `length` and `vocabulary`.

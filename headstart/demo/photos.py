@@ -21,7 +21,8 @@ SHARES = (0.35, 0.34, 0.31)
 def photos(into: Path, n: int = 800, seed: int = 0, workers: int | None = None) -> Path:
     """`into`, now holding n photos in scratch/, dent/ and stain/.
 
-    Those that are there already stay as they are. Photo i depends on (seed, i) alone: neither n nor `workers` (threads; None leaves it to Python) changes a byte.
+    Photo i depends on (seed, i) alone: neither n nor `workers` (threads; None leaves it to Python) changes a byte.
+    Those that are there already stay as they are.
     Raises SourceError if `into` holds anything else, which would be taken for photos of the demo.
     """
     names = [f"{_defect(np.random.default_rng([seed, i]))}/part_{i:04d}.jpg" for i in range(n)]

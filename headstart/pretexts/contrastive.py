@@ -21,6 +21,7 @@ from headstart.views import Policy
 from headstart.writings import padded
 
 SERVES = ("pair",)
+TEACHERS = ""
 # A random crop is CLIP's only change to a picture: a mirrored or recoloured one may belie its caption.
 CROPS = Policy(crop=0.5, colour=0.0, gray=0.0, flip=False)
 FACTOR, MOST = 1 / 0.07, 100.0  # where similarities' factor begins, and the most it may be

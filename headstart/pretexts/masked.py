@@ -20,6 +20,7 @@ from headstart.vocabulary import Marks, marks
 from headstart.writings import alike, padded
 
 SERVES = ("text",)
+TEACHERS = ""
 STUDENT = "bert:4x256"
 BOTH_WAYS = True  # a network that only looks back cannot use what follows a hidden token
 HIDDEN, REPLACED = 0.8, 0.1  # of the tokens that are asked for

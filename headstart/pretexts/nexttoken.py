@@ -19,6 +19,7 @@ from headstart.pretexts.masked import words
 from headstart.writings import alike, padded
 
 SERVES = ("text",)
+TEACHERS = ""
 STUDENT = "gpt2:4x256"
 BOTH_WAYS = False  # a network that looks ahead would read its answers
 

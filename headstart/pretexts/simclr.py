@@ -20,6 +20,7 @@ from headstart.pretext import Corpus, Student, normalised, turn
 from headstart.views import GENTLE, STRONG
 
 SERVES = ("image",)
+TEACHERS = ""
 POLICIES = {"gentle": GENTLE, "strong": STRONG}
 
 
