@@ -110,6 +110,8 @@ class _Seen(dict):
 
 
 def _ids(chunk: str, vocabulary: Mapping[str, int], longest: int) -> list[int]:
+    if chunk.isascii() and chunk.isalnum():  # what most are, and what is quickly done
+        return _pieces(chunk.lower(), vocabulary, longest)
     ids: list[int] = []
     for i, part in enumerate(SPECIAL.split(chunk)):
         if i % 2:

@@ -15,11 +15,11 @@ FLOORS = [
     {"task", "backbone", "find"},
     {"pretext", "loop", "optim", "views", "pictures", "trunk"}
     | {"plan", "guard", "raw", "split", "folds", "cache", "cards", "segments", "hub", "network", "chain", "encoder"}
-    | {"linear", "softmax", "pixels", "columns", "sheet", "parts"}
+    | {"linear", "softmax", "pixels", "columns", "sheet", "parts", "wordpiece", "static"}
     | {"readers", "preprocess", "objectives", "backbones", "engines"},
     {"methods", "guards", "run", "read", "meaning", "planner", "extract", "measure", "artifact", "inputs", "answer"}
     | {"pretexts", "gathering", "teachers", "students", "publish", "catalogue"}
-    | {"writings", "vocabulary", "text_students"}
+    | {"writings", "vocabulary", "text_students", "distil_static"}
     | {"record", "verdict", "reporting", "demo"},
     {"flow", "making", "testing"},
     {"__init__", "cli", "cli_making", "show", "estimators"},
