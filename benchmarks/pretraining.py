@@ -21,7 +21,7 @@ import numpy as np
 
 SHARED = Path(os.environ.get("HEADSTART_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
 IMAGES = {
-    "pretext": "simclr", "student": "mobilenetv4_conv_small_035", "side": 64, "rate": 2e-3,
+    "pretext": "simclr", "student": "test_resnet", "side": 32, "rate": 2e-3,
     "settings": {"batch": "128", "temperature": "0.5"},
 }  # fmt: skip
 TEXTS = {
@@ -71,11 +71,11 @@ def one(place: Path, kind: str, seed: int, scale: float) -> dict:
     if kind == "images":
         x, y = column("cifar10", "train")
         train, test = few(x, y, 100, rng), some(*column("cifar10", "test"), 2000, rng)
-        data, what, steps, still = [(some(x, y, 10_000, rng)[0], None)], IMAGES, round(400 * scale), 50
+        data, what, steps, still = [(some(x, y, 10_000, rng)[0], None)], IMAGES, round(500 * scale), 50
     else:
         x, y = column("text_trec6", "train")
         train, test = few(x, y, 50, rng), column("text_trec6", "test")
-        data, what, steps, still = [(x + column("text_wikitext2", "train")[0], None)], TEXTS, round(1200 * scale), 1
+        data, what, steps, still = [(x + column("text_wikitext2", "train")[0], None)], TEXTS, round(2000 * scale), 1
     common = {"seed": seed, "root": place / "cache"}
     began = time.perf_counter()
     made = making.pretrain(data, into=place / f"{kind}{seed}", steps=steps, **common, **what)

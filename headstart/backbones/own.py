@@ -31,9 +31,14 @@ def shipped() -> list[str]:
 
 
 def files(local: str) -> list[Path]:
-    """card.json and every file that it pins; makes a vocabulary findable. Imports nothing heavy."""
+    """card.json and every file that it pins; makes a vocabulary findable. Imports nothing heavy.
+
+    Raises ArtifactError naming the file that is missing.
+    """
     folder = _folder(local)
     facts = _read(folder)
+    for name in facts["files"]:
+        _there(folder / name)
     for name in facts.get("assets", ()):
         hub.register(folder / name)
     return [folder / "card.json", *(folder / name for name in facts["files"])]
@@ -48,8 +53,7 @@ def card(local: str) -> Backbone:
     facts = _read(folder)
     for name, pinned in facts["files"].items():
         file = folder / name
-        if not file.is_file():
-            raise ArtifactError(f"{file} is missing, which card.json beside it names. {AGAIN}")
+        _there(file)
         if digest.of_files([file]) != pinned:
             raise ArtifactError(f"{file} is not the file that card.json beside it pins ({pinned[:19]}…). {AGAIN}")
     try:
@@ -115,6 +119,11 @@ def _folder(local: str) -> Path:
         f"With Headstart come: {', '.join(f'own:{n}' for n in shipped()) or 'none'}; others are folders that "
         "`headstart distill` or `headstart pretrain` wrote."
     )
+
+
+def _there(file: Path) -> None:
+    if not file.is_file():
+        raise ArtifactError(f"{file} is missing, which card.json beside it names. {AGAIN}")
 
 
 def _read(folder: Path) -> dict:
