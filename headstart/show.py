@@ -21,6 +21,7 @@ class Screen:
         self.noun = "examples"
         self.said = 0.0
         self.open_line = False
+        self.first: tuple[float, int] | None = None
 
     def event(self, line: dict) -> None:
         """One event of the journal."""
@@ -67,7 +68,9 @@ class Screen:
         self._row("resumed", f"after step {line['step']:,}")
 
     def _step(self, line: dict) -> None:
-        left = (line["total"] - line["done"]) * (line["at"] / max(line["done"], 1))
+        self.first = self.first or (line["at"], line["done"])  # from when steps were taken: reading is no step
+        took, taken = line["at"] - self.first[0], line["done"] - self.first[1]
+        left = (line["total"] - line["done"]) * took / max(taken, 1)
         text = (
             f"step {line['done']:,} of {line['total']:,}, loss {line['loss']:.4f}, {line['speed']:,.0f} {self.noun}/s"
         )
@@ -76,7 +79,8 @@ class Screen:
             self.out.write(f"\r\x1b[K  {'':<10} {text}")
             self.out.flush()
             self.open_line = True
-        else:
+        elif line["done"] == line["total"] or time.perf_counter() - self.said > 10:
+            self.said = time.perf_counter()
             self._row("", text)
 
     def _probe(self, line: dict) -> None:
