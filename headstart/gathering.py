@@ -112,7 +112,7 @@ def _paired(data: Found, folder: Path, plan: dict, pretext: Any, corpus: Corpus,
     from headstart.writings import tokenizer_of, tokens_of
 
     captions = [Example(e.id, str(e.label), digest.of_bytes(str(e.label).encode()), None) for e in data.examples]
-    tokenizer = tokenizer_of(captions, "wordpiece", pretext.vocabulary, folder, say)
+    tokenizer = tokenizer_of(captions, "wordpiece", pretext.vocabulary, folder)
     texts = tokens_of(captions, prepared(tokenizer, pretext.length), pretext.length, folder, say, windows=1)
     pictures = gather(data.examples, folder, int(ROOM * plan["side"]), say)
     at = {name: i for i, name in enumerate(pictures.digests)}

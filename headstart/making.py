@@ -130,7 +130,7 @@ def _make(
                 "objective": plan["pretext"],
             },
         )
-        making = begin(plan, pretext, data, folder / "work", root, run.emit)
+        making = begin(plan, pretext, data, folder / "work", root)
         corpus = corpus_of(data, folder / "work", plan, pretext, making, run.emit)
     with run.stage("teach"):
         corpus = _taught(corpus, pretext, plan, data, root, run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +39,7 @@ class Making:
     start: str = ""
 
 
-def begin(plan: dict, pretext: Any, data: Found, folder: Path, root: Path, say: Callable[[str, dict], None]) -> Making:
+def begin(plan: dict, pretext: Any, data: Found, folder: Path, root: Path) -> Making:
     """The student: an architecture from random weights, drawn from the seed, or a backbone to go on from.
 
     pretext: its settings.  folder: what is made on the way lies there, such as a tokenizer of the data's texts
@@ -52,7 +51,7 @@ def begin(plan: dict, pretext: Any, data: Found, folder: Path, root: Path, say: 
     if data.kind == "text":
         from headstart.text_students import begin_text
 
-        return begin_text(plan, pretext, data.examples, folder, root, say)
+        return begin_text(plan, pretext, data.examples, folder, root)
     side = plan["side"]
     if side % 32 or not 32 <= side <= 512:
         raise PlanError(f"--side {side}: a multiple of 32 from 32 to 512 is expected.")

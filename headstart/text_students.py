@@ -15,7 +15,7 @@ from headstart.find import member
 from headstart.planner import find_card
 from headstart.pretext import Student
 from headstart.task import Example
-from headstart.writings import Say, tokenizer_of
+from headstart.writings import tokenizer_of
 
 if TYPE_CHECKING:
     from headstart.students import Making
@@ -24,7 +24,7 @@ HEAD = 64  # numbers of an attention head, as in BERT and GPT-2
 EXPECTED = "bert:4x256 (layers x width), gpt2:4x256, or a backbone such as transformers:FOLDER is expected"
 
 
-def begin_text(plan: dict, pretext: Any, examples: Sequence[Example], folder: Path, root: Path, say: Say) -> Making:
+def begin_text(plan: dict, pretext: Any, examples: Sequence[Example], folder: Path, root: Path) -> Making:
     """The student for texts: a small encoder from random weights with a tokenizer of these texts, or a borrowed one.
 
     pretext: its settings; `length` and `vocabulary` are read here.  folder: the tokenizer lies there until the end
@@ -36,7 +36,7 @@ def begin_text(plan: dict, pretext: Any, examples: Sequence[Example], folder: Pa
     name = plan["student"] if plan["student"] != "auto" else module.STUDENT
     family, _, size = name.partition(":")
     if family in ("bert", "gpt2"):
-        model, spec = _fresh(name, family, size, pretext, examples, folder, say)
+        model, spec = _fresh(name, family, size, pretext, examples, folder)
         start = ""
     else:
         if "vocabulary" in plan["settings"]:
@@ -56,14 +56,14 @@ def begin_text(plan: dict, pretext: Any, examples: Sequence[Example], folder: Pa
     )
 
 
-def _fresh(name: str, family: str, size: str, pretext: Any, examples: Sequence[Example], folder: Path, say: Say):
+def _fresh(name: str, family: str, size: str, pretext: Any, examples: Sequence[Example], folder: Path):
     """A network from random weights of torch's generator, and how its texts are prepared."""
     layers, _, width = size.partition("x")
     if not (layers.isdigit() and width.isdigit() and int(layers) and int(width) and int(width) % HEAD == 0):
         raise PlanError(f"--student {name}: {EXPECTED}, with a width that is a multiple of {HEAD}.")
     if pretext.length < 8:
         raise PlanError(f"--set length={pretext.length}: at least 8 tokens are expected.")
-    file = tokenizer_of(examples, "wordpiece" if family == "bert" else "bytepairs", pretext.vocabulary, folder, say)
+    file = tokenizer_of(examples, "wordpiece" if family == "bert" else "bytepairs", pretext.vocabulary, folder)
     known = len(json.loads(file.read_text(encoding="utf-8"))["model"]["vocab"])
     return encoder_of(family, int(layers), int(width), known, pretext.length), prepared(file, pretext.length)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -37,7 +38,7 @@ class Writings:
     owners: np.ndarray
 
 
-def tokenizer_of(examples: Sequence[Example], kind: str, size: int, folder: Path, say: Say) -> Path:
+def tokenizer_of(examples: Sequence[Example], kind: str, size: int, folder: Path) -> Path:
     """tokenizer.json learned from the texts, or the one that an unfinished run of the same texts left."""
     vocabulary.check_size(size)
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +49,6 @@ def tokenizer_of(examples: Sequence[Example], kind: str, size: int, folder: Path
         learn = {"wordpiece": vocabulary.wordpiece, "bytepairs": vocabulary.bytepairs}[kind]
         vocabulary.write(learn(lambda: _texts(examples), size), file)
         write_whole(table, {"key": key, "file": digest.of_files([file])})
-        say("progress", {"stage": "vocabulary", "done": len(examples), "total": len(examples), "rate": 0.0})
     return file
 
 
@@ -82,7 +82,7 @@ def _tokenize(once: list[Example], spec: Preprocess, file: Path, say: Say) -> di
     """Writes the ids; gives JSON: where windows begin, of which text each is, and what was set aside."""
     prepare = member("preprocess", spec.kind).prepare
     starts, owners, aside, done = [0], [], [], 0
-    temporary = file.with_name(f".{file.name}.tmp")
+    temporary, began = file.with_name(f".{file.name}.tmp"), time.perf_counter()
     items = iter(raw.stream(once))
     with open(temporary, "wb") as out:
         while some := list(islice(items, SHARD)):
@@ -96,7 +96,8 @@ def _tokenize(once: list[Example], spec: Preprocess, file: Path, say: Say) -> di
                     starts.append(starts[-1] + len(unit))
                     owners.append(position)
             done += len(some)
-            say("progress", {"stage": "tokens", "done": done, "total": len(once), "rate": 0.0})
+            rate = round(done / (time.perf_counter() - began), 1)
+            say("progress", {"stage": "tokens", "done": done, "total": len(once), "rate": rate})
     temporary.replace(file)
     return {"starts": starts, "owners": owners, "aside": aside}
 

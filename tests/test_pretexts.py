@@ -236,7 +236,7 @@ def test_long_texts_are_read_to_their_end_in_windows(tmp_path):
     texts = words_of("my password is wrong " * 5000, "hello", "hello", "", "my parcel")
     said = []
     say = lambda event, facts: said.append((event, facts))  # noqa: E731
-    file = tokenizer_of(texts, "wordpiece", 300, tmp_path, say)
+    file = tokenizer_of(texts, "wordpiece", 300, tmp_path)
     got = tokens_of(texts, prepared(file, 16), 16, tmp_path, say)
     lengths = np.diff(got.starts)
     assert lengths.max() <= 16
