@@ -145,7 +145,7 @@ def looks_ahead(model: Any) -> bool:
 
     ids = torch.arange(8)[None] % model.config.vocab_size
     other = ids.clone()
-    other[0, -1] = model.config.vocab_size - 1
+    other[0, -1] = (other[0, -1] + 1) % model.config.vocab_size
     model.eval()
     with torch.inference_mode():
         a, b = (model(input_ids=x, attention_mask=torch.ones_like(x)).last_hidden_state[0, :-1] for x in (ids, other))
@@ -177,7 +177,8 @@ def finish_text(making: Making, folder: Path, facts: dict) -> Backbone:
         pretrained_on=facts.get("data_shown", ""), licence=facts.get("licence", ""),
     )  # fmt: skip
     publish.write_card(folder, "transformers", card, facts, assets=("tokenizer.json",))
-    batch = {"input_ids": torch.arange(2, 8)[None], "attention_mask": torch.ones(1, 6, dtype=torch.int64)}
+    batch = {"input_ids": torch.arange(8)[None] % student.model.config.vocab_size}  # type: ignore[union-attr, operator]
+    batch["attention_mask"] = torch.ones_like(batch["input_ids"])
     with torch.inference_mode():
         apart = (body_of(opened, spec)(batch) - student.body.eval()(batch)).abs().max()
     if not apart <= 1e-5:

@@ -324,6 +324,14 @@ def test_a_run_that_was_interrupted_goes_on_as_the_same_run(masked, tmp_path, mo
         assert one == two, name
 
 
+def test_a_single_letter_is_a_corpus_and_a_vocabulary(tmp_path):
+    made = making.pretrain(
+        [(["   ", "x"], None)], pretext="masked", into=tmp_path / "run", root=tmp_path / "cache", steps=2, **TINY
+    )
+    assert made.card.width == 64
+    assert 0 < made.facts["figures"]["loss"] < 2 * math.log(6), "[PAD] [UNK] [CLS] [SEP] [MASK] x"
+
+
 def test_going_on_from_what_was_made_keeps_its_tokenizer(masked, tmp_path):
     made = making.pretrain(
         [(TEXTS[:40], None)], pretext="masked", student=f"own:{masked.folder}", into=tmp_path / "run",
