@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+|\n+")
 LONGEST, SHORTEST = 50, 5  # words of a passage
 READ = 128  # tokens of a passage; 50 words are about 70
-EVENED = 0.5  # power by which axes that vary much are shrunk: what tells questions apart lies on weak ones
+EVENED = 0.75  # power by which axes that vary much are shrunk: what tells questions apart lies on weak ones
 SIZE = 3.0  # length of the average token's vector before that; larger would need more steps
 INPUT = 128  # numbers of a token's vector that the layer sees
 PLACES = 8  # the first 7 tokens of a text, and all later ones
 WARM, LAST = 50, 0.02  # steps until the full rate, and the share of it that is left at the end
-SAMPLE = 5000  # passages that tell the layer's centre and spread
+SAMPLE = 5000  # passages that tell the centre and spread of the layer
 SHARE = 0.7  # length of the layer's part of a row beside 1 of the other
 SIF = 1e-3  # Arora et al. 2017, a / (a + p)
 NORMALIZER = {"clean_text": True, "handle_chinese_chars": True, "lowercase": True}
@@ -46,16 +46,17 @@ NORMALIZER = {"clean_text": True, "handle_chinese_chars": True, "lowercase": Tru
 class Settings:
     """How static vectors are made.
 
-    dimensions: numbers of a token's vector, one byte each.  order: of the layer that sees order; 0 = none
+    dimensions: numbers of a token's vector, one byte each.  order: of the layer that sees order, 0 = none; it is
+                averaged twice, so a row has dimensions + 2 order numbers
     epochs:     times that every passage is seen.  batch: passages a step.  rate: of Adam at its height
     seed:       of the order of the passages and of the layer's first weights
     """
 
-    dimensions: int = 240
+    dimensions: int = 224
     order: int = 144
-    epochs: int = 10
+    epochs: int = 8
     batch: int = 512
-    rate: float = 2e-3
+    rate: float = 4e-3
     seed: int = 0
 
 
@@ -185,17 +186,17 @@ def _learner(first: np.ndarray, settings: Settings) -> Any:
             self.vectors = nn.Parameter(torch.from_numpy(first.astype(np.float32)))
             self.weights = nn.Parameter(torch.zeros(len(first), 1))
             self.maps, self.places = nn.Parameter(maps), nn.Parameter(torch.zeros(PLACES, c))
-            self.out, self.bias = nn.Parameter(torch.zeros(c, d)), nn.Parameter(torch.zeros(d))
+            self.out, self.bias = nn.Parameter(torch.zeros(2 * c, d)), nn.Parameter(torch.zeros(d))
 
         def layer(self, own: torch.Tensor, starts: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-            """(b, c): what the layer sees, averaged over each text's tokens."""
+            """(b, 2 c): what the layer sees, averaged over each text's tokens, and over its first ones."""
             x = own[:, :k]
             inside, nothing = (place > 0).unsqueeze(1), x.new_zeros(1, c)
             before = torch.cat([nothing, x[:-1] @ self.maps[0]]) * inside
             after = torch.cat([(x[1:] @ self.maps[2]) * inside[1:], nothing])
-            return _mean(
-                torch.relu(x @ self.maps[1] + before + after + self.places[place.clamp(max=PLACES - 1)]), starts
-            )
+            seen = torch.relu(x @ self.maps[1] + before + after + self.places[place.clamp(max=PLACES - 1)])
+            early = place < static.OPENING
+            return torch.cat([_mean(seen, starts), _mean(seen[early], (place[early] == 0).nonzero()[:, 0])], 1)
 
         def forward(self, tokens: torch.Tensor, starts: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
             """(b, d), not yet of length 1"""
@@ -266,7 +267,7 @@ def _finished(learner: Any, ids: Sequence[np.ndarray], vocabulary: str) -> Stati
         weights = learner.weights.exp().numpy()[:, 0]
         half = {name: getattr(learner, name).numpy().astype(np.float16) for name in ("places", "out", "bias")}
         before, here, after = learner.maps.numpy().astype(np.float16)
-        width = here.shape[1]
+        width = 2 * here.shape[1]
         centre, spread = np.zeros(width, np.float32), np.zeros(width, np.float32)
         if width:
             tokens, starts, place = _batch(ids[:: 1 + len(ids) // SAMPLE])

@@ -1,9 +1,9 @@
 """Vectors of tokens, averaged, at work in numpy alone: the text backbone that needs no network.
 
 A folder holds model.safetensors and vocab.txt. Two parts make a row: the weighted mean of the vectors of a text's
-tokens (SIF, Arora et al. 2017; model2vec, van Dongen and Tulkens 2024), and, since a mean forgets order, the mean of
-what a layer of width three sees at each token and its neighbours (a convolution over words, Kim 2014), which also
-knows how near to the beginning it stands.
+tokens (SIF, Arora et al. 2017; model2vec, van Dongen and Tulkens 2024), and, since a mean forgets order, what a layer
+of width three sees at each token and its neighbours (a convolution over words, Kim 2014), which also knows how near to
+the beginning it stands: the mean of it over the text, and over its first four tokens, where questions show their kind.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from headstart.errors import ArtifactError
 
 WEIGHTS, VOCABULARY = "model.safetensors", "vocab.txt"
+OPENING = 4  # tokens, the first of a text, over which the layer is averaged by themselves
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,8 +29,8 @@ class Static:
     vectors: (v, d) int8.  scales: (v,) float16, one step of each row.  weights: (v,) float16, what a token counts
     before, here, after: (k, c) float16, from the first k numbers of the vectors of a token and of its neighbours
     places:  (p, c) float16, added at the first p - 1 tokens of a text, the last row at all later ones
-    out:     (c, d) float16, from the layer's mean to the vector.  bias: (d,) float16
-    centre, spread: (c,) float32: the layer's mean minus centre, times spread, ends the row
+    out:     (2 c, d) float16, from the layer's two means to the vector.  bias: (d,) float16
+    centre, spread: (2 c,) float32: the layer's means minus centre, times spread, end the row
     """
 
     vocabulary: str
@@ -128,29 +129,33 @@ def _same(x: np.ndarray) -> np.ndarray:
 
 
 def _rows(static: Static, tables: _Tables, x: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Flat tokens (t,) and whose they are (t,), in order -> (b, d + c) float32 of length 1."""
+    """Flat tokens (t,) and whose they are (t,), in order -> (b, d + 2 c) float32 of length 1."""
     tokens, owner = x
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
-    many = np.diff(starts, append=len(tokens))[:, None].astype(np.float32)
-    found = np.add.reduceat(tables.own[tokens], starts, axis=0) / many + static.bias.astype(np.float32)
+    many = np.diff(starts, append=len(tokens))[:, None]
+    found = np.add.reduceat(tables.own[tokens], starts, axis=0) / np.float32(many) + static.bias.astype(np.float32)
     if not len(static.out):
         return _unit(found)
-    seen = _layer(static, tables, tokens, owner, starts) / many
+    place = np.arange(len(tokens)) - starts[owner]
+    seen = _layer(static, tables, tokens, starts, place)
+    early = place < OPENING
+    opening = np.add.reduceat(seen[early], np.flatnonzero(place[early] == 0), axis=0)
+    whole = np.add.reduceat(seen, starts, axis=0)
+    seen = np.concatenate([whole / np.float32(many), opening / np.float32(np.minimum(many, OPENING))], axis=1)
     found = _unit(found + seen @ static.out.astype(np.float32))
     return _unit(np.concatenate([found, (seen - static.centre) * static.spread], axis=1))
 
 
-def _layer(static: Static, tables: _Tables, tokens: np.ndarray, owner: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """(b, c) float32: what the layer sees, summed over each text's tokens."""
+def _layer(static: Static, tables: _Tables, tokens: np.ndarray, starts: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """(t, c) float32: what the layer sees at each token. place: (t,) of a token in its text, from 0"""
     ends = np.append(starts[1:], len(tokens)) - 1
     before, after = np.roll(tokens, 1), np.roll(tokens, -1)
     before[starts] = after[ends] = len(static.vectors)
-    place = np.minimum(np.arange(len(tokens)) - starts[owner], len(static.places) - 1)
     seen = tables.here[tokens]
     seen += tables.before[before]
     seen += tables.after[after]
-    seen += static.places.astype(np.float32)[place]
-    return np.add.reduceat(np.maximum(seen, 0, out=seen), starts, axis=0)
+    seen += static.places.astype(np.float32)[np.minimum(place, len(static.places) - 1)]
+    return np.maximum(seen, 0, out=seen)
 
 
 def _unit(x: np.ndarray) -> np.ndarray:

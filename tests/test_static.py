@@ -101,8 +101,8 @@ def random(order: int = 6) -> static.Static:
     vectors, scales = static.quantised(rng.standard_normal((45, 8)).astype(np.float32))
     weights, bias = rng.uniform(0.5, 2, 45).astype(np.float16), half(8)
     maps = [half(4 if order else 0, order) for _ in range(3)]
-    last = [rng.uniform(0.1, 1, order).astype(np.float32) for _ in range(2)]
-    return static.Static(TOY, vectors, scales, weights, *maps, half(3, order), half(order, 8), bias, *last)
+    last = [rng.uniform(0.1, 1, 2 * order).astype(np.float32) for _ in range(2)]
+    return static.Static(TOY, vectors, scales, weights, *maps, half(3, order), half(2 * order, 8), bias, *last)
 
 
 def rows(made: static.Static, units: list[np.ndarray]) -> np.ndarray:
@@ -140,8 +140,9 @@ def by_hand(made: static.Static, ids: np.ndarray) -> np.ndarray:
         total = e[i, :k] @ full["here"] + full["places"][min(at, len(full["places"]) - 1)]
         total = total + (e[ids[at - 1], :k] @ full["before"] if at else 0)
         seen.append(np.maximum(total + (e[ids[at + 1], :k] @ full["after"] if at + 1 < len(ids) else 0), 0))
-    row = row + np.mean(seen, axis=0) @ full["out"]
-    row = np.concatenate([row / np.linalg.norm(row), (np.mean(seen, axis=0) - full["centre"]) * full["spread"]])
+    means = np.concatenate([np.mean(seen, axis=0), np.mean(seen[: static.OPENING], axis=0)])
+    row = row + means @ full["out"]
+    row = np.concatenate([row / np.linalg.norm(row), (means - full["centre"]) * full["spread"]])
     return row / np.linalg.norm(row)
 
 
@@ -149,7 +150,7 @@ def by_hand(made: static.Static, ids: np.ndarray) -> np.ndarray:
 def test_rows_are_what_the_definition_says(order):
     made, units = random(order), drawn(np.random.default_rng(2))
     found = rows(made, units)
-    assert found.dtype == np.float32 and found.shape == (6, 8 + order) == (6, made.width)
+    assert found.dtype == np.float32 and found.shape == (6, 8 + 2 * order) == (6, made.width)
     assert np.abs(found - np.stack([by_hand(made, u) for u in units])).max() < 1e-5
 
 
