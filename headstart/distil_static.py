@@ -35,7 +35,6 @@ EVENED = 0.75  # power by which axes that vary much are shrunk: what tells quest
 SIZE = 3.0  # length of the average token's vector before that; larger would need more steps
 INPUT = 128  # numbers of a token's vector that the layer sees
 PLACES = 8  # the first 7 tokens of a text, and all later ones
-WARM, LAST = 50, 0.02  # steps until the full rate, and the share of it that is left at the end
 SAMPLE = 5000  # passages that tell the centre and spread of the layer
 SHARE = 0.7  # length of the layer's part of a row beside 1 of the other
 SIF = 1e-3  # Arora et al. 2017, a / (a + p)
