@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from headstart.static import Static
 
-MOST = 512  # tokens of a text that static vectors are averaged over; more change the mean of ordinary texts little
+MOST = 8192  # tokens of a text that static vectors are averaged over, about 6,000 words; it bounds work, not texts
 
 
 def network(
