@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from headstart import __version__, cache
+from headstart import __version__, cache, digest
 from headstart.backbone import Backbone
 from headstart.errors import PlanError, SourceError, missing_extra
 from headstart.find import member, names
@@ -121,6 +121,12 @@ def _make(
         module = member("pretexts", plan["pretext"])
         pretext = settings_of(module, plan["settings"])
         data = found(sources, module.SERVES, plan.get("input"), plan.get("label"))
+        plan = {**plan, "data": digest.of_value(sorted(e.digest for e in data.examples))}
+        if resumed and resumed["plan"].get("data") != plan["data"]:
+            raise PlanError(
+                f"{folder} holds an unfinished run on other data. Name those of then to go on, --restart to begin "
+                "anew, or another --into."
+            )
         run.emit(
             "task",
             {

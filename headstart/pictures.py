@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +97,7 @@ def _decode(wanted: list[Example], folder: Path, edge: int, key: str, say: Calla
     shapes: list[list[int]] = []
     digests: list[str] = []
     aside: list[dict] = []
-    temporary, total, done = folder / ".pictures.tmp", 0, 0
+    temporary, total, done, began = folder / ".pictures.tmp", 0, 0, time.perf_counter()
     items = iter(raw.stream(wanted))
     with open(temporary, "wb") as file, ThreadPoolExecutor(2) as pool:
         while some := list(islice(items, SHARD)):
@@ -108,7 +109,10 @@ def _decode(wanted: list[Example], folder: Path, edge: int, key: str, say: Calla
                 shapes.append(list(picture.shape[:2]))
                 digests.append(example.digest)
             done += len(some)
-            say("progress", {"stage": "decode", "done": done, "total": len(wanted), "rate": 0.0})
+            say(
+                "progress",
+                {"stage": "decode", "done": done, "total": len(wanted), "rate": done / (time.perf_counter() - began)},
+            )
     temporary.replace(folder / "pictures.bin")
     facts = {"key": key, "bytes": total, "shapes": shapes, "digests": digests, "aside": aside}
     (folder / "pictures.json").write_text(json.dumps(facts), encoding="utf-8")

@@ -158,6 +158,8 @@ def test_a_run_goes_on_where_it_stood_and_ends_as_if_it_had_not_stopped(parts, m
         making.distill([parts], **what, **TINY, echo=stop)
     with pytest.raises(PlanError, match=r"rate: 0\.002 then, 0\.1 now"):
         making.distill([parts], **what, **TINY, rate=0.1)
+    with pytest.raises(PlanError, match="other data"):
+        making.distill([photos(tmp_path / "others", 61)], **what, **TINY)
     again = making.distill([parts], **what, **TINY)
     torch.set_num_threads(threads)
     one, two = ((m.folder / "backbone" / "model.safetensors").read_bytes() for m in (made, again))
