@@ -1,6 +1,6 @@
 """Linear probes on frozen features, one protocol for every backbone: what a backbone is worth, and what it costs.
 
-    python benchmarks/backbones.py [--own own:vision-small] [--sets hymenoptera,neu_defects,...]
+    python benchmarks/backbones.py --own own:FOLDER [--sets hymenoptera,neu_defects,...]
 
 random: the same architecture as --own with random weights.  gain: accuracy over random's; kept: --own's gain as a share
 of MobileNetV2's, the mean over the sets. Needs the shared data and hub. Features are kept in the cache.
@@ -95,7 +95,7 @@ def random_twin(own: str, folder: Path) -> str:
 def main() -> None:
     """Prints one JSON document."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--own", default="own:vision-small")
+    parser.add_argument("--own", required=True, help="own:FOLDER")
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--backbones", default="", help="others to judge, by commas")
     asked = parser.parse_args()

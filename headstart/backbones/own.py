@@ -1,6 +1,6 @@
 """Backbones that Headstart made: shipped with it by name, or in a folder that `distill` or `pretrain` wrote.
 
-Named own:vision-small, own:text-static, or own:FOLDER. A folder holds card.json, which pins every other file by digest:
+Named own:text-static, or own:FOLDER. A folder holds card.json, which pins every other file by digest:
 
     format "timm"          model.safetensors and, for the light install, model.onnx (a graph without weights)
     format "transformers"  what transformers itself saves: config.json, model.safetensors, tokenizer.json
