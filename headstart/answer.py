@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -52,23 +53,22 @@ def _shard(model: Model, running: Running, shard: list[Example | SetAside]) -> I
     contents = [content for _, content in raw.stream([e for e in shard if isinstance(e, Example)])]
     ready = iter(prepare.prepare([c for c in contents if not isinstance(c, Unreadable)], spec))
     some = [c if isinstance(c, Unreadable) else next(ready) for c in contents]
-    rows = embed_fresh(some, prepare, spec, running)
-    good = [r for r in rows if not isinstance(r, Unreadable)]
-    told = iter(_told(model, np.stack(good)) if good else ())
-    made = iter(rows)
+    rows, reasons = embed_fresh(some, spec, model.cut, running)
+    told = iter(_told(model, rows) if len(rows) else ())
+    at = -1
     for item in shard:
         if isinstance(item, SetAside):
             yield Answer(item.id, error=item.reason)
             continue
-        row = next(made)
-        if isinstance(row, Unreadable):
-            yield Answer(item.id, error=str(row))
+        at += 1
+        if at in reasons:
+            yield Answer(item.id, error=str(reasons[at]))
         else:
             label, sure, shares = next(told)
             yield Answer(item.id, label, sure, shares)
 
 
-def _told(model: Model, x: np.ndarray) -> Iterator[tuple[object, float | None, dict[str, float] | None]]:
+def _told(model: Model, x: Any) -> Iterator[tuple[object, float | None, dict[str, float] | None]]:
     scores = model.fitted.scores(x)
     labels = model.objective.decode(scores)
     if model.objective.link == "identity":

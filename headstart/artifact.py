@@ -12,14 +12,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from headstart import __version__, digest, raw
-from headstart.backbone import Backbone, Cut, restore
+from headstart.backbone import Backbone, Cut, Preprocess, restore
 from headstart.errors import ArtifactError, Unreadable
-from headstart.extract import Running, average, start, unit_length
+from headstart.extract import Running, crossing, start
+from headstart.features import Ragged, stacked
 from headstart.find import member, name_of
+from headstart.network import open_above
 from headstart.plan import Fitted, Plan
 from headstart.planner import find_card
 from headstart.task import Example, Objective, Task
@@ -49,12 +52,10 @@ class Model:
     facts: dict
 
 
-def save(
-    folder: Path, task: Task, plan: Plan, fitted: Fitted, summary: dict, rows: np.ndarray, taken: np.ndarray
-) -> Model:
+def save(folder: Path, task: Task, plan: Plan, fitted: Fitted, summary: dict, rows: Any, taken: np.ndarray) -> Model:
     """Writes the model folder.
 
-    rows: (m, d) features; taken: (m,) int64 which examples they are: witnesses are drawn from these
+    rows: m features, as left the cut; taken: (m,) int64 which examples they are: witnesses are drawn from these
     summary: figures to keep on the card
     """
     from safetensors.numpy import save as as_bytes
@@ -62,6 +63,10 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: np.ascontiguousarray(array) for name, array in fitted.state().items()}
     (folder / "delta.safetensors").write_bytes(as_bytes(state))
+    more = fitted.files() if hasattr(fitted, "files") else {}
+    for name, content in more.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
     _witness(folder / "witness.npz", task, plan, fitted, rows, taken)
     facts = {
         "schema": SCHEMA,
@@ -74,7 +79,7 @@ def save(
         "notes": fitted.notes,
         "summary": summary,
         "tolerance": TOLERANCE,
-        "files": {name: digest.of_files([folder / name]) for name in ("delta.safetensors", "witness.npz")},
+        "files": {name: digest.of_files([folder / name]) for name in ("delta.safetensors", "witness.npz", *more)},
     }
     (folder / "card.json").write_text(json.dumps(facts, indent=1, default=_plain) + "\n", encoding="utf-8")
     return Model(folder, plan.backbone, plan.cut, task.objective, fitted, facts)
@@ -88,10 +93,15 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} cannot be written to card.json")
 
 
-def _witness(file: Path, task: Task, plan: Plan, fitted: Fitted, rows: np.ndarray, taken: np.ndarray) -> None:
+def _witness(file: Path, task: Task, plan: Plan, fitted: Fitted, rows: Any, taken: np.ndarray) -> None:
     chosen = _chosen(task, taken)
-    arrays: dict[str, np.ndarray] = {"rows": np.stack([rows[i] for i in chosen]).astype(np.float32)}
-    arrays["scores"] = fitted.scores(arrays["rows"])
+    some = rows[np.array(chosen)]
+    arrays: dict[str, np.ndarray] = {"scores": fitted.scores(some)}
+    if isinstance(some, Ragged):
+        for n, (item, windows) in enumerate(zip(some.items, some.windows, strict=True)):
+            arrays |= {f"row{n}": np.asarray(item), f"windows{n}": np.array(windows)}
+    else:
+        arrays["rows"] = np.asarray(some)
     prepare, spec = member("preprocess", plan.backbone.preprocess.kind), plan.backbone.preprocess
     for n, i in enumerate(chosen):
         content = raw.content(task.examples[taken[i]])
@@ -204,8 +214,10 @@ def load(folder: Path, root: Path) -> tuple[Model, Running]:
             f"{place}: the preprocessing of {pinned.name} has changed since ({'; '.join(changed)}). Fit again."
         )
     objective = member("objectives", facts["objective"]["name"]).restore(facts["objective"])
-    fitted = member("methods", facts["method"]).restore(_arrays(place / "delta.safetensors"))
-    model = Model(place, pinned, pinned.cut(facts["cut"]), objective, fitted, facts)
+    cut = pinned.cut(facts["cut"])
+    state = _arrays(place / "delta.safetensors")
+    fitted = member("methods", facts["method"]).restore(state, lambda: open_above(pinned, cut))
+    model = Model(place, pinned, cut, objective, fitted, facts)
     running = start(pinned, model.cut)
     testify(model, running)
     return model, running
@@ -225,21 +237,22 @@ def testify(model: Model, running: Running) -> float:
     with np.load(model.folder / "witness.npz", allow_pickle=False) as file:
         kept = {name: file[name] for name in file.files}
     spec = model.backbone.preprocess
-    contents = [kept[f"input{n}"].tobytes() for n in range(len(kept["rows"]))]
+    contents = [kept[f"input{n}"].tobytes() for n in range(len(kept["scores"]))]
+    windows = [tuple(kept[f"windows{n}"].tolist()) for n in range(len(contents))] if "windows0" in kept else []
+    rows_then = stacked([kept[f"row{n}"] for n in range(len(contents))], windows) if windows else kept["rows"]
     raws: Sequence[bytes | str] = [c.decode() for c in contents] if model.facts["kind"] == "text" else contents
     prepare = member("preprocess", spec.kind)
-    rows = embed_fresh(prepare.prepare(raws, spec), prepare, spec, running)
-    if any(isinstance(r, Unreadable) for r in rows):
-        reason = next(r for r in rows if isinstance(r, Unreadable))
+    now, reasons = embed_fresh(prepare.prepare(raws, spec), spec, model.cut, running)
+    if reasons:
+        reason = next(iter(reasons.values()))
         raise ArtifactError(
             f"{model.folder}: witness: an input that was read when the model was saved cannot be read now: {reason}."
         )
-    now = np.stack(rows)  # type: ignore[arg-type]
-    moved = _relative(now, kept["rows"])
+    moved = _apart(now, rows_then)
     scores = _relative(model.fitted.scores(now), kept["scores"])
     if scores <= TOLERANCE:
         return scores
-    if _relative(model.fitted.scores(kept["rows"]), kept["scores"]) > TOLERANCE:
+    if _relative(model.fitted.scores(rows_then), kept["scores"]) > TOLERANCE:
         stage = "scores: the head gives other answers for the same embedding"
     else:
         stage = (
@@ -252,17 +265,23 @@ def testify(model: Model, running: Running) -> float:
 
 
 def _relative(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = a.astype(np.float32), b.astype(np.float32)
     return float(np.abs(a - b).max() / max(float(np.abs(b).max()), 1e-6))
 
 
-def embed_fresh(ready: list, prepare, spec, running: Running) -> list[np.ndarray | Unreadable]:
-    """One row a prepared input straight from the network, past the cache; Unreadable where there is none."""
-    units = [unit for some in ready if not isinstance(some, Unreadable) for unit in some]
-    rows = iter(running.rows(units)) if units else iter(())
-    whole = unit_length(spec)
-    return [
-        some
-        if isinstance(some, Unreadable)
-        else average([next(rows) for _ in some], [prepare.weigh(u) for u in some], whole)
-        for some in ready
-    ]
+def _apart(a: Any, b: Any) -> float:
+    """The same of rows of unequal length: 1 where even the lengths differ."""
+    if not isinstance(a, Ragged):
+        return _relative(a, b)
+    return max(_relative(x, y) if x.shape == y.shape else 1.0 for x, y in zip(a.items, b.items, strict=True))
+
+
+def embed_fresh(ready: list, spec: Preprocess, cut: Cut, running: Running) -> tuple[Any, dict[int, Unreadable]]:
+    """Prepared inputs straight through the network, past the cache: rows of the readable ones, and why of the others.
+
+    ready: units of each input, or Unreadable
+    """
+    reasons = {i: some for i, some in enumerate(ready) if isinstance(some, Unreadable)}
+    crossed = crossing([some for some in ready if not isinstance(some, Unreadable)], spec, cut, running)
+    windows = [w for _, w in crossed if w]
+    return stacked([row for row, _ in crossed], windows) if crossed else np.zeros((0, 0), np.float32), reasons

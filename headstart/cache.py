@@ -18,12 +18,14 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from headstart import digest
 from headstart.backbone import Backbone, Cut
 from headstart.errors import CacheError
+from headstart.features import Ragged
 from headstart.files import read_json, sweep, unwritable, write_whole
 from headstart.result import Receipt
 from headstart.segments import SUFFIX, Entry, Segment, read, write
@@ -144,16 +146,23 @@ class Shelf:
         some = [read_json(path) for path in sorted(self.folder.glob("receipt-*.json"))]
         return [Receipt(**{**facts, "moved": tuple(facts["moved"])}) for facts in some if facts]
 
-    def rows(self, digests: Sequence[str]) -> np.ndarray:
-        """(n, …) float32: a read-only map where they lie in one run, else a copy. Raises CacheError when absent."""
+    def rows(self, digests: Sequence[str]) -> Any:
+        """(n, …) as kept, or Ragged: a read-only map where they lie in one run, else a copy (Ragged stays a map).
+
+        Raises CacheError when one is absent.
+        """
         places = self._places(digests)
         if not places:
             return np.zeros((0, 0), np.float32)
         number, first = places[0]
         if all(s == number and p == first + i for i, (s, p) in enumerate(places)):
             return self.segments[number].rows[first : first + len(places)]
+        like = self.segments[number].rows
+        if isinstance(like, Ragged):
+            some = [self.segments[s].entry(p) for s, p in places]
+            return Ragged(tuple(e.row for e in some if e.row is not None), tuple(e.windows for e in some))
         where = np.array(places, dtype=np.int64)
-        out = np.empty((len(places), *self.segments[number].rows.shape[1:]), np.float32)
+        out = np.empty((len(places), *like.shape[1:]), like.dtype)
         for s in np.unique(where[:, 0]):
             mine = np.flatnonzero(where[:, 0] == s)
             out[mine] = self.segments[s].rows[where[mine, 1]]
@@ -183,12 +192,8 @@ class Shelf:
     def _merge(self) -> None:
         """Many small segments become one. The new one appears before the old ones go, so that none is ever missing."""
         small = self.segments[:]
-        entries = [
-            Entry(name.hex(), s.rows[p], float(s.beyond[p]), s.preview(p))  # maps: nothing is read yet
-            for number, s in enumerate(small)
-            for p, name in enumerate(s.digests)
-            if self._place[name] == (number, p)
-        ]
+        wanted = [(s, p, self._place[d] == (n, p)) for n, s in enumerate(small) for p, d in enumerate(s.digests)]
+        entries = [s.entry(p) for s, p, first in wanted if first]
         entries += [Entry(name.hex(), None, reason=reason) for name, reason in self._reason.items()]
         try:
             write(self.folder, entries)

@@ -43,7 +43,9 @@ def fit(
         str,
         typer.Option(help="What to borrow, as FAMILY:NAME; own: what comes with Headstart; auto: the best of the hub."),
     ] = "own",
-    method: Annotated[str, typer.Option(help="What to train on top: logistic, ridge, knn, centroid, mlp.")] = "auto",
+    method: Annotated[
+        str, typer.Option(help="What to train: probe (the head for the labels), finetune, lora, … `headstart methods`.")
+    ] = "probe",
     set: Annotated[
         list[str] | None, typer.Option(help="A setting of the method, as KEY=VALUE; may be repeated.")
     ] = None,
@@ -60,6 +62,9 @@ def fit(
     task: Annotated[
         str | None, typer.Option(help="classes, tags (several a row) or number, where it cannot be told.")
     ] = None,
+    budget: Annotated[
+        str, typer.Option(help="quick, normal or thorough: how long a method trains that trains in steps.")
+    ] = "normal",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -76,7 +81,7 @@ def fit(
     echo = None if quiet else Screen().event
     outcome = flow.fit(
         data, into=into, backbone=backbone, method=method, settings=pairs(set), seed=seed, test=test,
-        label=label, input=input, kind=kind, task=task, group=group, echo=echo,
+        label=label, input=input, kind=kind, task=task, group=group, budget=budget, echo=echo,
     )  # fmt: skip
     _print({**outcome.result, "folder": str(outcome.folder)}, summary(outcome.result, str(outcome.folder)), as_json)
 

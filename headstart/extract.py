@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from headstart import cache, raw
-from headstart.backbone import Backbone, Cut
+from headstart import cache, digest, raw
+from headstart.backbone import Backbone, Cut, Preprocess
 from headstart.errors import Unreadable
 from headstart.find import member, members
 from headstart.result import Receipt, SetAside
@@ -33,8 +33,8 @@ class Running(Protocol):
     start(backbone, cut).
     """
 
-    def rows(self, units: list[np.ndarray]) -> np.ndarray:
-        """(u, d) float32, in the order of the units."""
+    def rows(self, units: list[np.ndarray]) -> Any:
+        """(u, d) float32 at the top, (u, ...) below it, a list of (t, d) for texts there; in the order of the units."""
         ...
 
     def receipt(self) -> Receipt:
@@ -42,11 +42,24 @@ class Running(Protocol):
         ...
 
 
+class Untouched:
+    """What is at work below a cut at 0: nothing. Prepared inputs are kept as they are."""
+
+    def rows(self, units: list[np.ndarray]) -> list[np.ndarray]:
+        """The units."""
+        return units
+
+    def receipt(self) -> Receipt:
+        """Of no tensors."""
+        nothing = digest.of_value({})
+        return Receipt(0, (), nothing, nothing)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
     """What left the cut for some examples.
 
-    x:        (m, d) float32, rows of the readable ones
+    x:        rows of the readable ones, as Features has them
     index:    (m,) int64, which of the examples they are
     reasons:  position -> why it could not be read
     beyond:   (n,) float32, share of each input beyond one window
@@ -56,7 +69,7 @@ class Rows:
     fresh:    the receipt is of this run
     """
 
-    x: np.ndarray
+    x: Any
     index: np.ndarray
     reasons: dict[int, str]
     beyond: np.ndarray
@@ -81,7 +94,7 @@ def embed(examples: Sequence[Example], backbone: Backbone, cut: Cut, root: Path,
     digests = tuple(e.digest for e in examples)
     if backbone.family == "vector":
         return _direct(examples, digests, backbone, cut)
-    shelf = cache.Shelf(root, backbone, cut)
+    shelf = cache.Shelf(root, backbone, cut, dtype_of(backbone.preprocess, cut))
     distinct = len(set(digests))
     missing = shelf.missing(digests)
     receipt = None
@@ -116,6 +129,8 @@ def _direct(examples: Sequence[Example], digests: tuple[str, ...], backbone: Bac
 
 def start(backbone: Backbone, cut: Cut, todo: int = 1) -> Running:
     """The backbone at work below the cut, on the engine that is fastest for `todo` inputs."""
+    if cut.at == 0:
+        return Untouched()
     runs = member("backbones", backbone.family).runs(backbone, cut)
     engine = max(members("engines"), key=lambda e: e.takes(runs, backbone.preprocess.kind, todo))
     return engine.start(backbone, cut)
@@ -135,7 +150,7 @@ def _fill(
     done = bad = 0
     try:
         for shard in _shards(raw.stream(todo), SHARD):
-            made = _entries(shard, prepare, spec, running)
+            made = _entries(shard, prepare, spec, cut, running)
             entries += made
             done, bad = done + len(made), bad + sum(bool(e.reason) for e in made)
             now = time.perf_counter()
@@ -159,24 +174,52 @@ def _shards(items: Iterator, size: int) -> Iterator[list]:
         yield shard
 
 
-def _entries(shard: list, prepare: ModuleType, spec, running: Running) -> list[Entry]:
+def _entries(shard: list, prepare: ModuleType, spec: Preprocess, cut: Cut, running: Running) -> list[Entry]:
     """What the shelf keeps of each input of one shard."""
     readable = [content for _, content in shard if not isinstance(content, Unreadable)]
     looked = iter(prepare.look(readable, spec))
     ready = [(content, b"") if isinstance(content, Unreadable) else next(looked) for _, content in shard]
-    units = [unit for some, _ in ready if not isinstance(some, Unreadable) for unit in some]
-    rows = iter(running.rows(units)) if units else iter(())
+    crossed = iter(crossing([some for some, _ in ready if not isinstance(some, Unreadable)], spec, cut, running))
     entries = []
     for (example, _), (some, preview) in zip(shard, ready, strict=True):
         if isinstance(some, Unreadable):
             entries.append(Entry(example.digest, None, 0.0, b"", str(some)))
         else:
-            row = average([next(rows) for _ in some], [prepare.weigh(u) for u in some], unit_length(spec))
-            entries.append(Entry(example.digest, row, prepare.beyond(some), preview, ""))
+            row, windows = next(crossed)
+            entries.append(Entry(example.digest, row, prepare.beyond(some), preview, "", windows))
     return entries
 
 
-def unit_length(spec) -> bool:
+def dtype_of(spec: Preprocess, cut: Cut) -> str:
+    """How rows are kept at a cut: whole numbers at 0, half precision below the top, which halves what is read."""
+    if cut.at == 0:
+        return "int32" if spec.kind == "text" else "uint8"
+    return "float32" if cut.top else "float16"
+
+
+def crossing(
+    inputs: list[list[np.ndarray]], spec: Preprocess, cut: Cut, running: Running
+) -> list[tuple[np.ndarray, tuple[int, ...]]]:
+    """Of each input's units what leaves the cut, and the windows' lengths where that is tokens.
+
+    At the top one row an input; below it everything, which for an image is one unit's.
+    """
+    units = [unit for some in inputs for unit in some]
+    rows = iter(running.rows(units)) if units else iter(())
+    weigh, dtype = member("preprocess", spec.kind).weigh, dtype_of(spec, cut)
+    made: list[tuple[np.ndarray, tuple[int, ...]]] = []
+    for some in inputs:
+        mine = [next(rows) for _ in some]
+        if cut.top:
+            made.append((average(mine, [weigh(u) for u in some], unit_length(spec)), ()))
+        elif spec.kind == "text":
+            made.append((np.concatenate(mine).astype(dtype), tuple(len(row) for row in mine)))
+        else:
+            made.append((mine[0].astype(dtype), ()))
+    return made
+
+
+def unit_length(spec: Preprocess) -> bool:
     """Whether the weights' own card says that embeddings have length 1."""
     return bool(dict(spec.settings).get("normalize"))
 

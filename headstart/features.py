@@ -2,36 +2,111 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ragged:
+    """Rows of unequal length, as texts leave a cut below the top: one row a token of each of a text's windows.
+
+    items:   n arrays, (t_i, d) float16, or (t_i,) int32 token ids at a cut at 0
+    windows: of each, the lengths of its windows, which sum to t_i
+    """
+
+    items: tuple[np.ndarray, ...]
+    windows: tuple[tuple[int, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: slice | np.ndarray) -> Ragged:
+        if isinstance(index, slice):
+            return Ragged(self.items[index], self.windows[index])
+        return Ragged(tuple(self.items[i] for i in index), tuple(self.windows[i] for i in index))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+        return sum(a.nbytes for a in self.items)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picked:
+    """Rows `index` (int64) of a map, read only when they are asked for: rows below the top are many bytes each."""
+
+    x: np.ndarray
+    index: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
+        return self.x[self.index[index]]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows, were they read."""
+        return len(self.index) * self.x[:1].nbytes
+
+
+def picked(x: Any, index: np.ndarray) -> Any:
+    """Rows at `index`: a copy at the top, where they are short; below it a view or Ragged maps."""
+    if isinstance(x, Picked):
+        return Picked(x.x, x.index[index])
+    return x[index] if isinstance(x, Ragged) or x.ndim <= 2 else Picked(x, np.asarray(index, np.int64))
+
+
+def stacked(rows: Sequence[np.ndarray], windows: Sequence[tuple[int, ...]] = ()) -> Any:
+    """Rows as one array; with their windows as Ragged."""
+    return Ragged(tuple(rows), tuple(windows)) if windows else np.stack(rows)
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """Arrays or Ragged, one after the other; empty ones may have any shape."""
+    some = [x for x in parts if len(x)] or list(parts[:1])
+    if isinstance(some[0], Ragged):
+        return Ragged(sum((x.items for x in some), ()), sum((x.windows for x in some), ()))
+    if all(isinstance(x, Picked) and x.x is some[0].x for x in some):
+        return Picked(some[0].x, np.concatenate([x.index for x in some]))
+    return np.concatenate([x[:] for x in some])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
     """Rows with their labels.
 
-    x:      (n, d) float32 at the top of a network; (n, t, d) or (n, c, h, w) below it. May be a memory map
+    x:      (n, d) float32 at the top of a network. Below it (n, t, d) or (n, c, h, w) float16, Ragged for texts; at a
+            cut at 0 the prepared inputs, (n, h, w, 3) uint8 or Ragged token ids. May be a memory map
     y:      (n,) int64, (n, k) float32 or (n,) float32, as the objective encodes labels
     ids:    n example ids, in the order of the rows
     groups: n group names ("" = alone), or empty when there are none; a group never stands in two folds
+    views:  augmented views of the same rows, each like x; none where nothing learns below the top
     """
 
-    x: np.ndarray
+    x: Any
     y: np.ndarray
     ids: tuple[str, ...]
     groups: tuple[str, ...] = ()
+    views: tuple[Any, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def rows(self, index: np.ndarray) -> Features:
-        """The rows at `index` (int64), as a copy."""
+        """The rows at `index` (int64)."""
         groups = tuple(self.groups[i] for i in index) if self.groups else ()
-        return Features(self.x[index], self.y[index], tuple(self.ids[i] for i in index), groups)
+        views = tuple(picked(v, index) for v in self.views)
+        return Features(picked(self.x, index), self.y[index], tuple(self.ids[i] for i in index), groups, views)
 
 
 def join(a: Features, b: Features) -> Features:
-    """Both, one after the other."""
+    """Both, one after the other. Where only one has views, the other's plain rows stand in for them."""
     groups = (a.groups or ("",) * len(a)) + (b.groups or ("",) * len(b)) if a.groups or b.groups else ()
-    return Features(np.concatenate([a.x, b.x]), np.concatenate([a.y, b.y]), a.ids + b.ids, groups)
+    count = max(len(a.views), len(b.views))
+    one, other = ((x.views or (x.x,) * count) for x in (a, b))
+    views = tuple(joined([v, w]) for v, w in zip(one, other, strict=True))
+    return Features(joined([a.x, b.x]), np.concatenate([a.y, b.y]), a.ids + b.ids, groups, views)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from headstart import __version__, cache
 from headstart.answer import Answer, answers
 from headstart.artifact import Model, load, save
+from headstart.augment import views_of
 from headstart.extract import Rows, embed
-from headstart.features import Features
+from headstart.features import Features, join, joined, picked
 from headstart.find import name_of
 from headstart.guard import Embedded, Judged
 from headstart.inputs import collect
 from headstart.measure import baseline, headline, measure
+from headstart.network import Above, open_above
+from headstart.pairing import facts, paired
 from headstart.plan import Fitted, Plan
-from headstart.planner import choose
+from headstart.planner import DEFAULT, choose
 from headstart.read import read
 from headstart.record import command, result_of, shown, write
 from headstart.reporting import page
@@ -42,7 +46,7 @@ def fit(
     *,
     into: str | Path | None = None,
     backbone: str = "own",
-    method: str = "auto",
+    method: str = "probe",
     settings: dict[str, str] | None = None,
     seed: int = 0,
     test: object = None,
@@ -51,6 +55,8 @@ def fit(
     kind: str | None = None,
     task: str | None = None,
     group: str | None = None,
+    budget: str = "normal",
+    repeat: int = 0,
     root: Path | None = None,
     echo: Callable[[dict], None] | None = None,
 ) -> Outcome:
@@ -59,7 +65,9 @@ def fit(
     source: folder, table, "hub:owner/name" or arrays (X, y).  test: likewise, judged on instead of a held-out share
     into: the run's folder; default runs/<name of the data>
     backbone: "family:name"; "own", what comes with Headstart; "auto", the recommended one of the hub where that can be
-    had.  method: a file in methods/, or "auto"; settings: its fields as text
+    had.  method: a file in methods/, or "probe", the head that the label wants; settings: its fields as text
+    budget: "quick", "normal" or "thorough": how many steps a method takes that trains in steps
+    repeat: another number trains on the same split from other random numbers
     kind: "image" or "text"; task: "classes", "tags" or "number"; label, input, group: columns; all inferred when None
     root: the cache folder; default the user's.  echo: called with every event of the journal
     Raises a child of HeadstartError for everything the user can mend; Stopped when a guard ended the run.
@@ -74,19 +82,19 @@ def fit(
         sizes = {name: len(rows) for name, rows in job.parts.items()}
         run.emit("task", {"kind": job.kind, "n": sizes, "notes": list(job.notes), "objective": name_of(job.objective)})
     with run.stage("extract"):
-        plan = run.watched(choose(job, backbone, method, settings or {}, seed, root))
+        plan = run.watched(choose(job, backbone, method, settings or {}, seed, root, budget, repeat))
         run.emit("plan", plan.facts())
         rows = embed(job.examples, plan.backbone, plan.cut, root, run)
-        seen = _seen(job, plan, rows)
+        seen = _seen(job, plan, rows, _views(job, plan, rows, root, run))
         run.watched(seen)
     with run.stage("fit"):
-        fitted, scores, judged_on = _learn(seen)
+        fitted, scores, judged_on = _learn(seen, run)
     with run.stage("measure"):
-        judged = _judge(seen, scores, judged_on)
+        judged = _judge(seen, _frozen(seen, root, run), scores, judged_on)
         run.watched(judged)
     with run.stage("save"):
         examples = np.concatenate([seen.task.parts[name] for name in ("test", "val", "train")])
-        features = np.concatenate([seen.parts[name].x for name in ("test", "val", "train")])
+        features = joined([seen.parts[name].x for name in ("test", "val", "train")])
         summary = {m.name: {"value": m.value, "low": m.low, "high": m.high, "n": m.n} for m in judged.metrics[:1]}
         model = save(run.folder / "model", seen.task, plan, fitted, summary, features, examples)
     given = {
@@ -138,25 +146,46 @@ def _folder(into: str | Path | None, source: object) -> Path:
     return fresh(Path("runs"), name or "data")
 
 
-def _seen(task: Task, plan: Plan, rows: Rows) -> Embedded:
+def _views(task: Task, plan: Plan, rows: Rows, root: Path, run: Run) -> tuple[Any, ...]:
+    """Rows of augmented views of the readable training photos, in the order of the part; none for most methods."""
+    count = int(getattr(plan.method, "views", 0))
+    mine = [task.examples[i] for i in task.parts["train"] if i not in rows.reasons] if count else []
+    return views_of(mine, plan.backbone, plan.cut, count, plan.seed, root, run.emit)
+
+
+def _seen(task: Task, plan: Plan, rows: Rows, views: tuple[Any, ...]) -> Embedded:
     """The readable part of a task as features, by part; the rest is set aside by name."""
     ids = [e.id for e in task.examples]
     if rows.reasons:
         task = without(task, [SetAside(ids[i], reason) for i, reason in sorted(rows.reasons.items())])
-    # `without` keeps the order of what it keeps, which is the order of the rows.
-    y = task.objective.encode([e.label for e in task.examples])
-    groups = tuple(e.group for e in task.examples) if any(e.group for e in task.examples) else ()
-    whole = Features(rows.x, y, tuple(e.id for e in task.examples), groups)
-    if len(whole.ids) != len(rows.x):
-        raise AssertionError(f"{len(whole.ids)} examples and {len(rows.x)} rows")
-    parts = {name: whole.rows(index) for name, index in task.parts.items()}
+    parts = _parts(task, rows.x)
+    parts["train"] = replace(parts["train"], views=views)
     return Embedded(task, plan, parts, rows.beyond[rows.index], rows.receipt)
 
 
-def _learn(seen: Embedded) -> tuple[Fitted, np.ndarray, np.ndarray]:
+def _parts(task: Task, x: Any) -> dict[str, Features]:
+    """Rows of the examples of a task as its parts."""
+    y = task.objective.encode([e.label for e in task.examples])
+    groups = tuple(e.group for e in task.examples) if any(e.group for e in task.examples) else ()
+    # `without` keeps the order of what it keeps, which is the order of the rows.
+    whole = Features(x, y, tuple(e.id for e in task.examples), groups)
+    if len(whole.ids) != len(x):
+        raise AssertionError(f"{len(whole.ids)} examples and {len(x)} rows")
+    return {name: whole.rows(index) for name, index in task.parts.items()}
+
+
+def _frozen(seen: Embedded, root: Path, run: Run) -> dict[str, Features]:
+    """The parts at the top of the frozen backbone, which is what a run is compared with."""
+    card = seen.plan.backbone
+    if seen.plan.cut.top:
+        return seen.parts
+    return _parts(seen.task, embed(seen.task.examples, card, card.cut(len(card.blocks)), root, run).x)
+
+
+def _learn(seen: Embedded, run: Run) -> tuple[Fitted, np.ndarray, np.ndarray]:
     """The fitted head, and scores of examples that no head which scored them had seen, with their positions."""
     plan, task, parts = seen.plan, seen.task, seen.parts
-    fitted = _fitted(plan, task, parts["train"], parts["val"])
+    fitted = _fitted(plan, task, parts["train"], parts["val"], run)
     if task.folds is None:
         return fitted, fitted.scores(parts["test"].x), task.parts["test"]
     # Too few for a held-out part: each fold is scored by a head that learned from the others.
@@ -166,32 +195,39 @@ def _learn(seen: Embedded) -> tuple[Fitted, np.ndarray, np.ndarray]:
     nothing = train.rows(np.zeros(0, np.int64))
     for f in np.unique(fold):
         others, held = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
-        scores[held] = _fitted(plan, task, train.rows(others), nothing).scores(train.x[held])
+        scores[held] = _fitted(plan, task, train.rows(others), nothing, run).scores(picked(train.x, held))
     return fitted, scores, task.parts["train"]
 
 
-def _fitted(plan: Plan, task: Task, train: Features, val: Features) -> Fitted:
-    def above():
-        from headstart.network import open_network
+def _fitted(plan: Plan, task: Task, train: Features, val: Features, run: Run) -> Fitted:
+    def above() -> Above:
+        return open_above(plan.backbone, plan.cut, run.emit)
 
-        return open_network(plan.backbone).above(plan.cut)
+    rng = np.random.default_rng([plan.seed, plan.repeat])
+    return plan.method.fit(train, val, task.objective, above=above, rng=rng)
 
-    return plan.method.fit(train, val, task.objective, above=above, rng=np.random.default_rng([plan.seed, 0]))
 
+def _judge(seen: Embedded, frozen: dict[str, Features], scores: np.ndarray, judged_on: np.ndarray) -> Judged:
+    """Metrics and baselines on the examples at `judged_on`. frozen: the parts at the top of the frozen backbone"""
+    task, plan = seen.task, seen.plan
+    test = frozen["test"] if task.folds is None else frozen["train"]
 
-def _judge(seen: Embedded, scores: np.ndarray, judged_on: np.ndarray) -> Judged:
-    """Metrics and baselines on the examples at `judged_on`."""
-    task, parts, plan = seen.task, seen.parts, seen.plan
-    test = parts["test"] if task.folds is None else parts["train"]
-    if task.folds is None:
-        nearest = baseline(parts["train"], test, task.objective, plan.seed)
-    else:
-        nearest = np.zeros_like(scores)
-        fold = task.folds[judged_on]
+    def simple(name: str) -> np.ndarray:
+        if task.folds is None:
+            train = join(frozen["train"], frozen["val"]) if len(frozen["val"]) else frozen["train"]
+            return baseline(name, train, test, task.objective, plan.seed)
+        out, fold = np.zeros_like(scores), task.folds[judged_on]
         for f in np.unique(fold):
             others, held = test.rows(np.flatnonzero(fold != f)), test.rows(np.flatnonzero(fold == f))
-            nearest[fold == f] = baseline(others, held, task.objective, plan.seed)
-    knn = headline(task.objective, nearest, test.y)
-    judged = measure(task, plan, scores, test, {"majority": None, "knn": knn, "scratch": None})
+            out[fold == f] = baseline(name, others, held, task.objective, plan.seed)
+        return out
+
+    baselines = {"majority": None, "knn": headline(task.objective, simple("knn"), test.y), "scratch": None}
+    versus = None
+    if not plan.cut.top:
+        plain = simple(DEFAULT[name_of(task.objective)])
+        baselines["probe"] = headline(task.objective, plain, test.y)
+        versus = {"probe": facts(paired(task.objective, scores, plain, test.y, plan.seed))}
+    judged = measure(task, plan, scores, test, baselines)
     judged.baselines["majority"] = judged.metrics[0].chance
-    return judged
+    return judged if versus is None else replace(judged, details={**judged.details, "versus": versus})

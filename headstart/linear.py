@@ -130,8 +130,8 @@ class Linear:
         return {"weight": self.weight, "bias": self.bias}
 
 
-def restore(state: dict[str, np.ndarray]) -> Linear:
-    """The head whose `state()` this is, without its notes."""
+def restore(state: dict[str, np.ndarray], above: object = None) -> Linear:
+    """The head whose `state()` this is, without its notes. above: not needed"""
     return Linear(state["weight"], state["bias"])
 
 

@@ -63,17 +63,21 @@ def steps(
     total: int,
     *,
     start: int = 0,
+    spare: int = 1,
 ) -> Iterator[Step]:
     """Steps `start` to `total` - 1, each after it was taken.
 
     learner: a batch of tensors -> its loss.  draw: the batch of a step, a function of its number alone
+    rate: learning rate of a step; a group of the optimizer with a "scale" takes that many times it
+    spare: cores left for drawing
     Raises PlanError when the loss is no longer finite.
     """
     place = next(learner.parameters()).device
     precise = mixed(place)
     # One core is left for drawing views: torch's threads wait for each other at every layer, and on a busy machine
     # two of two cores took 2 pictures a second where one takes 100 (MobileNetV4-small at 96 px).
-    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(threads, (os.cpu_count() or 2) - spare)))
     with ThreadPoolExecutor(2) as pool:
         waiting = deque(pool.submit(draw, i) for i in range(start, min(start + AHEAD, total)))
         for index in range(start, total):
@@ -81,7 +85,7 @@ def steps(
             if index + AHEAD < total:
                 waiting.append(pool.submit(draw, index + AHEAD))
             for group in optimizer.param_groups:
-                group["lr"] = rate(index)
+                group["lr"] = rate(index) * group.get("scale", 1.0)
             with precise:
                 loss = learner(batch)
             optimizer.zero_grad(set_to_none=True)

@@ -19,11 +19,11 @@ def measure(task: Task, plan: Plan, scores: np.ndarray, test: Features, baseline
     return Judged(task, plan, objective, metrics, baselines, objective.details(scores, test.y))
 
 
-def baseline(train: Features, test: Features, objective: Objective, seed: int) -> np.ndarray:
-    """Scores of nearest neighbours on the same features: what no training at all would give."""
-    knn = member("methods", "knn").Settings()
+def baseline(name: str, train: Features, test: Features, objective: Objective, seed: int) -> np.ndarray:
+    """Scores of a head on the frozen features: "knn", what no training at all would give, or the plain probe."""
+    head = member("methods", name).Settings()
     empty = train.rows(np.zeros(0, np.int64))
-    fitted: Fitted = knn.fit(train, empty, objective, above=_nothing, rng=np.random.default_rng([seed, 2]))
+    fitted: Fitted = head.fit(train, empty, objective, above=_nothing, rng=np.random.default_rng([seed, 2]))
     return fitted.scores(test.x)
 
 
@@ -65,4 +65,4 @@ def _shown(label: object) -> str:
 
 
 def _nothing():
-    raise AssertionError("a nearest-neighbour baseline needs nothing above the cut")
+    raise AssertionError("a baseline is a head: it needs nothing above the cut")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbone import Backbone, Cut
@@ -40,7 +42,7 @@ class Network:
         # A fresh nn.Sequential around eval-mode children is itself in train mode.
         return nn.Sequential(*self._parts()[: self._first(cut)]).eval()
 
-    def above(self, cut: Cut) -> nn.Module:
+    def above(self, cut: Cut) -> nn.Sequential:
         """What leaves the cut -> (b, d), as a copy that may learn, in eval mode. Empty at the top."""
         from torch import nn
 
@@ -59,6 +61,25 @@ class Network:
         return 0 if cut.at == 0 else len(self.blocks) + 2 if cut.top else cut.at + 1
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Above:
+    """What lies above a cut, opened to learn.
+
+    body: what leaves the cut -> (b, width), a copy that may learn, in eval mode; empty at the top
+    say:  told of progress, (event, facts)
+    """
+
+    body: nn.Sequential
+    card: Backbone
+    cut: Cut
+    say: Callable[[str, dict], None] = lambda event, facts: None
+
+
+def open_above(card: Backbone, cut: Cut, say: Callable[[str, dict], None] = lambda event, facts: None) -> Above:
+    """Opens a backbone for what learns above a cut. Raises what `open_network` raises."""
+    return Above(open_network(card).above(cut), card, cut, say)
+
+
 def named(part: nn.Module, model: nn.Module) -> list[tuple[str, torch.Tensor]]:
     """Every parameter and buffer of `part` once, with the name that it has in `model`."""
     own = {id(t): name for name, t in (*model.named_parameters(), *model.named_buffers())}
@@ -67,12 +88,15 @@ def named(part: nn.Module, model: nn.Module) -> list[tuple[str, torch.Tensor]]:
 
 
 def names_above(above: nn.Sequential) -> dict[str, str]:
-    """Of what `Network.above` gave, each parameter's own name there: {"0.norm1.bias": "blocks.9.norm1.bias"}."""
+    """Of what `Network.above` gave, each parameter's and buffer's name there: {"0.norm1.bias": "blocks.9.norm1.bias"}.
+
+    What was added to it since keeps its name within the row of parts.
+    """
     if not len(above):
         return {}
     model: Any = above[-1].model
-    own = {id(p): name for name, p in model.named_parameters()}
-    return {name: own[id(p)] for name, p in above.named_parameters()}
+    own = {id(t): name for name, t in (*model.named_parameters(), *model.named_buffers())}
+    return {name: own.get(id(t), name) for name, t in (*above.named_parameters(), *above.named_buffers())}
 
 
 def open_network(card: Backbone) -> Network:

@@ -14,18 +14,21 @@ from headstart.find import name_of
 from headstart.task import Objective
 
 if TYPE_CHECKING:
-    from torch import nn
+    from headstart.network import Above
 
 
 class Fitted(Protocol):
     """What a method learned."""
 
-    def scores(self, x: np.ndarray) -> np.ndarray:
-        """What left the cut, (n, ...) -> (n, k) calibrated logits (or the encoded number); larger is likelier."""
+    def scores(self, x: Any) -> np.ndarray:
+        """What left the cut, as Features.x -> (n, k) calibrated logits (or the encoded number); larger is likelier."""
         ...
 
     def state(self) -> dict[str, np.ndarray]:
-        """All of it, as arrays: the delta, nothing else. The module's `restore(state)` gives an equal Fitted."""
+        """All of it, as arrays: the delta, nothing else. The module's `restore(state, above)` gives an equal Fitted.
+
+        One that others can read may also have `files() -> dict[str, bytes]`, further files for the model folder.
+        """
         ...
 
     @property
@@ -37,7 +40,8 @@ class Fitted(Protocol):
 class Method(Protocol):
     """What happens above the cut. A frozen dataclass whose fields are all its settings (at most 8); one file each.
 
-    The module has `Settings` (the dataclass) and `restore(state) -> Fitted`.
+    The module has `Settings` (the dataclass) and `restore(state, above) -> Fitted`. A method that trains in steps has a
+    setting `steps`, 0 for what the budget allows; one that learns from augmented views has a setting `views`.
     """
 
     @property
@@ -55,12 +59,12 @@ class Method(Protocol):
         val: Features,
         objective: Objective,
         *,
-        above: Callable[[], nn.Module],
+        above: Callable[[], Above],
         rng: np.random.Generator,
     ) -> Fitted:
         """Learns from `train`, chooses by `val` (or joins them and cross-validates); never sees more. val may be empty.
 
-        above: opens what lies above the cut as a torch module, (b, ...) -> (b, d)
+        above: opens what lies above the cut
         """
         ...
 
@@ -74,6 +78,7 @@ class Plan:
     method: Any  # a Method; Any because asdict must see the dataclass
     seed: int
     reasons: tuple[str, ...] = ()
+    repeat: int = 0
 
     def facts(self) -> dict:
         """The `plan` section of result.json."""
@@ -85,5 +90,6 @@ class Plan:
             "method": name_of(self.method),
             "settings": asdict(self.method),
             "seed": self.seed,
+            "repeat": self.repeat,
             "reasons": list(self.reasons),
         }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from headstart import cards, catalogue, hub
 from headstart.backbone import Backbone
@@ -17,12 +18,25 @@ from headstart.task import Task
 
 FLOOR = {"image": "stats", "text": "stats:text"}
 DEFAULT = {"classes": "logistic", "tags": "logistic", "number": "ridge"}
+BUDGETS = {"quick": 0.4, "normal": 1.0, "thorough": 3.0}
+STEPS = ((20_000, 500), (500_000, 3_000), (float("inf"), 10_000))  # (fewer examples than, steps)
+LEAST, LAPS = 60, 20  # steps at least; passes over the examples at most
 
 
-def choose(task: Task, backbone: str, method: str, settings: dict[str, str], seed: int, root: Path) -> Plan:
-    """The plan for a task; "auto" leaves the backbone or the method to us.
+def choose(
+    task: Task,
+    backbone: str,
+    method: str,
+    settings: dict[str, str],
+    seed: int,
+    root: Path,
+    budget: str = "normal",
+    repeat: int = 0,
+) -> Plan:
+    """The plan for a task. backbone: "auto" and "own" leave it to us.  method: "probe" is the head for the labels
 
     settings: the method's fields as text, e.g. {"weights": "balanced"}
+    budget: a key of BUDGETS
     Raises PlanError or NameNotFound where what was asked for cannot be had.
     """
     reasons: list[str] = []
@@ -36,17 +50,40 @@ def choose(task: Task, backbone: str, method: str, settings: dict[str, str], see
             f"{card.name} reads {' or '.join(spec.SERVES)}; these data are {task.kind}. Name another --backbone."
         )
     kind = name_of(task.objective)
-    if method == "auto":
+    if method == "probe":
         method = DEFAULT[kind]
         reasons.append(
             f"Method '{method}': the head for {kind} that has no setting to guess; its strength is cross-validated."
         )
-    chosen = method_of(method, settings)
+    chosen, said = budgeted(method_of(method, settings), settings, len(task.parts["train"]), budget)
+    reasons += said
     if len(task.parts["val"]) and chosen.joins:
         reasons.append(
             "The validation part was joined to training: the head chooses by cross-validation and needs none."
         )
-    return Plan(card, chosen.cut(card), chosen, seed, tuple(reasons))
+    return Plan(card, chosen.cut(card), chosen, seed, tuple(reasons), repeat)
+
+
+def budgeted(method, settings: dict[str, str], count: int, budget: str) -> tuple[Any, list[str]]:
+    """A method with its number of steps, where it trains in steps and none was asked for, and why.
+
+    count: examples to learn from
+    Steps, not epochs, by the number of examples (Kolesnikov et al. 2020, BiT), but no example is met over 40 times.
+    Raises PlanError for an unknown budget.
+    """
+    if budget not in BUDGETS:
+        raise PlanError(f"--budget {budget} is not known. There are: {', '.join(BUDGETS)}.")
+    known = {f.name for f in fields(method)}
+    if "steps" not in known or "steps" in settings:
+        return method, []
+    most = next(steps for limit, steps in STEPS if count < limit)
+    steps = max(LEAST, round(BUDGETS[budget] * min(most, LAPS * count / method.batch)))
+    change: dict[str, int] = {"steps": steps}
+    if "views" in known and "views" not in settings and budget == "quick":
+        change["views"] = min(1, method.views)
+    return replace(method, **change), [
+        f"{steps:,} steps of {method.batch}: the {budget} budget for {count:,} examples."
+    ]
 
 
 def _width(task: Task) -> int:

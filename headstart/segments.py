@@ -5,8 +5,9 @@ Layout, little-endian:
     8 bytes   length of the header
     header    JSON: counts, shape of a row, sizes of the sections, reasons of the unreadable, checksum of the rows
     32 bytes  BLAKE2b of everything above and of the index below
-    index     digests (16 bytes each, rows first, then unreadable), beyond (float32 each), preview offsets (uint64)
-    rows      float32, contiguous, at a multiple of 64 bytes
+    index     digests (16 bytes each, rows first, then unreadable), beyond (float32 each), preview offsets (uint64);
+              of rows of unequal length also how many windows each has, then the windows' lengths (uint32 each)
+    rows      contiguous, at a multiple of 64 bytes
     previews  one after the other
 """
 
@@ -19,25 +20,30 @@ import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+
+from headstart.features import Ragged
 
 MAGIC = b"HEADSEG1"
 SUFFIX = ".seg"
 DIGEST = 16  # bytes of an example's digest
 CHECK = 32
 ALIGN = 64
+STORED = {"f2": "<f2", "u1": "|u1", "i4": "<i4"}  # what is not float32
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What is kept of one input: its row, or why it has none.
 
-    row:     float32, or None when unreadable
+    row:     float32, float16, uint8 or int32, or None when unreadable
     beyond:  share of the input beyond one window
     preview: a JPEG thumbnail, b"" where there is none
     reason:  why it cannot be read, "" when it can
+    windows: lengths of its windows where rows are tokens, and so of unequal length
     """
 
     digest: str
@@ -45,6 +51,7 @@ class Entry:
     beyond: float = 0.0
     preview: bytes | memoryview = b""
     reason: str = ""
+    windows: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +60,7 @@ class Segment:
 
     path: Path
     digests: tuple[bytes, ...]
-    rows: np.ndarray
+    rows: np.ndarray | Ragged
     beyond: np.ndarray
     offsets: np.ndarray
     reasons: dict[bytes, str]
@@ -65,23 +72,37 @@ class Segment:
         start, stop = (int(o) for o in self.offsets[position : position + 2])
         return self.previews[start:stop].data
 
+    def entry(self, position: int) -> Entry:
+        """What is kept of the row at `position`, as maps: nothing is read yet."""
+        name, beyond, preview = self.digests[position].hex(), float(self.beyond[position]), self.preview(position)
+        if isinstance(self.rows, Ragged):
+            return Entry(name, self.rows.items[position], beyond, preview, windows=self.rows.windows[position])
+        return Entry(name, self.rows[position], beyond, preview)
+
     def sound(self) -> bool:
         """Whether the rows are still what was written; reads all of them."""
-        return _checksum([np.ascontiguousarray(self.rows)]) == self.rows_check
+        rows = self.rows.items if isinstance(self.rows, Ragged) else [self.rows]
+        return _checksum([np.ascontiguousarray(r) for r in rows]) == self.rows_check
 
 
 def write(folder: Path, entries: Sequence[Entry]) -> Path:
     """One new segment in `folder`, whole or not at all; safe while others write there too. Raises OSError."""
     good = [e for e in entries if e.row is not None]
     bad = {e.digest: e.reason for e in entries if e.row is None}
-    rows = [np.ascontiguousarray(e.row, dtype="<f4") for e in good]
-    shape = list(rows[0].shape) if rows else [0]
-    if any(list(r.shape) != shape for r in rows):
-        raise ValueError(f"the rows of one segment differ in shape: {sorted({r.shape for r in rows})}")
+    dtype = STORED.get(good[0].row.dtype.str[1:], "<f4") if good and isinstance(good[0].row, np.ndarray) else "<f4"
+    rows = [np.ascontiguousarray(e.row, dtype=dtype) for e in good]
+    ragged = bool(good and good[0].windows)
+    shapes = {((-1, *r.shape[1:]) if ragged else r.shape) for r in rows}
+    if len(shapes) > 1:
+        raise ValueError(f"the rows of one segment differ in shape: {sorted(shapes)}")
+    shape = list(shapes.pop()) if shapes else [0]
     offsets = np.cumsum([0, *(len(e.preview) for e in good)]).astype("<u8")
     names = b"".join(bytes.fromhex(e.digest) for e in (*good, *(e for e in entries if e.row is None)))
+    windows = [*(len(e.windows) for e in good), *(w for e in good for w in e.windows)] if ragged else []
     index = names + np.array([e.beyond for e in good], "<f4").tobytes() + offsets.tobytes()
+    index += np.array(windows, "<u4").tobytes()
     facts = {"n": len(good), "shape": shape, "reasons": list(bad.values()), "previews": int(offsets[-1])}
+    facts |= {"dtype": dtype, "windows": len(windows)}
     header = json.dumps({**facts, "rows": _checksum(rows)}).encode()
     top = MAGIC + len(header).to_bytes(8, "little") + header
     check = hashlib.blake2b(top + index, digest_size=CHECK).digest()
@@ -131,18 +152,22 @@ def read(path: Path) -> Segment | None:
             check = file.read(CHECK)
             facts = json.loads(header)
             n, reasons, shape = int(facts["n"]), list(facts["reasons"]), tuple(int(s) for s in facts["shape"])
-            width = DIGEST * (n + len(reasons)) + 4 * n + 8 * (n + 1)
+            dtype, windows = np.dtype(facts.get("dtype", "<f4")), int(facts.get("windows", 0))
+            width = DIGEST * (n + len(reasons)) + 4 * n + 8 * (n + 1) + 4 * windows
             index = file.read(width)
             if hashlib.blake2b(start + header + index, digest_size=CHECK).digest() != check:
                 return None
             rows_at = 16 + length + CHECK + width
             rows_at += -rows_at % ALIGN
-            bytes_of_rows = 4 * n * int(np.prod(shape))
+            lengths = np.frombuffer(index, "<u4", windows, width - 4 * windows).astype(np.int64)
+            count = int(lengths[n:].sum()) * int(np.prod(shape[1:])) if windows else n * int(np.prod(shape))
+            bytes_of_rows = dtype.itemsize * count
             if size != rows_at + bytes_of_rows + int(facts["previews"]):
                 return None
             # A map outlives the file's name, so another process may merge and unlink it meanwhile.
             whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            rows = np.frombuffer(whole, "<f4", bytes_of_rows // 4, rows_at).reshape(n, *shape)
+            flat = np.frombuffer(whole, dtype, count, rows_at)
+            rows = _ragged(flat, shape, lengths, n) if windows else flat.reshape(n, *shape)
             previews = np.frombuffer(whole, np.uint8, int(facts["previews"]), rows_at + bytes_of_rows)
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -152,3 +177,13 @@ def read(path: Path) -> Segment | None:
     offsets = np.frombuffer(index, "<u8", n + 1, after + 4 * n)
     why = dict(zip(names[n:], reasons, strict=True))
     return Segment(path, names[:n], rows, beyond, offsets, why, previews, facts["rows"])
+
+
+def _ragged(flat: np.ndarray, shape: tuple[int, ...], lengths: np.ndarray, n: int) -> Ragged:
+    """The tokens of all rows as rows. lengths: how many windows each has, then how long each window is."""
+    flat = flat.reshape(shape)
+    ends = np.cumsum(lengths[:n])
+    windows = [tuple(lengths[n:][stop - many : stop].tolist()) for stop, many in zip(ends, lengths[:n], strict=True)]
+    edges = np.cumsum([0, *map(sum, windows)])
+    items = tuple(flat[a:b] for a, b in pairwise(edges))
+    return Ragged(items, tuple(windows))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +18,7 @@ from headstart.errors import HeadstartError, Unreadable
 from headstart.extract import start
 from headstart.features import Features
 from headstart.find import member
+from headstart.network import Above, open_above
 from headstart.plan import Method
 from headstart.planner import method_of
 from headstart.result import Finding
@@ -48,6 +49,35 @@ def check_method(module: ModuleType, objective: Objective, train: Features, val:
     json.dumps(fitted.notes, default=float)
     flat = np.zeros_like(scores)
     assert objective.score(scores, train.y) > objective.score(flat, train.y), "it learned nothing from learnable data"
+
+
+def check_tuner(module: ModuleType, backbone: Backbone, train: Features, val: Features, objective: Objective) -> None:
+    """The same of a method that trains in steps below the top: few steps, from a seed alone, back from its state.
+
+    train, val: what left the cut of `module.Settings()` on `backbone`
+    """
+    method: Any = replace(module.Settings(), steps=6, batch=8)
+    assert is_dataclass(module.Settings) and len(fields(method)) <= 8, "Settings is a frozen dataclass of at most 8"
+    cut = method.cut(backbone)
+
+    def above() -> Above:
+        return open_above(backbone, cut)
+
+    def fit():
+        return method.fit(train, val, objective, above=above, rng=np.random.default_rng(7))
+
+    fitted, again = fit(), fit()
+    scores = fitted.scores(train.x)
+    assert scores.shape == (len(train), objective.width), f"scores are (n, {objective.width})"
+    assert np.isfinite(scores).all(), "scores are finite"
+    assert np.allclose(scores, again.scores(train.x), rtol=1e-4, atol=1e-5), "the same seed gave other scores"
+    state = fitted.state()
+    assert all(isinstance(a, np.ndarray) and a.dtype.kind in "fiu" for a in state.values()), "the state is arrays"
+    back = module.restore(state, above).scores(train.x)
+    assert np.allclose(back, scores, rtol=1e-4, atol=1e-5), "restore(state()) gives other scores"
+    assert np.allclose(fitted.scores(train.x[:3]), scores[:3], rtol=1e-3, atol=1e-4), "a row's scores depend on others"
+    json.dumps(fitted.notes, default=float)
+    assert not fitted.notes["frozen_above"]["moved"], "something frozen above the cut moved"
 
 
 def _fit(method: Method, objective: Objective, train: Features, val: Features):

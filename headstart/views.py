@@ -31,6 +31,7 @@ class Policy:
 
 
 GENTLE = Policy()
+TIMID = Policy(crop=0.5, colour=0.1, gray=0.0)  # for labelled photos: what is on them must stay on them
 # Chen et al. 2020, SimCLR, with half of the strength of colour that is for ImageNet at 224 px.
 STRONG = Policy(crop=0.2, colour=0.4, gray=0.2, blur=0.3)
 # Beyer et al. 2022, "A good teacher is patient and consistent": aggressive crops, and blends as new pictures.

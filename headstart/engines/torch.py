@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -33,15 +34,10 @@ def takes(runs: str, kind: str, todo: int) -> int:
 def start(backbone: Backbone, cut: Cut) -> Running:
     """Opens the network below a cut.
 
-    Raises PlanError where nothing is below it or no single row leaves it, and what opening the network raises.
+    Raises PlanError where nothing is below it, and what opening the network raises.
     """
     if cut.at == 0:
         raise PlanError(f"Nothing of {backbone.name} lies below a cut at 0: there is nothing to embed with.")
-    if backbone.preprocess.kind == "text" and not cut.top:
-        raise PlanError(
-            f"Below its top {backbone.name} gives a row for every token, which is not kept. "
-            f"Cut it at {len(backbone.blocks)}."
-        )
     try:
         import torch  # noqa: F401
     except ImportError as error:
@@ -67,8 +63,8 @@ class Running:
             self.module.to(memory_format=torch.channels_last)
         self._before = self._digests()
 
-    def rows(self, units: list[np.ndarray]) -> np.ndarray:
-        """(u, d) float32 at the top, (u, ...) below it, in the order of the units."""
+    def rows(self, units: list[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+        """(u, d) float32 at the top, (u, ...) below it, a list of (t, d) for texts there; in the order of the units."""
         import torch
 
         batches = list(_batches(units, "cpu" if self.device.type == "cpu" else "other"))
@@ -89,15 +85,25 @@ class Running:
         moved = tuple(sorted(name for name in now if now[name] != self._before.get(name)))
         return Receipt(len(now), moved, digest.of_value(self._before), digest.of_value(now))
 
-    def _run(self, units: list[np.ndarray], index: list[int]) -> np.ndarray:
+    def _run(self, units: list[np.ndarray], index: list[int]) -> Any:
         import torch
 
         spec = self._backbone.preprocess
         arrays = member("preprocess", spec.kind).batch([units[i] for i in index], spec)
         with torch.inference_mode():
-            return self.module({k: self._tensor(v) for k, v in arrays.items()}).float().cpu().numpy()
+            out = self.module({k: self._tensor(v) for k, v in arrays.items()})
+        if isinstance(out, tuple):  # hidden states and their mask: padding is not kept
+            hidden = out[0].float().cpu().numpy()
+            return [hidden[row, : len(units[i])] for row, i in enumerate(index)]
+        return out.float().cpu().numpy()
 
-    def _joined(self, units: list[np.ndarray], batches: list[list[int]], rows: list[np.ndarray]) -> np.ndarray:
+    def _joined(self, units: list[np.ndarray], batches: list[list[int]], rows: list) -> np.ndarray | list[np.ndarray]:
+        if rows and isinstance(rows[0], list):
+            whole: list[np.ndarray] = [np.zeros(0)] * len(units)
+            for index, some in zip(batches, rows, strict=True):
+                for i, row in zip(index, some, strict=True):
+                    whole[i] = row
+            return whole
         shape = rows[0].shape[1:] if rows else (self._backbone.width,)
         out = np.empty((len(units), *shape), np.float32)
         for index, row in zip(batches, rows, strict=True):

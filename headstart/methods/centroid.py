@@ -17,7 +17,7 @@ from headstart.linear import Linear, check_rows, check_two, restore, scaling
 from headstart.task import Objective
 
 if TYPE_CHECKING:
-    from torch import nn
+    from headstart.network import Above
 
 __all__ = ["Settings", "restore"]
 
@@ -43,7 +43,7 @@ class Settings:
         val: Features,
         objective: Objective,
         *,
-        above: Callable[[], nn.Module],
+        above: Callable[[], Above],
         rng: np.random.Generator,
     ) -> Linear:
         """The mean of each class's (or each tag's) rows, from train and val together. Raises PlanError for numbers."""

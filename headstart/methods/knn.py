@@ -15,7 +15,7 @@ from headstart.linear import check_rows, check_two
 from headstart.task import Objective
 
 if TYPE_CHECKING:
-    from torch import nn
+    from headstart.network import Above
 
 CELLS = 4_000_000  # similarities held at once: 16 MB
 NEAR = (1, 3, 5, 10, 20, 40)
@@ -43,7 +43,7 @@ class Settings:
         val: Features,
         objective: Objective,
         *,
-        above: Callable[[], nn.Module],
+        above: Callable[[], Above],
         rng: np.random.Generator,
     ) -> Neighbours:
         """Keeps train and val; chooses how many vote, and calibrates, on rows that do not vote for themselves."""
@@ -99,7 +99,7 @@ class Neighbours:
         return {"x": self.x, "t": self.t, "mean": self.mean, "prior": self.prior, **facts}
 
 
-def restore(state: dict[str, np.ndarray]) -> Neighbours:
+def restore(state: dict[str, np.ndarray], above: object = None) -> Neighbours:
     """From its `state()`, without notes."""
     k, link = (int(v) for v in state["k"])
     kind = ("softmax", "sigmoid", "identity")[link]

@@ -18,7 +18,7 @@ from headstart.softmax import Point, follow, origin, problem, solve
 from headstart.task import Objective
 
 if TYPE_CHECKING:
-    from torch import nn
+    from headstart.network import Above
 
 __all__ = ["Settings", "restore"]
 
@@ -65,7 +65,7 @@ class Settings:
         val: Features,
         objective: Objective,
         *,
-        above: Callable[[], nn.Module],
+        above: Callable[[], Above],
         rng: np.random.Generator,
     ) -> Linear:
         """Learns from train and val together: cross-validation chooses, so nothing need be kept back for it."""

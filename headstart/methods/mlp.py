@@ -17,7 +17,7 @@ from headstart.linear import check_rows, check_two
 from headstart.task import Objective
 
 if TYPE_CHECKING:
-    from torch import nn
+    from headstart.network import Above
 
 BATCH = 32
 HELD = 7  # folds, one of which chooses when no validation part is given
@@ -58,7 +58,7 @@ class Settings:
         val: Features,
         objective: Objective,
         *,
-        above: Callable[[], nn.Module],
+        above: Callable[[], Above],
         rng: np.random.Generator,
     ) -> Perceptron:
         """Learns from train; val stops and calibrates it. Without one, a seventh of train is held back for that.
@@ -174,7 +174,7 @@ class Perceptron:
         return {name: getattr(self, name) for name in ("mean", "gain", "w1", "b1", "w2", "b2")}
 
 
-def restore(state: dict[str, np.ndarray]) -> Perceptron:
+def restore(state: dict[str, np.ndarray], above: object = None) -> Perceptron:
     """From its `state()`, without notes."""
     return Perceptron(state["mean"], state["gain"], state["w1"], state["b1"], state["w2"], state["b2"])
 

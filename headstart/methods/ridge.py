@@ -17,7 +17,7 @@ from headstart.linear import Basis, Linear, basis, check_rows, check_two, restor
 from headstart.task import Objective
 
 if TYPE_CHECKING:
-    from torch import nn
+    from headstart.network import Above
 
 __all__ = ["Settings", "restore"]
 
@@ -53,7 +53,7 @@ class Settings:
         val: Features,
         objective: Objective,
         *,
-        above: Callable[[], nn.Module],
+        above: Callable[[], Above],
         rng: np.random.Generator,
     ) -> Linear:
         """Learns from train and val together; for classes and tags, hits 1 and -1 and is calibrated by temperature."""

@@ -1,0 +1,241 @@
+"""Training above a cut: how fast each part learns, when to look, what is kept at the end. For methods/.
+
+Imports torch when it is imported: methods open it inside their functions.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from headstart import folds, loop
+from headstart.calibrate import calibrate
+from headstart.features import Features, join
+from headstart.optim import cosine
+from headstart.pretext import turn
+from headstart.task import Objective
+from headstart.tune import Learner, Tuned, arrays, changed, passed
+
+WORTH_CHOOSING = 60  # held-out examples that are enough to choose by; fewer learn instead
+WORTH_HOLDING = 400  # labelled examples from which a share is held out to choose by
+HELD = 6  # one of so many is
+CHECKS = 10  # looks at the held-out part during training
+SOUP = 3  # best checks that are averaged. Source: Wortsman et al. 2022, "Model soups"
+PATIENCE = 5  # checks without a gain that end the training
+SAMPLE = 256  # rows whose drift is measured
+SAID = 0.5  # seconds between two words of progress
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to train.
+
+    steps, batch: how long.  rate: AdamW's learning rate of the topmost block; head: of the head
+    decay:  the rate of a block is so many times that of the block above it. Source: Howard and Ruder 2018
+    weight: AdamW's decay of matrices.  start: pull toward the weights at the start (L2-SP, Li et al. 2018)
+    smooth: label smoothing.  warm: share of the steps in which the rate rises; it falls along a cosine
+    norms:  "frozen" keeps BatchNorm's statistics; "adapt" lets them follow the batches
+    """
+
+    steps: int
+    batch: int = 16
+    rate: float = 1e-4
+    head: float = 1e-3
+    decay: float = 0.8
+    weight: float = 0.01
+    start: float = 0.0
+    smooth: float = 0.0
+    warm: float = 0.1
+    norms: str = "frozen"
+
+
+def learn(
+    learner: Learner,
+    rows: np.ndarray,
+    train: Features,
+    val: Features,
+    objective: Objective,
+    recipe: Recipe,
+    settings: dict,
+    rng: np.random.Generator,
+) -> Tuned:
+    """Trains everything that asks for gradients, and the head.
+
+    rows: (n, d) of `train` before anything learned.  settings: the method's, from which it is built again
+    With a part to choose by: the best check, or the mean of the best three where that is better; scores are divided by
+    the temperature that fits it. Without: the last step, uncalibrated.
+    """
+    seed = int(rng.integers(2**31))
+    learn_from, held = parted(train, val, objective, rng)
+    still = {k: v.detach().clone() for k, v in _frozen(learner).items()}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        found = _train(learner, learn_from, held, objective, recipe, seed)
+    moved = [name for name, tensor in _frozen(learner).items() if not torch.equal(tensor, still[name])]
+    temperature, log_loss = 1.0, None
+    if len(held) and objective.link != "identity":
+        fitted = calibrate(passed(learner, held.x, learner), held.y, objective.link)
+        temperature, log_loss = fitted.temperature, fitted.loss
+    sample = np.linspace(0, len(train) - 1, min(SAMPLE, len(train))).astype(np.int64)
+    now = passed(learner, train.x[sample], learner.rows)
+    notes = {
+        **found,
+        "rows": len(learn_from),
+        "held": len(held),
+        "temperature": temperature,
+        "log_loss": log_loss,
+        "drift": 1.0 - alike(rows[sample], now),
+        "learned": sum(t.numel() for t in changed(learner).values())
+        + sum(p.numel() for p in learner.head.parameters()),
+        "frozen_above": {"tensors": len(still), "moved": moved[:20]},
+    }
+    return Tuned(learner, settings, temperature, notes)
+
+
+def _frozen(learner: Learner) -> dict[str, torch.Tensor]:
+    """Everything above the cut that must stay as it is."""
+    learns = {id(t) for t in changed(learner).values()}
+    held = (*learner.body.named_parameters(), *learner.body.named_buffers())
+    return {name: t for name, t in held if id(t) not in learns and not name.endswith("num_batches_tracked")}
+
+
+def _train(learner: Learner, train: Features, held: Features, objective: Objective, recipe: Recipe, seed: int) -> dict:
+    """Steps, and looks at `held` between them; leaves the learner with the weights to keep. Gives notes."""
+    lesson = Lesson(learner, objective, recipe)
+    learner.norms = recipe.norms
+    optimizer = torch.optim.AdamW(rates(learner, recipe), lr=1.0, betas=(0.9, 0.98))
+    pad = int(str(dict(learner.card.preprocess.settings).get("pad", 0)))
+    views = (train.x, *train.views)
+
+    def draw(index: int) -> dict[str, np.ndarray]:
+        chosen, lap = turn(len(train), recipe.batch, index, seed)
+        return {**arrays(views[lap % len(views)], chosen, pad), "y": train.y[chosen]}
+
+    every = max(1, recipe.steps // CHECKS)
+    checks: list[dict] = []
+    kept: list[tuple[float, dict[str, torch.Tensor]]] = []
+    losses: list[float] = []
+    said = began = time.perf_counter()
+    learner.train()
+    for step in loop.steps(lesson, draw, optimizer, cosine(1.0, recipe.steps, recipe.warm), recipe.steps, spare=0):
+        losses.append(step.loss)
+        done, now = step.index + 1, time.perf_counter()
+        if now - said > SAID or done == recipe.steps:
+            speed = round(done * recipe.batch / (now - began), 1)
+            loss = round(float(np.mean(losses[-20:])), 5)
+            learner.say("step", {"done": done, "total": recipe.steps, "loss": loss, "rate": step.rate, "speed": speed})
+            said = now
+        if len(held) and (done % every == 0 or done == recipe.steps):
+            loss = held_loss(learner, held, objective)
+            checks.append({"step": done, "loss": loss})
+            kept = sorted([*kept, (loss, _copy(learner))], key=lambda pair: pair[0])[:SOUP]
+            if len(checks) > PATIENCE and min(c["loss"] for c in checks[-PATIENCE:]) > kept[0][0]:
+                break
+    learner.eval()
+    used = _keep(learner, kept, held, objective) if kept else "the last step"
+    seconds = round(time.perf_counter() - began, 3)
+    return {"steps": len(losses), "checks": checks, "kept": used, "losses": _thinned(losses), "train_seconds": seconds}
+
+
+def _thinned(losses: list[float], most: int = 200) -> list[float]:
+    """At most so many means of stretches, for a plot."""
+    return [round(float(np.mean(part)), 5) for part in np.array_split(losses, min(most, len(losses)))] if losses else []
+
+
+def _copy(learner: Learner) -> dict[str, torch.Tensor]:
+    tensors = {f"body.{n}": t for n, t in changed(learner).items()}
+    tensors |= {f"head.{n}": p for n, p in learner.head.named_parameters()}
+    return {name: t.detach().clone() for name, t in tensors.items()}
+
+
+def put(learner: Learner, state: dict[str, torch.Tensor]) -> None:
+    """Tensors by name into the learner."""
+    own = {**dict(learner.named_parameters()), **dict(learner.named_buffers())}
+    with torch.no_grad():
+        for name, tensor in state.items():
+            own[name].copy_(tensor)
+
+
+def _keep(learner: Learner, kept: list[tuple[float, dict]], held: Features, objective: Objective) -> str:
+    """The mean of the best checks where it is better than the best of them."""
+    best, state = kept[0]
+    if len(kept) > 1:
+        put(learner, {name: torch.stack([s[name] for _, s in kept]).mean(0) for name in state})
+        if held_loss(learner, held, objective) <= best:
+            return f"the mean of the best {len(kept)} checks"
+    put(learner, state)
+    return "the best check"
+
+
+def held_loss(learner: Learner, held: Features, objective: Objective) -> float:
+    """The objective's mean loss on rows that do not train."""
+    scores = torch.from_numpy(passed(learner, held.x, learner))
+    return float(objective.loss(scores, torch.from_numpy(held.y)))
+
+
+def alike(a: np.ndarray, b: np.ndarray) -> float:
+    """Linear CKA of two (n, d) sets of rows of the same examples, 1 for equal up to turning and scale.
+
+    Source: Kornblith et al. 2019.
+    """
+    a, b = (x.astype(np.float64) - x.mean(0, dtype=np.float64) for x in (a, b))
+    both, one, other = (float(np.linalg.norm(p.T @ q) ** 2) for p, q in ((a, b), (a, a), (b, b)))
+    return both / max(math.sqrt(one * other), 1e-300)
+
+
+def parted(train: Features, val: Features, objective: Objective, rng: np.random.Generator) -> tuple[Features, Features]:
+    """(What to learn from, what to choose by): val, or a share of train, where it is large enough to choose by."""
+    if len(val) >= WORTH_CHOOSING:
+        return train, val
+    if len(val):
+        train = join(train, val)
+    if len(train) < WORTH_HOLDING:
+        return train, train.rows(np.zeros(0, np.int64))
+    fold = folds.deal(train, objective, HELD, rng)
+    return train.rows(np.flatnonzero(fold != 0)), train.rows(np.flatnonzero(fold == 0))
+
+
+def rates(learner: Learner, recipe: Recipe) -> list[dict]:
+    """The optimizer's groups: every parameter that learns in exactly one, with its share of the schedule as "scale"."""
+    groups: dict[tuple[float, float], dict] = {}
+    last = max(len(learner.body) - 2, 0)  # the pool counts to the topmost block
+    for name, parameter in learner.body.named_parameters():
+        if parameter.requires_grad:
+            rate = recipe.rate * recipe.decay ** max(0, last - int(name.partition(".")[0]))
+            _into(groups, parameter, rate, recipe.weight)
+    for parameter in learner.head.parameters():
+        _into(groups, parameter, recipe.head, recipe.weight)
+    return list(groups.values())
+
+
+def _into(groups: dict, parameter: nn.Parameter, rate: float, weight: float) -> None:
+    # Vectors, class tokens and positions do not decay.
+    decay = weight if parameter.ndim > 1 and parameter.shape[0] > 1 else 0.0
+    group = groups.setdefault((rate, decay), {"params": [], "scale": rate, "weight_decay": decay})
+    group["params"].append(parameter)
+
+
+class Lesson(nn.Module):
+    """The loss of a batch."""
+
+    def __init__(self, learner: Learner, objective: Objective, recipe: Recipe):
+        super().__init__()
+        self.learner, self._objective, self._recipe = learner, objective, recipe
+        self._start = [(p, p.detach().clone()) for p in learner.body.parameters() if p.requires_grad and recipe.start]
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Of a batch with its labels as "y"."""
+        scores, y = self.learner(batch).float(), batch["y"]
+        if self._objective.link == "softmax" and self._recipe.smooth:
+            loss = F.cross_entropy(scores, y, label_smoothing=self._recipe.smooth)
+        else:
+            loss = self._objective.loss(scores, y)
+        for parameter, start in self._start:
+            loss = loss + 0.5 * self._recipe.start * (parameter - start).square().sum()
+        return loss

@@ -1,0 +1,100 @@
+"""Fine-tuning: the topmost blocks learn too, each slower than the one above it, from what left the cut below them.
+
+Source: Howard and Ruder 2018 (discriminative rates); Kolesnikov et al. 2020, BiT (a budget in steps).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from headstart.backbone import Backbone, Cut
+from headstart.errors import PlanError
+from headstart.features import Features
+from headstart.task import Objective
+
+if TYPE_CHECKING:
+    from headstart.network import Above
+    from headstart.tune import Learner, Tuned
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the topmost blocks are fine-tuned.
+
+    blocks: how many of them learn; 0 = a quarter of the backbone's
+    steps, batch: how long; 0 steps = by the number of examples and the budget
+    rate:   learning rate of the topmost block; the head's is ten times that at least
+    decay:  each block below learns at so many times the rate of the one above it
+    start:  pull toward the borrowed weights (L2-SP), for few labels.  smooth: label smoothing
+    norms:  "frozen" keeps BatchNorm's statistics as borrowed; "adapt" lets those above the cut follow the batches
+    views:  stored augmented views of each photo beside the plain one
+    """
+
+    blocks: int = 0
+    steps: int = 0
+    batch: int = 16
+    rate: float = 1e-4
+    decay: float = 0.8
+    smooth: float = 0.1
+    norms: Literal["frozen", "adapt"] = "frozen"
+    views: int = 2
+
+    @property
+    def joins(self) -> bool:
+        """Val chooses the step to keep."""
+        return False
+
+    def cut(self, backbone: Backbone) -> Cut:
+        """Below the blocks that learn."""
+        return below(backbone, self.blocks)
+
+    def fit(
+        self,
+        train: Features,
+        val: Features,
+        objective: Objective,
+        *,
+        above: Callable[[], Above],
+        rng: np.random.Generator,
+    ) -> Tuned:
+        """Everything above the cut learns; the step with the least loss on val is kept."""
+        from headstart import lesson, tune
+
+        learner, rows = tune.opened(above, objective, train)
+        alter(learner, asdict(self))
+        recipe = lesson.Recipe(
+            self.steps,
+            self.batch,
+            self.rate,
+            max(1e-3, 10 * self.rate),
+            self.decay,
+            smooth=self.smooth,
+            norms=self.norms,
+        )
+        return lesson.learn(learner, rows, train, val, objective, recipe, asdict(self), rng)
+
+
+def below(backbone: Backbone, blocks: int) -> Cut:
+    """The cut below the topmost `blocks`; a quarter of them for 0. Raises PlanError where there are not so many."""
+    count = len(backbone.blocks)
+    blocks = blocks or -(-count // 4)
+    if not 0 < blocks <= count:
+        raise PlanError(f"blocks = {blocks}: {backbone.name} has {count} blocks; 1 to {count} can learn.")
+    return backbone.cut(count - blocks)
+
+
+def alter(learner: Learner, settings: dict) -> None:
+    """All that lies above the cut learns."""
+    learner.body.requires_grad_(True)
+    learner.norms = settings["norms"]
+
+
+def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Tuned:
+    """From its `state()`, on a backbone that `above` opens."""
+    from headstart import tune
+
+    return tune.restored(state, above, alter)
