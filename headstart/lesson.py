@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,8 @@ PATIENCE = 5  # checks without a gain that end the training
 SAMPLE = 256  # rows whose drift is measured
 SAID = 0.5  # seconds between two words of progress
 
+Loss = Callable[[Learner, dict[str, torch.Tensor]], torch.Tensor]
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -41,6 +44,7 @@ class Recipe:
     weight: AdamW's decay of matrices.  start: pull toward the weights at the start (L2-SP, Li et al. 2018)
     smooth: label smoothing.  warm: share of the steps in which the rate rises; it falls along a cosine
     norms:  "frozen" keeps BatchNorm's statistics; "adapt" lets them follow the batches
+    thaw:   share of the steps over which blocks begin to learn one by one, from the top; 0 = all at once
     """
 
     steps: int
@@ -53,6 +57,7 @@ class Recipe:
     smooth: float = 0.0
     warm: float = 0.1
     norms: str = "frozen"
+    thaw: float = 0.0
 
 
 def learn(
@@ -64,19 +69,28 @@ def learn(
     recipe: Recipe,
     settings: dict,
     rng: np.random.Generator,
+    loss: Loss | None = None,
+    finish: Callable[[], dict] = dict,
+    hold: bool = True,
 ) -> Tuned:
     """Trains everything that asks for gradients, and the head.
 
     rows: (n, d) of `train` before anything learned.  settings: the method's, from which it is built again
+    loss: of the learner on a batch, where it is not the objective's; then nothing is looked at on the way
+    finish: what is still to be done to the learner after its training; gives notes
+    hold: whether a part may be held out to choose by where none is given
     With a part to choose by: the best check, or the mean of the best three where that is better; scores are divided by
     the temperature that fits it. Without: the last step, uncalibrated.
     """
     seed = int(rng.integers(2**31))
-    learn_from, held = parted(train, val, objective, rng)
+    learn_from, held = parted(train, val, objective, rng) if hold else (train, val)
+    learner.learns = tuple(n for n, p in learner.body.named_parameters() if p.requires_grad)
     still = {k: v.detach().clone() for k, v in _frozen(learner).items()}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        found = _train(learner, learn_from, held, objective, recipe, seed)
+        watched = held if loss is None else held.rows(np.zeros(0, np.int64))
+        found = _train(learner, learn_from, watched, objective, recipe, seed, loss)
+    found |= finish()
     moved = [name for name, tensor in _frozen(learner).items() if not torch.equal(tensor, still[name])]
     temperature, log_loss = 1.0, None
     if len(held) and objective.link != "identity":
@@ -105,9 +119,17 @@ def _frozen(learner: Learner) -> dict[str, torch.Tensor]:
     return {name: t for name, t in held if id(t) not in learns and not name.endswith("num_batches_tracked")}
 
 
-def _train(learner: Learner, train: Features, held: Features, objective: Objective, recipe: Recipe, seed: int) -> dict:
+def _train(
+    learner: Learner,
+    train: Features,
+    held: Features,
+    objective: Objective,
+    recipe: Recipe,
+    seed: int,
+    loss: Loss | None,
+) -> dict:
     """Steps, and looks at `held` between them; leaves the learner with the weights to keep. Gives notes."""
-    lesson = Lesson(learner, objective, recipe)
+    lesson = Lesson(learner, loss or usual(objective, recipe.smooth), recipe.start)
     learner.norms = recipe.norms
     optimizer = torch.optim.AdamW(rates(learner, recipe), lr=1.0, betas=(0.9, 0.98))
     pad = int(str(dict(learner.card.preprocess.settings).get("pad", 0)))
@@ -123,21 +145,24 @@ def _train(learner: Learner, train: Features, held: Features, objective: Objecti
     losses: list[float] = []
     said = began = time.perf_counter()
     learner.train()
+    thaw(learner, 0, recipe)
     for step in loop.steps(lesson, draw, optimizer, cosine(1.0, recipe.steps, recipe.warm), recipe.steps, spare=0):
         losses.append(step.loss)
         done, now = step.index + 1, time.perf_counter()
+        thaw(learner, done, recipe)
         if now - said > SAID or done == recipe.steps:
             speed = round(done * recipe.batch / (now - began), 1)
-            loss = round(float(np.mean(losses[-20:])), 5)
-            learner.say("step", {"done": done, "total": recipe.steps, "loss": loss, "rate": step.rate, "speed": speed})
+            mean = round(float(np.mean(losses[-20:])), 5)
+            learner.say("step", {"done": done, "total": recipe.steps, "loss": mean, "rate": step.rate, "speed": speed})
             said = now
         if len(held) and (done % every == 0 or done == recipe.steps):
-            loss = held_loss(learner, held, objective)
-            checks.append({"step": done, "loss": loss})
-            kept = sorted([*kept, (loss, _copy(learner))], key=lambda pair: pair[0])[:SOUP]
+            found = held_loss(learner, held, objective)
+            checks.append({"step": done, "loss": found})
+            kept = sorted([*kept, (found, snapshot(learner))], key=lambda pair: pair[0])[:SOUP]
             if len(checks) > PATIENCE and min(c["loss"] for c in checks[-PATIENCE:]) > kept[0][0]:
                 break
     learner.eval()
+    thaw(learner, recipe.steps, recipe)
     used = _keep(learner, kept, held, objective) if kept else "the last step"
     seconds = round(time.perf_counter() - began, 3)
     return {"steps": len(losses), "checks": checks, "kept": used, "losses": _thinned(losses), "train_seconds": seconds}
@@ -148,7 +173,8 @@ def _thinned(losses: list[float], most: int = 200) -> list[float]:
     return [round(float(np.mean(part)), 5) for part in np.array_split(losses, min(most, len(losses)))] if losses else []
 
 
-def _copy(learner: Learner) -> dict[str, torch.Tensor]:
+def snapshot(learner: Learner) -> dict[str, torch.Tensor]:
+    """Everything that learns, as it is now."""
     tensors = {f"body.{n}": t for n, t in changed(learner).items()}
     tensors |= {f"head.{n}": p for n, p in learner.head.named_parameters()}
     return {name: t.detach().clone() for name, t in tensors.items()}
@@ -221,21 +247,44 @@ def _into(groups: dict, parameter: nn.Parameter, rate: float, weight: float) -> 
     group["params"].append(parameter)
 
 
-class Lesson(nn.Module):
-    """The loss of a batch."""
+def thaw(learner: Learner, done: int, recipe: Recipe) -> None:
+    """Before step `done`: the blocks that may learn by then ask for gradients; their optimizer's state stays.
 
-    def __init__(self, learner: Learner, objective: Objective, recipe: Recipe):
+    The head learns alone for a fifth of the time, then block after block from the top. Source: Howard and Ruder 2018.
+    """
+    if not recipe.thaw:
+        return
+    count = max(len(learner.body) - 1, 1)
+    share = done / (recipe.thaw * recipe.steps)
+    awake = 0 if share < 0.2 else min(count, 1 + int((share - 0.2) / 0.8 * count))
+    own = dict(learner.body.named_parameters())
+    for name in learner.learns or ():
+        own[name].requires_grad_(int(name.partition(".")[0]) >= count - awake)
+
+
+def usual(objective: Objective, smooth: float) -> Loss:
+    """The objective's loss, with label smoothing for classes."""
+
+    def loss(learner: Learner, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        scores, y = learner(batch).float(), batch["y"]
+        if objective.link == "softmax" and smooth:
+            return F.cross_entropy(scores, y, label_smoothing=smooth)
+        return objective.loss(scores, y)
+
+    return loss
+
+
+class Lesson(nn.Module):
+    """The loss of a batch with its labels as "y", and the pull toward the start."""
+
+    def __init__(self, learner: Learner, loss: Loss, start: float):
         super().__init__()
-        self.learner, self._objective, self._recipe = learner, objective, recipe
-        self._start = [(p, p.detach().clone()) for p in learner.body.parameters() if p.requires_grad and recipe.start]
+        self.learner, self._loss, self._pull = learner, loss, start
+        self._start = [(p, p.detach().clone()) for p in learner.body.parameters() if p.requires_grad and start]
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Of a batch with its labels as "y"."""
-        scores, y = self.learner(batch).float(), batch["y"]
-        if self._objective.link == "softmax" and self._recipe.smooth:
-            loss = F.cross_entropy(scores, y, label_smoothing=self._recipe.smooth)
-        else:
-            loss = self._objective.loss(scores, y)
+        """A scalar."""
+        loss = self._loss(self.learner, batch)
         for parameter, start in self._start:
-            loss = loss + 0.5 * self._recipe.start * (parameter - start).square().sum()
+            loss = loss + 0.5 * self._pull * (parameter - start).square().sum()
         return loss

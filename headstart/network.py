@@ -94,7 +94,7 @@ def names_above(above: nn.Sequential) -> dict[str, str]:
     """
     if not len(above):
         return {}
-    model: Any = above[-1].model
+    model: Any = getattr(above[-1], "model", above)
     own = {id(t): name for name, t in (*model.named_parameters(), *model.named_buffers())}
     return {name: own.get(id(t), name) for name, t in (*above.named_parameters(), *above.named_buffers())}
 

@@ -77,7 +77,8 @@ def budgeted(method, settings: dict[str, str], count: int, budget: str) -> tuple
     if "steps" not in known or "steps" in settings:
         return method, []
     most = next(steps for limit, steps in STEPS if count < limit)
-    steps = max(LEAST, round(BUDGETS[budget] * min(most, LAPS * count / method.batch)))
+    longer = BUDGETS[budget] * getattr(method, "longer", 1.0)
+    steps = max(LEAST, round(longer * min(most, LAPS * count / method.batch)))
     change: dict[str, int] = {"steps": steps}
     if "views" in known and "views" not in settings and budget == "quick":
         change["views"] = min(1, method.views)

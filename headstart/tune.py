@@ -44,6 +44,7 @@ class Learner(nn.Module):
         self.register_buffer("mean", torch.zeros(above.card.width))
         self.register_buffer("gain", torch.ones(()))
         self.norms = "frozen"
+        self.learns: tuple[str, ...] | None = None
 
     def rows(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """(b, d), one row an example: of several windows their mean, weighted by length."""
@@ -159,7 +160,9 @@ def restored(state: dict[str, np.ndarray], above: Callable[[], Above], alter: Ca
 
 def changed(learner: Learner) -> dict[str, torch.Tensor]:
     """Tensors of the body that learn, by name in it; BatchNorm's statistics too where they adapt."""
-    out: dict[str, torch.Tensor] = {name: p for name, p in learner.body.named_parameters() if p.requires_grad}
+    own = dict(learner.body.named_parameters())
+    names = learner.learns if learner.learns is not None else [n for n, p in own.items() if p.requires_grad]
+    out: dict[str, torch.Tensor] = {name: own[name] for name in names}
     if learner.norms == "adapt":
         for path, module in learner.body.named_modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -167,9 +170,18 @@ def changed(learner: Learner) -> dict[str, torch.Tensor]:
     return out
 
 
-def opened(above: Callable[[], Above], objective: Objective, train: Features) -> tuple[Learner, np.ndarray]:
-    """A learner that has seen how its rows are spread, and those rows (n, d) as they were before anything learned."""
+def opened(
+    above: Callable[[], Above],
+    objective: Objective,
+    train: Features,
+    alter: Callable[[Learner], None] = lambda learner: None,
+) -> tuple[Learner, np.ndarray]:
+    """A learner that has seen how its rows are spread, and those rows (n, d) as they were before anything learned.
+
+    alter: done to it first
+    """
     learner = Learner(above(), objective.width)
+    alter(learner)
     learner.to(loop.device())
     rows = passed(learner, train.x, learner.rows)
     mean = rows.mean(0, dtype=np.float64)

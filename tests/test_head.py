@@ -262,3 +262,12 @@ def test_any_rows_give_finite_scores_that_are_worth_more_than_chance(seed, n, d,
     scores = fitted(member("methods", name).Settings(), data, objective, seed=seed).scores(data.x)
     assert np.isfinite(scores).all()
     assert objective.score(scores, data.y) > 1 / 3
+
+
+def test_a_column_that_varies_by_rounding_alone_has_no_weight():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((40, 6)).astype(np.float32)
+    x[:, 4], x[:, 5] = 1e-33 * x[:, 4], 1e-8 * x[:, 5]
+    mean, gain = scaling(x)
+    assert gain[4] == gain[5] == 0 and (gain[:4] > 0).all()
+    assert np.isfinite(mean).all()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from headstart.tune import Learner, Tuned
 
 
+HEAD = 10.0  # times the rate of the topmost block is the head's
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How the topmost blocks are fine-tuned.
 
     blocks: how many of them learn; 0 = a quarter of the backbone's
     steps, batch: how long; 0 steps = by the number of examples and the budget
-    rate:   learning rate of the topmost block; the head's is ten times that at least
+    rate:   learning rate of the topmost block; the head's is ten times that
     decay:  each block below learns at so many times the rate of the one above it
     start:  pull toward the borrowed weights (L2-SP), for few labels.  smooth: label smoothing
     norms:  "frozen" keeps BatchNorm's statistics as borrowed; "adapt" lets those above the cut follow the batches
@@ -62,20 +65,31 @@ class Settings:
         rng: np.random.Generator,
     ) -> Tuned:
         """Everything above the cut learns; the step with the least loss on val is kept."""
-        from headstart import lesson, tune
+        return tuned(self, train, val, objective, above, rng)
 
-        learner, rows = tune.opened(above, objective, train)
-        alter(learner, asdict(self))
-        recipe = lesson.Recipe(
-            self.steps,
-            self.batch,
-            self.rate,
-            max(1e-3, 10 * self.rate),
-            self.decay,
-            smooth=self.smooth,
-            norms=self.norms,
-        )
-        return lesson.learn(learner, rows, train, val, objective, recipe, asdict(self), rng)
+
+def tuned(
+    method: Any,
+    train: Features,
+    val: Features,
+    objective: Objective,
+    above: Callable[[], Above],
+    rng: np.random.Generator,
+    *,
+    headed: bool = False,
+    thaw: float = 0.0,
+) -> Tuned:
+    """Fine-tunes with the settings of a method of this kind. headed: from a head that is fitted first"""
+    from headstart import lesson, tune
+
+    learner, rows = tune.opened(above, objective, train)
+    alter(learner, asdict(method))
+    notes = {"probe": tune.probed(learner, rows, train, objective, rng)} if headed else {}
+    head = HEAD * method.rate if not headed else 2 * method.rate  # a fitted head has little left to learn
+    recipe = lesson.Recipe(
+        method.steps, method.batch, method.rate, head, method.decay, smooth=method.smooth, norms=method.norms, thaw=thaw
+    )
+    return lesson.learn(learner, rows, train, val, objective, recipe, asdict(method), rng, finish=lambda: notes)
 
 
 def below(backbone: Backbone, blocks: int) -> Cut:

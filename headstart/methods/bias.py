@@ -1,0 +1,78 @@
+"""Biases and norms alone: a thousandth of the weights learns, and the matrices stay as borrowed.
+
+Source: Ben Zaken et al. 2022, "BitFit"; Frankle et al. 2021 for norms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headstart.backbone import Backbone, Cut
+from headstart.features import Features
+from headstart.methods.finetune import below
+from headstart.task import Objective
+
+if TYPE_CHECKING:
+    from headstart.network import Above
+    from headstart.tune import Learner, Tuned
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How biases and norms are tuned.
+
+    blocks: of how many of the topmost blocks; 0 = half of the backbone's
+    steps, batch: how long; 0 steps = by the number of examples and the budget
+    rate:   learning rate of all of them, and of the head
+    smooth: label smoothing.  views: stored augmented views of each photo beside the plain one
+    """
+
+    blocks: int = 0
+    steps: int = 0
+    batch: int = 16
+    rate: float = 1e-3
+    smooth: float = 0.1
+    views: int = 2
+
+    @property
+    def joins(self) -> bool:
+        """Val chooses the step to keep."""
+        return False
+
+    def cut(self, backbone: Backbone) -> Cut:
+        """Below the blocks whose biases learn."""
+        return below(backbone, self.blocks or -(-len(backbone.blocks) // 2))
+
+    def fit(
+        self,
+        train: Features,
+        val: Features,
+        objective: Objective,
+        *,
+        above: Callable[[], Above],
+        rng: np.random.Generator,
+    ) -> Tuned:
+        """Vectors above the cut and the head learn; val chooses the step to keep."""
+        from headstart import lesson, tune
+
+        learner, rows = tune.opened(above, objective, train)
+        alter(learner, asdict(self))
+        recipe = lesson.Recipe(self.steps, self.batch, self.rate, self.rate, 1.0, smooth=self.smooth)
+        return lesson.learn(learner, rows, train, val, objective, recipe, asdict(self), rng)
+
+
+def alter(learner: Learner, settings: dict) -> None:
+    """Vectors learn: biases, and the scales of norms."""
+    for parameter in learner.body.parameters():
+        parameter.requires_grad_(parameter.ndim <= 1)
+
+
+def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Tuned:
+    """From its `state()`, on a backbone that `above` opens."""
+    from headstart import tune
+
+    return tune.restored(state, above, alter)
