@@ -1,13 +1,80 @@
-"""PEFT's methods on what lies above a cut: injected where it learns, and written as the folder that PEFT reads."""
+"""PEFT's methods on what lies above a cut: put where it learns, and written as the folder that plain PEFT reads."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import PlanError, missing_extra
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from headstart.tune import Learner
 
-def files(body: nn.Sequential) -> dict[str, bytes]:
-    """adapter_config.json and adapter_model.safetensors of what was injected; nothing where nothing was."""
-    return {}
+FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def inject(learner: Learner, configure: Callable[[Any, dict[str, nn.Module]], Any]) -> None:
+    """Puts adapters on the library's own network, which the blocks above the cut share.
+
+    configure: (peft, modules that may be adapted by the library's names) -> its config
+    Raises PlanError where there is nothing to adapt, MissingExtra.
+    """
+    try:
+        import peft
+    except ImportError as error:
+        raise missing_extra("peft", "peft", "This method") from error
+    targets = adaptable(learner)
+    if not targets:
+        raise PlanError(f"{learner.card.name} has no linear layer or convolution above this cut. Set blocks to more.")
+    config = configure(peft, targets)
+    model: Any = learner.body[-1].model
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # it asks transformers in an old way
+        adapted = peft.get_peft_model(model, config)
+    adapted.peft_config["default"].base_model_name_or_path = learner.card.name
+    learner.adapter = (adapted,)  # in a tuple: it is no part of the learner
+    own = {id(p) for p in learner.body.parameters()}
+    lost = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in own]
+    if lost:
+        raise PlanError(f"{learner.card.name}: {lost[0]} was adapted outside of the blocks above the cut.")
+
+
+def adaptable(learner: Learner) -> dict[str, nn.Module]:
+    """Linear layers and ungrouped convolutions of the blocks above the cut, by the library's names."""
+    from torch import nn
+
+    parts = list(learner.body)[:-1]
+    inside = {id(m) for part in parts for m in part.modules()}
+    # A module that is itself a part of the row cannot be replaced within the library's network alone.
+    bare = {id(m) for part in parts for m in (part, *(part.children() if type(part) is nn.Sequential else ()))}
+    model: Any = learner.body[-1].model
+    found = {}
+    for name, module in model.named_modules():
+        fits = isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
+        if fits and id(module) in inside and id(module) not in bare:
+            found[name] = module
+    return found
+
+
+def size(module: Any) -> int:
+    """Numbers that one rank costs on a layer: what goes in and what comes out."""
+    out, inner = module.weight.shape[:2]
+    return int(out + inner * module.weight[0, 0].numel())
+
+
+def files(learner: Learner) -> dict[str, bytes]:
+    """peft/adapter_config.json and peft/adapter_model.safetensors; nothing where PEFT took no part."""
+    if not learner.adapter:
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        learner.adapter[0].save_pretrained(folder, save_embedding_layers=False)
+        found = {f"peft/{name}": (Path(folder) / name).read_bytes() for name in FILES}
+    config = json.loads(found["peft/adapter_config.json"])
+    config["target_modules"] = sorted(config["target_modules"])  # a set of PEFT's: its order is not the same twice
+    return {**found, "peft/adapter_config.json": json.dumps(config, indent=1, sort_keys=True).encode()}

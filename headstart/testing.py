@@ -77,7 +77,7 @@ def check_tuner(module: ModuleType, backbone: Backbone, train: Features, val: Fe
     assert np.allclose(back, scores, rtol=1e-4, atol=1e-5), "restore(state()) gives other scores"
     assert np.allclose(fitted.scores(train.x[:3]), scores[:3], rtol=1e-3, atol=1e-4), "a row's scores depend on others"
     json.dumps(fitted.notes, default=float)
-    assert not fitted.notes["frozen_above"]["moved"], "something frozen above the cut moved"
+    assert not fitted.notes.get("frozen_above", {}).get("moved"), "something frozen above the cut moved"
 
 
 def _fit(method: Method, objective: Objective, train: Features, val: Features):

@@ -44,6 +44,8 @@ class Learner(nn.Module):
         self.register_buffer("mean", torch.zeros(above.card.width))
         self.register_buffer("gain", torch.ones(()))
         self.norms = "frozen"
+        self.unit = bool(dict(above.card.preprocess.settings).get("normalize"))
+        self.adapter: tuple[Any, ...] = ()  # of PEFT
         self.learns: tuple[str, ...] | None = None
 
     def rows(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -56,7 +58,7 @@ class Learner(nn.Module):
         rows = self.body({"input_ids": x, "attention_mask": mask} if self.cut.at == 0 else (x.float(), mask))
         out = rows.new_zeros(len(batch["first"]), rows.shape[1])
         out = out.index_add(0, batch["owner"], rows * batch["share"][:, None].to(rows.dtype))
-        return F.normalize(out, dim=1) if dict(self.card.preprocess.settings).get("normalize") else out
+        return F.normalize(out, dim=1) if self.unit else out
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Scores."""
@@ -137,7 +139,7 @@ class Tuned:
         """Further files for the model folder."""
         from headstart import peftly
 
-        return peftly.files(self.learner.body)
+        return peftly.files(self.learner)
 
 
 def restored(state: dict[str, np.ndarray], above: Callable[[], Above], alter: Callable[[Learner, dict], None]) -> Tuned:

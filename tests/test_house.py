@@ -18,7 +18,7 @@ FLOORS = [
     | {"linear", "softmax", "pixels", "columns", "sheet", "parts", "wordpiece", "static"}
     | {"readers", "preprocess", "objectives", "backbones", "engines"},
     {"methods", "guards", "run", "read", "meaning", "planner", "extract", "measure", "artifact", "inputs", "answer"}
-    | {"augment", "tune", "lesson", "peftly", "pairing"}
+    | {"augment", "tune", "lesson", "levels", "peftly", "pairing"}
     | {"pretexts", "gathering", "teachers", "students", "publish", "catalogue"}
     | {"writings", "vocabulary", "text_students", "distil_static"}
     | {"record", "verdict", "reporting", "demo"},

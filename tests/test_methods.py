@@ -1,8 +1,6 @@
 """Methods that train above a cut: each keeps its contract on a vision and on a text backbone, small ones with random
 weights, and every parameter learns at the rate that it should."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -20,50 +18,6 @@ pytest.importorskip("transformers")
 
 TUNERS = [n for n in names("methods") if hasattr(member("methods", n).Settings(), "steps")]
 OBJECTIVE = member("objectives", "classes").of(["left", "right"])
-
-
-@pytest.fixture(scope="module")
-def vision(tmp_path_factory) -> str:
-    """A small vision transformer of timm with random weights, as a folder."""
-    import timm
-    import torch
-    from safetensors.torch import save_file
-
-    folder = tmp_path_factory.mktemp("vision")
-    torch.manual_seed(0)
-    model = timm.create_model("test_vit", pretrained=False, img_size=64)
-    save_file(model.state_dict(), folder / "model.safetensors")
-    cfg = {"mean": [0.5] * 3, "std": [0.5] * 3, "input_size": [3, 64, 64], "crop_pct": 1.0, "crop_mode": "center"}
-    cfg |= {"interpolation": "bicubic", "classifier": "head"}
-    config = {"architecture": "test_vit", "num_classes": 1000, "model_args": {"img_size": 64}, "pretrained_cfg": cfg}
-    (folder / "config.json").write_text(json.dumps(config))
-    return f"timm:{folder}"
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory) -> str:
-    """A small BERT with random weights and a tokenizer of letters, as a folder."""
-    import torch
-    from safetensors.torch import save_file
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel
-
-    folder = tmp_path_factory.mktemp("text")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghijklmnopqrstuvwxyz"]
-    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, "[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 64}
-    config = BertConfig(vocab_size=len(words), max_position_embeddings=32, pad_token_id=0, **sizes)
-    config.architectures = ["BertModel"]
-    model = BertModel(config, add_pooling_layer=False)
-    config.save_pretrained(folder)
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors")
-    return f"transformers:{folder}?pooling=mean&normalize=no&max_length=8&pad=0"
 
 
 def examples(kind: str, n: int = 32) -> tuple[list[Example], np.ndarray]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -103,7 +104,7 @@ def _stages(width: int, learner: Learner):
         return layers
 
     sizes = [3, width, 2 * width, 3 * width, 4 * width]
-    layers = [layer for a, b in zip(sizes, sizes[1:], strict=False) for layer in stage(a, b)]
+    layers = [layer for a, b in pairwise(sizes) for layer in stage(a, b)]
     ends = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(sizes[-1], learner.card.width), nn.ReLU()]
     return _seeing()(nn.Sequential(*layers, *ends))
 

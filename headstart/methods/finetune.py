@@ -92,6 +92,33 @@ def tuned(
     return lesson.learn(learner, rows, train, val, objective, recipe, asdict(method), rng, finish=lambda: notes)
 
 
+def evenly(
+    method: Any,
+    alter: Callable[[Learner, dict], None],
+    train: Features,
+    val: Features,
+    objective: Objective,
+    above: Callable[[], Above],
+    rng: np.random.Generator,
+) -> Tuned:
+    """Trains what `alter` lets learn and the head, all at the method's one rate."""
+    import torch
+
+    from headstart import lesson, tune
+
+    learner, rows = tune.opened(above, objective, train)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(rng.integers(2**31)))
+        alter(learner, asdict(method))
+    recipe = lesson.Recipe(method.steps, method.batch, method.rate, method.rate, 1.0, smooth=method.smooth)
+    return lesson.learn(learner, rows, train, val, objective, recipe, asdict(method), rng)
+
+
+def half(backbone: Backbone, blocks: int) -> Cut:
+    """The cut below the topmost `blocks`; half of them for 0."""
+    return below(backbone, blocks or -(-len(backbone.blocks) // 2))
+
+
 def below(backbone: Backbone, blocks: int) -> Cut:
     """The cut below the topmost `blocks`; a quarter of them for 0. Raises PlanError where there are not so many."""
     count = len(backbone.blocks)

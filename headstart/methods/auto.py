@@ -1,0 +1,248 @@
+"""The method that held-out examples speak for: the plain probe first, then what promises more, while it pays.
+
+Rows of every level come from one pass above the cut. Candidates that train are tried shortly on one fold, and only
+the better half goes on (successive halving, Jamieson and Talwalkar 2016). The probe stays where nothing is better.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart import folds
+from headstart.backbone import Backbone, Cut
+from headstart.features import Features, join, picked
+from headstart.find import member, names
+from headstart.methods.finetune import below
+from headstart.pairing import compared, merits
+from headstart.task import Objective
+
+if TYPE_CHECKING:
+    from headstart.network import Above
+
+FEW = 50  # examples of the median class up to which pairs are tried
+ENOUGH = 200  # held-out examples from which one split judges; fewer are dealt into folds
+SURE = 0.15  # p-value of a gain over the probe that is believed
+SHORT = 3  # a first try takes so small a share of the steps
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What may take part, and for how long.
+
+    blocks:  how many of the topmost blocks may learn; 0 = half of the backbone's
+    methods: that are tried beside the probe and the levels, where they suit the labels
+    minutes: that the race may take; what is not tried by then is not tried
+    steps, batch: of each that trains; 0 steps = by the number of examples and the budget
+    folds:   that judge, where there are too few examples for one held-out part
+    views:   stored augmented views of each photo, for those that train
+    """
+
+    blocks: int = 0
+    methods: tuple[str, ...] = ("contrast", "lpft", "lora", "finetune")
+    minutes: float = 10.0
+    steps: int = 0
+    batch: int = 16
+    folds: int = 3
+    views: int = 0
+
+    @property
+    def joins(self) -> bool:
+        """Folds of train and val together judge, where val is small."""
+        return False
+
+    def cut(self, backbone: Backbone) -> Cut:
+        """Below the blocks that may learn."""
+        return below(backbone, self.blocks or -(-len(backbone.blocks) // 2))
+
+    def fit(
+        self,
+        train: Features,
+        val: Features,
+        objective: Objective,
+        *,
+        above: Callable[[], Above],
+        rng: np.random.Generator,
+    ) -> Chosen:
+        """Races on held-out examples, then fits the winner on all of them."""
+        data = join(train, val) if len(val) else train
+        race = _Race(self, data, objective, above, int(rng.integers(2**31)))
+        race.judge(_splits(train, val, data, objective, self.folds, rng))
+        race.probe()
+        race.tune(self._suited(data, objective))
+        return race.finish(train, val)
+
+    def _suited(self, data: Features, objective: Objective) -> list[str]:
+        """Candidates that suit the labels, the likeliest first."""
+        some = [name for name in self.methods if name in names("methods")]
+        if objective.link != "softmax" or np.median(np.bincount(data.y)) > FEW:
+            some = [name for name in some if name != "contrast"]
+        return some
+
+
+def _splits(train: Features, val: Features, data: Features, objective: Objective, count: int, rng) -> list:
+    """[(rows to learn from, rows to judge by)] of `data`."""
+    if len(val) >= ENOUGH:
+        return [(np.arange(len(train)), np.arange(len(train), len(data)))]
+    fold = folds.deal(data, objective, count, rng)
+    return [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in np.unique(fold)]
+
+
+class _Race:
+    """Candidates, and what each was right on."""
+
+    def __init__(self, settings: Settings, data: Features, objective: Objective, above: Callable, seed: int):
+        from headstart import tune
+
+        self.settings, self.data, self.objective, self.above, self.seed = settings, data, objective, above, seed
+        self.began = time.perf_counter()
+        self.learner = tune.Learner(above(), objective.width)
+        self.say = self.learner.say
+        self.top = len(self.learner.body) - 1
+        self.results: dict[str, dict[str, Any]] = {}
+
+    def judge(self, splits: list) -> None:
+        """The splits that judge."""
+        self.splits = splits
+        self.held = np.concatenate([held for _, held in splits])
+
+    def probe(self) -> None:
+        """Heads on the top and on other levels, all from one pass."""
+        from headstart import levels
+
+        count = range(self.top + 1)
+        rows, widths = levels.looked(self.learner, self.data.x, count)
+        edges = np.cumsum([0, *widths])
+        self.columns = {i: np.arange(edges[i], edges[i + 1]) for i in count}
+        self.rows = rows
+        for name, which in {"probe": (self.top,), **self._combinations()}.items():
+            scores = [self._headed(which, learn, held) for learn, held in self.splits]
+            self._enter(name, np.concatenate(scores), which=list(which))
+
+    def _combinations(self) -> dict[str, tuple[int, ...]]:
+        """Levels that are worth a look: the one below the top, the top with others, the last three."""
+        top = self.top
+        below_top = [i for i in (top - 1, top // 2) if 0 <= i < top]
+        found: dict[str, tuple[int, ...]] = {f"level {i}": (i,) for i in below_top[:1]}
+        found |= {f"levels {i} and top": (i, top) for i in below_top}
+        return found | ({"all levels": tuple(range(top + 1))} if 2 < top + 1 <= 8 else {})
+
+    def _headed(self, which: tuple[int, ...], learn: np.ndarray, held: np.ndarray) -> np.ndarray:
+        from headstart import levels
+
+        x = self.rows[:, np.concatenate([self.columns[i] for i in which])]
+        groups = tuple(self.data.groups[i] for i in learn) if self.data.groups else ()
+        part = Features(x[learn], self.data.y[learn], tuple(self.data.ids[i] for i in learn), groups)
+        return levels.plain(self.objective, part, np.random.default_rng(self.seed)).scores(x[held])
+
+    def tune(self, candidates: list[str]) -> None:
+        """Short tries on the first split; the better half of what does not lose goes on to all of them."""
+        tried = [(name, self._try(name, 1 / SHORT, self.splits[:1])) for name in candidates if self._time()]
+        base = merits(self.objective, self._part("probe"), self.data.y[self.splits[0][1]])[1].mean()
+        alive = sorted(((n, m) for n, m in tried if m is not None), key=lambda pair: -pair[1])
+        for name, merit in alive[: max(1, -(-len(alive) // 2))]:
+            if merit >= base - 1.0 / len(self.splits[0][1]) and self._time():
+                self._try(name, 1.0, self.splits)
+
+    def _time(self) -> bool:
+        return time.perf_counter() - self.began < 60 * self.settings.minutes
+
+    def _part(self, name: str) -> np.ndarray:
+        """Scores of a candidate on the first split."""
+        return self.results[name]["scores"][: len(self.splits[0][1])]
+
+    def _method(self, name: str, share: float) -> Any:
+        settings = member("methods", name).Settings
+        return settings(steps=max(10, round(share * self.settings.steps)))
+
+    def _try(self, name: str, share: float, splits: list) -> float | None:
+        """Fits and judges; gives the mean merit, None for a method that declines. A whole try is entered."""
+        from headstart.errors import HeadstartError
+
+        self.say("race", {"method": name, "share": round(share, 2), "splits": len(splits)})
+        scores, method = [], self._method(name, share)
+        try:
+            for learn, held in splits:
+                part = self.data.rows(learn)
+                nothing = part.rows(np.zeros(0, np.int64))
+                rng = np.random.default_rng(self.seed)
+                fitted = method.fit(part, nothing, self.objective, above=self.above, rng=rng)
+                scores.append(fitted.scores(picked(self.data.x, held)))
+        except HeadstartError as refusal:
+            self.results[name] = {"refused": str(refusal)}
+            return None
+        if share == 1.0:
+            self._enter(name, np.concatenate(scores))
+        else:
+            self.results[name] = {"short": True}
+        worth = merits(self.objective, np.concatenate(scores), self.data.y[np.concatenate([h for _, h in splits])])[1]
+        self.results[name]["merit"] = float(worth.mean())
+        return float(worth.mean())
+
+    def _enter(self, name: str, scores: np.ndarray, **facts: Any) -> None:
+        measure, worth = merits(self.objective, scores, self.data.y[self.held])
+        self.results[name] = {
+            "scores": scores,
+            "worth": worth,
+            "merit": float(worth.mean()),
+            "measure": measure,
+            **facts,
+        }
+
+    def finish(self, train: Features, val: Features) -> Chosen:
+        """The best of those that are surely better than the probe, fitted on everything."""
+        from headstart import levels
+
+        base = self.results["probe"]
+        table, best = [], "probe"
+        for name, result in self.results.items():
+            entry: dict[str, Any] = {
+                "method": name,
+                **{k: result[k] for k in ("merit", "short", "refused", "which") if k in result},
+            }
+            if "worth" in result and name != "probe":
+                against = compared(result["measure"], result["worth"], base["worth"], self.seed)
+                entry |= {"gain": against.difference, "p": against.p}
+                if against.difference > 0 and against.p < SURE and result["merit"] > self.results[best]["merit"]:
+                    best = name
+            table.append(entry)
+        rng = np.random.default_rng(self.seed)
+        which = self.results[best].get("which")
+        if which is not None:
+            fitted: Any = levels.headed(self.above, self.objective, self.data, which, rng)
+        else:
+            fitted = self._method(best, 1.0).fit(train, val, self.objective, above=self.above, rng=rng)
+        race = {"winner": best, "table": table, "judged": len(self.held), "seconds": time.perf_counter() - self.began}
+        return Chosen(fitted, "" if which is not None else best, {**fitted.notes, "race": race})
+
+
+class Chosen:
+    """What the winner learned. by: its method, "" for a head on levels"""
+
+    def __init__(self, fitted: Any, by: str, notes: dict):
+        self.fitted, self.by, self.notes = fitted, by, notes
+
+    def scores(self, x: Any) -> np.ndarray:
+        """The winner's."""
+        return self.fitted.scores(x)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The winner's, and its name."""
+        return {**self.fitted.state(), "by": np.frombuffer(f"{self.by} ".encode(), np.uint8)}
+
+    def files(self) -> dict[str, bytes]:
+        """The winner's."""
+        return self.fitted.files()
+
+
+def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Chosen:
+    """From its `state()`, on a backbone that `above` opens."""
+    from headstart import levels
+
+    by = state["by"].tobytes().decode().strip()
+    fitted = (member("methods", by) if by else levels).restore(state, above)
+    return Chosen(fitted, by, {})

@@ -1,0 +1,98 @@
+"""LoRA: a product of two thin matrices is added to every linear layer and convolution above the cut, through PEFT.
+
+Source: Hu et al. 2022; on all linear layers, Schulman et al. 2025; rsLoRA, Kalajdzievski 2023; DoRA, Liu et al. 2024.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from headstart.backbone import Backbone, Cut
+from headstart.features import Features
+from headstart.methods.finetune import evenly, half
+from headstart.task import Objective
+
+if TYPE_CHECKING:
+    from headstart.network import Above
+    from headstart.tune import Learner, Tuned
+
+
+MOST = 16  # rank, where it is left to us
+SHARE = 0.01  # of the backbone's parameters that are trained then, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How thin the added matrices are.
+
+    blocks: how many of the topmost blocks are adapted; 0 = half of the backbone's
+    rank:   0 = the largest up to 16 at which less than 1 % of the backbone's parameters are trained
+    form:   "plain" scales what is added by 2, "rs" by 2 times the root of the rank, "dora" learns its length too
+    steps, batch: how long; 0 steps = by the number of examples and the budget
+    rate:   learning rate of the added matrices and of the head
+    smooth: label smoothing.  views: stored augmented views of each photo beside the plain one
+    """
+
+    blocks: int = 0
+    rank: int = 0
+    form: Literal["plain", "rs", "dora"] = "plain"
+    steps: int = 0
+    batch: int = 16
+    rate: float = 1e-3
+    smooth: float = 0.1
+    views: int = 2
+
+    @property
+    def joins(self) -> bool:
+        """Val chooses the step to keep."""
+        return False
+
+    def cut(self, backbone: Backbone) -> Cut:
+        """Below the blocks that are adapted."""
+        return half(backbone, self.blocks)
+
+    def fit(
+        self,
+        train: Features,
+        val: Features,
+        objective: Objective,
+        *,
+        above: Callable[[], Above],
+        rng: np.random.Generator,
+    ) -> Tuned:
+        """The added matrices and the head learn; val chooses the step to keep."""
+        return evenly(self, alter, train, val, objective, above, rng)
+
+
+def alter(learner: Learner, settings: dict) -> None:
+    """Adds the matrices; the second of each pair is zero, so that nothing changes before the first step."""
+    from headstart import peftly
+
+    def configure(peft: Any, targets: dict[str, Any]) -> Any:
+        rank = settings["rank"] or fitting(learner.card.parameters, sum(map(peftly.size, targets.values())))
+        return peft.LoraConfig(
+            r=rank,
+            lora_alpha=2 * rank,
+            lora_dropout=0.05,
+            target_modules=list(targets),
+            use_rslora=settings["form"] == "rs",
+            use_dora=settings["form"] == "dora",
+        )
+
+    peftly.inject(learner, configure)
+
+
+def fitting(parameters: int, each: int) -> int:
+    """The largest rank up to MOST that trains less than SHARE of the parameters, 1 at least. each: numbers a rank"""
+    return max(1, min(MOST, int(SHARE * parameters / max(each, 1))))
+
+
+def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Tuned:
+    """From its `state()`, on a backbone that `above` opens."""
+    from headstart import tune
+
+    return tune.restored(state, above, alter)

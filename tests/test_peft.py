@@ -1,0 +1,131 @@
+"""Deltas that leave the backbone alone: nothing changes before the first step, and plain PEFT reads what is saved."""
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from test_methods import OBJECTIVE, crossed
+
+from headstart.errors import PlanError
+from headstart.find import member
+from headstart.network import Above, open_above
+from headstart.planner import find_card
+
+torch = pytest.importorskip("torch")
+peft = pytest.importorskip("peft")
+
+QUIET = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+
+
+def learner_of(name: str, backbone: str, tmp_path, kind: str, **settings):
+    """A learner as a method alters it, its settings, and what left its cut."""
+    from headstart import tune
+
+    card, method = find_card(backbone, tmp_path), replace(member("methods", name).Settings(), **settings)
+    cut = method.cut(card)
+    train, val = crossed(backbone, kind, cut, tmp_path)
+
+    def above() -> Above:
+        return open_above(card, cut)
+
+    learner, rows = tune.opened(above, OBJECTIVE, train)
+    return learner, method, train, val, rows, above
+
+
+@pytest.mark.parametrize("kind", ["image", "text"])
+@pytest.mark.parametrize("name", ["lora", "adapter", "ia3"])
+def test_nothing_changes_before_the_first_step(name, kind, vision, text, tmp_path):
+    from headstart import tune
+
+    backbone = {"image": vision, "text": text}[kind]
+    learner, method, train, _, rows, _ = learner_of(name, backbone, tmp_path, kind)
+    member("methods", name).alter(learner, asdict(method))
+    assert np.array_equal(tune.passed(learner, train.x, learner.rows), rows)
+    learns = [n for n, p in learner.body.named_parameters() if p.requires_grad]
+    assert learns and all(not n.endswith(("base_layer.weight", "qkv.weight")) for n in learns)
+
+
+@QUIET
+@pytest.mark.parametrize("kind", ["image", "text"])
+@pytest.mark.parametrize("name", ["lora", "ia3"])
+def test_plain_peft_reads_what_is_saved(name, kind, vision, text, tmp_path):
+    from headstart import tune
+    from headstart.chain import divide
+    from headstart.encoder import divide as divide_text
+    from headstart.network import Network
+
+    backbone = {"image": vision, "text": text}[kind]
+    _, method, train, val, rows, above = learner_of(name, backbone, tmp_path, kind)
+    fitted = replace(method, steps=6).fit(train, val, OBJECTIVE, above=above, rng=np.random.default_rng(0))
+    moved = tune.passed(fitted.learner, train.x, fitted.learner.rows)
+    assert not np.allclose(moved, rows, atol=1e-4), "nothing was learned"
+    for file, content in fitted.files().items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_bytes(content)
+    config = json.loads((tmp_path / "peft" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == backbone
+    card = find_card(backbone, tmp_path)
+    if kind == "image":
+        import timm
+        from safetensors.torch import load_file
+
+        plain = timm.create_model("test_vit", pretrained=False, img_size=64)
+        plain.load_state_dict(load_file(f"{backbone.removeprefix('timm:')}/model.safetensors"))
+        division = divide(plain.eval(), (3, 64, 64), ("head",))
+    else:
+        from transformers import AutoModel
+
+        plain = AutoModel.from_pretrained(
+            backbone.removeprefix("transformers:").partition("?")[0], add_pooling_layer=False
+        )
+        division = divide_text("plain", plain.eval(), card.preprocess)
+    peft.PeftModel.from_pretrained(plain, tmp_path / "peft")
+    theirs = tune.Learner(
+        Above(Network(division.stem, division.blocks, division.pool).above(method.cut(card)), card, method.cut(card)), 2
+    )
+    assert np.allclose(tune.passed(theirs, train.x, theirs.rows), moved, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["plain", "rs", "dora"])
+def test_merged_is_unmerged(form, vision, tmp_path):
+    from headstart import tune
+
+    _, method, train, val, _, above = learner_of("lora", vision, tmp_path, "image", form=form, steps=6)
+    learner = method.fit(train, val, OBJECTIVE, above=above, rng=np.random.default_rng(0)).learner
+    apart = tune.passed(learner, train.x, learner)
+    for module in learner.body.modules():
+        if hasattr(module, "merge") and hasattr(module, "lora_A"):
+            module.merge()
+    assert np.allclose(tune.passed(learner, train.x, learner), apart, atol=1e-5)
+
+
+def test_the_rank_keeps_to_one_hundredth_of_the_parameters():
+    lora = member("methods", "lora")
+    assert lora.fitting(22_700_000, 27_600) == 8
+    assert lora.fitting(1000, 500) == 1
+    assert lora.fitting(10**9, 10) == lora.MOST
+
+
+@pytest.mark.parametrize("name", ["prompt", "prefix"])
+def test_prompts_want_tokens(name, hub, tmp_path):
+    from headstart import tune
+
+    backbone = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
+    card, method = find_card(backbone, tmp_path), member("methods", name).Settings()
+    learner = tune.Learner(open_above(card, method.cut(card)), 2)
+    with pytest.raises(PlanError, match="no row of tokens"):
+        member("methods", name).alter(learner, asdict(method))
+
+
+@pytest.mark.parametrize("name", ["lora", "adapter", "ia3"])
+def test_convolutions_are_adapted_too(name, hub, tmp_path):
+    from headstart import tune
+
+    backbone = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
+    _, method, train, val, rows, above = learner_of(name, backbone, tmp_path, "image", blocks=2, steps=4, batch=8)
+    fitted = method.fit(train, val, OBJECTIVE, above=above, rng=np.random.default_rng(0))
+    assert not fitted.notes["frozen_above"]["moved"]
+    back = member("methods", name).restore(fitted.state(), above)
+    assert np.allclose(back.scores(train.x), fitted.scores(train.x), atol=1e-5)
+    assert not np.array_equal(tune.passed(fitted.learner, train.x, fitted.learner.rows), rows)
