@@ -10,11 +10,13 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Answer": "headstart.answer",
+    "Comparison": "headstart.comparing",
     "HeadstartError": "headstart.errors",
     "Outcome": "headstart.flow",
     "Stopped": "headstart.errors",
     "TransferClassifier": "headstart.estimators",
     "TransferRegressor": "headstart.estimators",
+    "compare": "headstart.comparing",
     "fit": "headstart.flow",
     "predict": "headstart.flow",
     "report": "headstart.flow",

@@ -21,7 +21,7 @@ from headstart.features import Features, join
 from headstart.optim import cosine
 from headstart.pretext import turn
 from headstart.task import Objective
-from headstart.tune import Learner, Tuned, arrays, changed, passed
+from headstart.tune import Learner, Tuned, arrays, changed, numbers, passed
 
 WORTH_CHOOSING = 60  # held-out examples that are enough to choose by; fewer learn instead
 WORTH_HOLDING = 400  # labelled examples from which a share is held out to choose by
@@ -105,6 +105,7 @@ def learn(
         "temperature": temperature,
         "log_loss": log_loss,
         "drift": 1.0 - alike(rows[sample], now),
+        "added": max(0, numbers(learner) - learner.borrowed),
         "learned": sum(t.numel() for t in changed(learner).values())
         + sum(p.numel() for p in learner.head.parameters()),
         "frozen_above": {"tensors": len(still), "moved": moved[:20]},

@@ -55,6 +55,7 @@ def choose(
         reasons.append(
             f"Method '{method}': the head for {kind} that has no setting to guess; its strength is cross-validated."
         )
+    _can_learn(card, method_of(method, settings), method)
     chosen, said = budgeted(method_of(method, settings), settings, len(task.parts["train"]), budget)
     reasons += said
     if len(task.parts["val"]) and chosen.joins:
@@ -85,6 +86,16 @@ def budgeted(method, settings: dict[str, str], count: int, budget: str) -> tuple
     return replace(method, **change), [
         f"{steps:,} steps of {method.batch}: the {budget} budget for {count:,} examples."
     ]
+
+
+def _can_learn(card: Backbone, chosen: Any, method: str) -> None:
+    """Raises PlanError where a method wants to train what is no network."""
+    if hasattr(chosen, "steps") and member("backbones", card.family).runs(card, card.cut(0)) == "numpy":
+        best = catalogue.RECOMMENDED.get("text" if "text" in card.preprocess.kind else "image", "")
+        raise PlanError(
+            f"{card.name} is no network, so nothing of it can learn and {method} has nothing to train. Borrow one, for "
+            f"example --backbone {best}, or take --method probe."
+        )
 
 
 def _width(task: Task) -> int:

@@ -32,7 +32,8 @@ def result_of(run: Run, seen: Embedded, rows: Rows, fitted: Fitted, judged: Judg
     """result.json, schema 1."""
     task, plan, receipt = seen.task, seen.plan, seen.receipt
     state = fitted.state()
-    trained = int(sum(a.size for a in state.values() if a.dtype.kind == "f"))
+    learned = fitted.notes.get("learned")
+    trained = int(learned if learned is not None else sum(a.size for a in state.values() if a.dtype.kind == "f"))
     delta = (model.folder / "delta.safetensors").stat().st_size
     metrics = {
         m.name: {
@@ -71,7 +72,7 @@ def result_of(run: Run, seen: Embedded, rows: Rows, fitted: Fitted, judged: Judg
         "metrics": metrics,
         "baselines": judged.baselines,
         "head": fitted.notes,
-        "params": {"trained": trained, "total": trained + plan.backbone.parameters},
+        "params": {"trained": trained, "total": plan.backbone.parameters + int(fitted.notes.get("added", trained))},
         "bytes": {"delta": delta, "base": plan.backbone.size},
         "cache": {"hits": rows.hits, "misses": rows.misses},
         "frozen": frozen,

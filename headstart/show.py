@@ -86,6 +86,20 @@ class Screen:
     def _probe(self, line: dict) -> None:
         self._row("probe", f"step {line['step']:,}: a linear probe is right on {line['accuracy']:.1%}")
 
+    def _run(self, line: dict) -> None:
+        self._row("run", self._paint(line["run"], "1"))
+
+    def _reused(self, line: dict) -> None:
+        self._row("run", f"{line['run']} {self._dim('was done before')}")
+
+    def _refused(self, line: dict) -> None:
+        self._row("left out", f"{line['method']}: {line['reason']}")
+
+    def _race(self, line: dict) -> None:
+        how = "a short try" if line["share"] < 1 else f"all of it, on {line['splits']} held-out parts"
+        self.first = None
+        self._row("trying", f"{line['method']}: {how}")
+
     def _finding(self, line: dict) -> None:
         if line["level"] != "stop":  # a stop is the error that ends the run, and is printed as such
             mark = self._paint("warning", "33") if line["level"] == "warn" else "note"
@@ -122,8 +136,13 @@ def summary(result: dict, folder: str) -> str:
         ("commonest class" if result["task"]["objective"] == "classes" else "no model", result["baselines"]["majority"])
     ]
     known.append(("nearest neighbours", result["baselines"]["knn"]))
+    known.append(("plain probe", result["baselines"].get("probe")))
     shown = ", ".join(f"{name} {_figure(head, value)}" for name, value in known if value is not None)
     lines.append(f"  {'baselines':<22} {shown}")
+    versus = (result["details"].get("versus") or {}).get("probe")
+    if versus:
+        told = f"{versus['verdict']} (difference {_figure(head, versus['difference'])}, p = {versus['p']:.2g})"
+        lines.append(f"  {'against the probe':<22} {told}")
     frozen, seconds = result["frozen"], result["seconds"]
     if frozen["tensors"]:
         lines.append(f"  {'frozen':<22} {frozen['moved']} of {frozen['tensors']} tensors moved ({frozen['when']})")
@@ -133,6 +152,29 @@ def summary(result: dict, folder: str) -> str:
     what = {"image": "PHOTO…", "text": '"a text"'}.get(result["task"]["kind"], "DATA")
     lines += [f"  try it    headstart predict {folder} {what}", f"  seconds   {seconds['total']:.2f} ({stages})", ""]
     return "\n".join(lines)
+
+
+def contested(facts: dict) -> str:
+    """The end of a comparison: verdict, the table, where the page lies."""
+    lines = ["", *_wrapped(facts["verdict"]), ""]
+    done = [r for r in facts["methods"] if not r["error"]]
+    if done:
+        metric = done[0]["metric"]
+        title = NAMES.get(metric, metric.replace("_", " "))
+        lines.append(f"  {'method':<10} {title:>16}  {'over seeds':>16}  {'trained':>11} {'share':>7} {'fit':>8} "
+                     f"{'file':>8} {'drift':>6}")  # fmt: skip
+    for r in done:
+        span = "" if r["low"] is None else f"{_figure(metric, r['low'])} to {_figure(metric, r['high'])}"
+        span = "no spread" if len(set(r["values"])) == 1 and len(r["values"]) > 1 else span
+        lines.append(
+            f"  {r['method']:<10} {_figure(metric, r['mean']):>16}  {span:>16}  {r['params']['trained']:>11,} "
+            f"{r['share']:>7.2%} {r['seconds']['fit']:>6.1f} s {_bytes(r['bytes']['delta']):>8} {r['drift']:>6.3f}"
+        )
+    lines += [f"  {r['method']:<10} {r['error'].splitlines()[0]}" for r in facts["methods"] if r["error"]]
+    claims = [f"{p['a']} {p['verdict']} than {p['b']} (p = {p['p_holm']:.2g})" for p in facts["pairs"]
+              if p["verdict"] != "cannot tell"]  # fmt: skip
+    lines += ["", *_wrapped("Sure, on the same test examples: " + ("; ".join(claims) or "nothing") + "."), ""]
+    return "\n".join([*lines, f"  report    {facts['folder']}/compare.html", f"  runs      {facts['folder']}", ""])
 
 
 def answers(rows: list[dict]) -> str:

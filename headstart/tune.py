@@ -38,6 +38,7 @@ class Learner(nn.Module):
         super().__init__()
         self.card, self.cut, self.say = above.card, above.cut, above.say
         self.body = above.body.requires_grad_(False)
+        self.borrowed = numbers(self.body)
         self.head = nn.Linear(above.card.width, width)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -71,6 +72,11 @@ class Learner(nn.Module):
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and self.norms == "frozen":
                 module.eval()
         return self
+
+
+def numbers(module: nn.Module) -> int:
+    """How many parameters a module has."""
+    return sum(p.numel() for p in module.parameters())
 
 
 def arrays(x: Any, index: np.ndarray, pad: int = 0) -> dict[str, np.ndarray]:

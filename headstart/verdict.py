@@ -42,6 +42,10 @@ def _advice(name: str, head: dict, result: dict) -> str:
     if weak:
         facts = f"right on {_p(weak['recall'])} of {weak['n']}"
         return f"Its weakest class is '{_short(weak['name'])}' ({facts}): add examples of it first."
+    versus = (result["details"].get("versus") or {}).get("probe")
+    if versus and versus["verdict"] != "better":
+        said = "worse than" if versus["verdict"] == "worse" else "not surely better than"
+        return f"Training was {said} the plain probe on frozen features (p = {versus['p']:.2g}): ship --method probe."
     knn = result["baselines"].get("knn")
     if knn is not None and head["better"] == "higher" and knn > head["high"]:
         return "Nearest neighbours do better: the head is not getting all there is from these features."

@@ -17,13 +17,26 @@ FLOORS = [
     | {"plan", "guard", "raw", "split", "folds", "cache", "cards", "segments", "hub", "network", "chain", "encoder"}
     | {"linear", "softmax", "pixels", "columns", "sheet", "parts", "wordpiece", "static"}
     | {"readers", "preprocess", "objectives", "backbones", "engines"},
-    {"methods", "guards", "run", "read", "meaning", "planner", "extract", "measure", "artifact", "inputs", "answer"}
+    {
+        "methods",
+        "guards",
+        "run",
+        "read",
+        "meaning",
+        "planner",
+        "extract",
+        "measure",
+        "artifact",
+        "inputs",
+        "answer",
+        "contest",
+    }
     | {"augment", "tune", "lesson", "levels", "peftly", "pairing"}
     | {"pretexts", "gathering", "teachers", "students", "publish", "catalogue"}
     | {"writings", "vocabulary", "text_students", "distil_static"}
     | {"record", "verdict", "reporting", "demo"},
-    {"flow", "making", "making_static", "testing"},
-    {"__init__", "cli", "cli_making", "show", "estimators"},
+    {"flow", "comparing", "making", "making_static", "testing"},
+    {"__init__", "cli", "cli_making", "cli_compare", "show", "estimators"},
 ]
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(ROOT.rglob("*.py"))

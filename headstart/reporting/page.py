@@ -110,6 +110,13 @@ def _page(result: dict, folder: Path) -> str:
     source = short(str(result.get("source") or folder.name).rstrip("/").rpartition("/")[2] or folder.name, 60)
     about = f"<bdi>{esc(source)}</bdi>"
     day = f" · {esc(str(result['created'])[:10])}" if result.get("created") else ""
+    made = str(result.get("version") or "")
+    head = f"Headstart report · {about}{day}"
+    return shell(_title(result, source), head, judgement.verdict(result), "".join(parts), made)
+
+
+def shell(title: str, head: str, verdict: str, body: str, version: str) -> str:
+    """A whole page around HTML sections. title, head and verdict are HTML too."""
     hashed = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     # Names come from data: should one ever slip through unescaped, this forbids it to run or to fetch anything.
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{hashed}'"
@@ -120,16 +127,16 @@ def _page(result: dict, folder: Path) -> str:
 <meta http-equiv="Content-Security-Policy" content="{policy}; base-uri 'none'; form-action 'none'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{_title(result, source)}</title>
+<title>{title}</title>
 <style>
 {_style()}</style>
 </head>
 <body>
-<header><p class="eyebrow">Headstart report · {about}{day}</p>
-{judgement.verdict(result)}</header>
+<header><p class="eyebrow">{head}</p>
+{verdict}</header>
 <main>
-{"".join(parts)}</main>
-<footer><p>Made by Headstart{" " + esc(result["version"]) if result.get("version") else ""}. This page is one file: it
+{body}</main>
+<footer><p>Made by Headstart{" " + esc(version) if version else ""}. This page is one file: it
 fetches nothing and can be passed on as it is.</p></footer>
 <script>{SCRIPT}</script>
 </body>

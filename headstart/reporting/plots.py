@@ -9,6 +9,7 @@ from headstart.reporting.wording import Measure, breadth, clean, fit, measure_of
 
 WORST, BEST, ALL = 15, 5, 30  # classes shown as bars: all of them up to 30, else the ends
 BASELINES = {
+    "probe": "The plain probe on frozen features",
     "knn": "Nearest neighbours on the same features",
     "scratch": "The same network, nothing borrowed",
     "majority": "Without looking",
