@@ -1,4 +1,4 @@
-"""The verb that sets methods side by side."""
+"""The verb that sets methods side by side, and the list of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import typer
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the verb to the command line."""
+    """Adds the verbs to the command line."""
     app.command()(compare)
+    app.command()(methods)
 
 
 def compare(
@@ -48,3 +49,24 @@ def compare(
         echo=None if quiet else Screen().event,
     )  # fmt: skip
     typer.echo(json.dumps(found.facts, default=str) if as_json else contested(found.facts))
+
+
+def methods(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """List what can happen above the cut, with the settings of each: headstart fit DATA --method NAME --set KEY=VALUE.
+
+    \b
+    headstart methods
+    """
+    from headstart.contest import known
+
+    rows = known()
+    if as_json:
+        typer.echo(json.dumps({"methods": rows}))
+        return
+    for row in rows:
+        typer.echo(f"  {row['name']:<10} {row['about']}")
+        typer.echo(f"  {'':<10} best for: {row['best_for']}" if row["best_for"] else "", nl=bool(row["best_for"]))
+        settings = ", ".join(f"{k}={v}" for k, v in row["settings"].items())
+        typer.echo(f"  {'':<10} settings: {settings}")

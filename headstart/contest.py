@@ -47,6 +47,9 @@ def row(method: str, results: list[dict]) -> dict:
     metric = next(iter(first["metrics"]))
     values = [r["metrics"][metric]["value"] for r in results]
     spread = STUDENT[min(len(values), 10) - 2] * stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
+    low, high = (mean(values) - spread, mean(values) + spread) if spread is not None else (None, None)
+    if low is not None and high is not None and metric in PERCENT:
+        low, high = max(0.0, low), min(1.0, high)
     head = first.get("head") or {}
     learns = any("drift" in (r.get("head") or {}) for r in results)
     counts = first["task"]["n"]
@@ -54,8 +57,8 @@ def row(method: str, results: list[dict]) -> dict:
         "method": method,
         "metric": metric,
         "mean": mean(values),
-        "low": mean(values) - spread if spread is not None else None,
-        "high": mean(values) + spread if spread is not None else None,
+        "low": low,
+        "high": high,
         "values": values,
         "seeds": len(values),
         "metrics": first["metrics"],
@@ -75,6 +78,16 @@ def row(method: str, results: list[dict]) -> dict:
 def _said(method: str) -> str:
     """What a member of another package says of itself in its first line."""
     return (member("methods", method).__doc__ or "").strip().partition("\n")[0] if method in names("methods") else ""
+
+
+def known() -> list[dict]:
+    """Every method: its name, what it does, what it is best for, its settings."""
+    found = []
+    for name in names("methods"):
+        settings = asdict(member("methods", name).Settings())
+        settings = {k: ",".join(map(str, v)) if isinstance(v, tuple) else v for k, v in settings.items()}
+        found.append({"name": name, "about": _said(name), "best_for": BEST_FOR.get(name, ""), "settings": settings})
+    return found
 
 
 def refused(method: str, reason: str) -> dict:

@@ -30,6 +30,7 @@ class Screen:
             show(line)
 
     def _start(self, line: dict) -> None:
+        self.first = None
         self._row("data", line["source"])
 
     def _task(self, line: dict) -> None:

@@ -1,0 +1,145 @@
+"""One epoch of fine-tuning the top quarter of the blocks: from cached activations at the cut, and without the cache.
+
+    python benchmarks/cut_cache.py [--data hymenoptera] [--photos 240] [--trainer]
+
+Without: every photo is decoded, resized, and goes through the frozen blocks in every epoch, as other libraries do it.
+--trainer: the same blocks learn in Hugging Face's Trainer too, with the same batch size, from decoded photos.
+Both in one process, in turn, on the machine as it is; quote the ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+SHARED = Path(os.environ.get("HEADSTART_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
+HUB = "timm:hf-hub:headstart-test/"
+BACKBONES = (f"{HUB}mobilenetv2_100.tf_in1k", f"{HUB}vit_tiny_patch16_224.augreg_in1k")
+BATCH = 16
+
+
+def epochs(name: str, data: str, photos: int, trainer: bool, root: Path) -> dict:
+    """Seconds an epoch of each way, best of two after a first one that warms up."""
+    import torch
+    from torch import nn
+
+    from headstart import raw, tune
+    from headstart.extract import crossing, embed, start
+    from headstart.features import Features
+    from headstart.find import member
+    from headstart.methods import finetune
+    from headstart.network import open_above
+    from headstart.planner import find_card
+    from headstart.read import read
+
+    task = read(SHARED / "data" / data, seed=0)
+    examples = [task.examples[i] for i in task.parts["train"][:photos]]
+    y = task.objective.encode([e.label for e in examples])
+    card = find_card(name, root)
+    cut = finetune.below(card, 0)
+    began = time.perf_counter()
+    x = embed(examples, card, cut, root).x
+    filled = time.perf_counter() - began
+    learner, _ = tune.opened(
+        lambda: open_above(card, cut), task.objective, Features(x, y, tuple(e.id for e in examples))
+    )
+    learner.body.requires_grad_(True)
+    optimizer = torch.optim.AdamW(learner.parameters(), 1e-5)
+    below, prepare = start(card, cut), member("preprocess", card.preprocess.kind)
+    batches = [np.arange(i, min(i + BATCH, len(x))) for i in range(0, len(x), BATCH)]
+
+    def step(rows, index) -> None:
+        scores = learner({"x": torch.from_numpy(np.ascontiguousarray(rows))})
+        loss = nn.functional.cross_entropy(scores, torch.from_numpy(y[index]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    def cached() -> None:
+        for index in batches:
+            step(x[index], index)
+
+    def uncached() -> None:
+        for index in batches:
+            contents = [content for _, content in raw.stream([examples[i] for i in index])]
+            units = prepare.prepare(contents, card.preprocess)
+            rows = np.stack([row for row, _ in crossing(units, card.preprocess, cut, below)])
+            step(rows, index)
+
+    ways = {"cached": cached, "uncached": uncached}
+    if trainer:
+        ways["trainer"] = _trainer(card, cut, examples, y, task.objective.width, prepare)
+    took = {way: [] for way in ways}
+    for lap in range(3):
+        for way, run in ways.items():
+            began = time.perf_counter()
+            run()
+            if lap:
+                took[way].append(time.perf_counter() - began)
+    best = {way: round(min(some), 3) for way, some in took.items()}
+    facts = {"backbone": name, "cut": cut.at, "blocks": len(card.blocks), "photos": len(x), "seconds_an_epoch": best}
+    facts |= {f"{way}_over_cached": round(best[way] / best["cached"], 2) for way in best if way != "cached"}
+    return {**facts, "filling_the_cache": round(filled, 2), "bytes": int(x.nbytes)}
+
+
+def _trainer(card, cut, examples, y, width, prepare):
+    """An epoch of Hugging Face's Trainer on the whole network, its lower blocks frozen, from files."""
+    import torch
+    from torch import nn
+    from transformers import Trainer, TrainingArguments
+
+    from headstart import raw
+    from headstart.network import open_network
+
+    network = open_network(card)
+    whole = network.above(card.cut(0))
+    for part in list(whole)[: cut.at + 1]:
+        part.requires_grad_(False)
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = whole, nn.Linear(card.width, width)
+
+        def forward(self, pixels, labels):
+            scores = self.head(self.body({"pixels": pixels}))
+            return {"loss": nn.functional.cross_entropy(scores, labels), "logits": scores}
+
+    class Photos(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return len(examples)
+
+        def __getitem__(self, i: int) -> dict:
+            unit = prepare.prepare([raw.content(examples[i])], card.preprocess)[0]
+            return {"pixels": torch.from_numpy(prepare.batch(unit, card.preprocess)["pixels"][0]), "labels": int(y[i])}
+
+    arguments = TrainingArguments(
+        tempfile.mkdtemp(), per_device_train_batch_size=BATCH, num_train_epochs=1, report_to=[], save_strategy="no",
+        logging_strategy="no", disable_tqdm=True, learning_rate=1e-5, use_cpu=True,
+    )  # fmt: skip
+    model = Model()
+    return lambda: Trainer(model, arguments, train_dataset=Photos()).train()
+
+
+def main() -> None:
+    """Prints one JSON line a backbone."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="hymenoptera")
+    parser.add_argument("--photos", type=int, default=240)
+    parser.add_argument("--trainer", action="store_true")
+    given = parser.parse_args()
+    os.environ.setdefault("HF_HOME", str(SHARED / "hub"))
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    with tempfile.TemporaryDirectory() as root:
+        for name in BACKBONES:
+            print(json.dumps(epochs(name, given.data, given.photos, given.trainer, Path(root))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
