@@ -65,6 +65,9 @@ def fit(
     budget: Annotated[
         str, typer.Option(help="quick, normal or thorough: how long a method trains that trains in steps.")
     ] = "normal",
+    find_rate: Annotated[
+        bool, typer.Option("--find-rate", help="Find the learning rate by a range test first; the report shows it.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -81,7 +84,8 @@ def fit(
     echo = None if quiet else Screen().event
     outcome = flow.fit(
         data, into=into, backbone=backbone, method=method, settings=pairs(set), seed=seed, test=test,
-        label=label, input=input, kind=kind, task=task, group=group, budget=budget, echo=echo,
+        label=label, input=input, kind=kind, task=task, group=group, budget=budget, find_rate=find_rate,
+        echo=echo,
     )  # fmt: skip
     _print({**outcome.result, "folder": str(outcome.folder)}, summary(outcome.result, str(outcome.folder)), as_json)
 

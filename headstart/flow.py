@@ -57,6 +57,7 @@ def fit(
     group: str | None = None,
     budget: str = "normal",
     repeat: int = 0,
+    find_rate: bool = False,
     root: Path | None = None,
     echo: Callable[[dict], None] | None = None,
 ) -> Outcome:
@@ -68,6 +69,7 @@ def fit(
     had.  method: a file in methods/, or "probe", the head that the label wants; settings: its fields as text
     budget: "quick", "normal" or "thorough": how many steps a method takes that trains in steps
     repeat: another number trains on the same split from other random numbers
+    find_rate: whether a range test finds the learning rate first
     kind: "image" or "text"; task: "classes", "tags" or "number"; label, input, group: columns; all inferred when None
     root: the cache folder; default the user's.  echo: called with every event of the journal
     Raises a child of HeadstartError for everything the user can mend; Stopped when a guard ended the run.
@@ -82,7 +84,8 @@ def fit(
         sizes = {name: len(rows) for name, rows in job.parts.items()}
         run.emit("task", {"kind": job.kind, "n": sizes, "notes": list(job.notes), "objective": name_of(job.objective)})
     with run.stage("extract"):
-        plan = run.watched(choose(job, backbone, method, settings or {}, seed, root, budget, repeat))
+        asked = {**(settings or {}), **({"rate": "0"} if find_rate else {})}
+        plan = run.watched(choose(job, backbone, method, asked, seed, root, budget, repeat))
         run.emit("plan", plan.facts())
         rows = embed(job.examples, plan.backbone, plan.cut, root, run)
         seen = _seen(job, plan, rows, _views(job, plan, rows, root, run))
@@ -107,7 +110,9 @@ def fit(
         "--into": into,
     }
     result = result_of(run, seen, rows, fitted, judged, model, shown(source))
-    result["command"] = command(shown(source), plan, settings or {}, given)
+    result["command"] = command(
+        shown(source), plan, asked, given | {"--budget": budget if budget != "normal" else None}
+    )
     write(run, seen, rows, judged_on, scores, result)
     return Outcome(run.folder, result, model)
 

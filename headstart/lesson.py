@@ -5,20 +5,20 @@ Imports torch when it is imported: methods open it inside their functions.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from headstart import folds, loop
+from headstart import folds, loop, ranging
 from headstart.calibrate import calibrate
 from headstart.features import Features, join
 from headstart.optim import cosine
+from headstart.pairing import alike
 from headstart.pretext import turn
 from headstart.task import Objective
 from headstart.tune import Learner, Tuned, arrays, changed, numbers, passed
@@ -40,6 +40,7 @@ class Recipe:
     """How to train.
 
     steps, batch: how long.  rate: AdamW's learning rate of the topmost block; head: of the head
+    find:   a range test finds the rate first, and both are times that
     decay:  the rate of a block is so many times that of the block above it. Source: Howard and Ruder 2018
     weight: AdamW's decay of matrices.  start: pull toward the weights at the start (L2-SP, Li et al. 2018)
     smooth: label smoothing.  warm: share of the steps in which the rate rises; it falls along a cosine
@@ -58,6 +59,7 @@ class Recipe:
     warm: float = 0.1
     norms: str = "frozen"
     thaw: float = 0.0
+    find: bool = False
 
 
 def learn(
@@ -132,7 +134,6 @@ def _train(
     """Steps, and looks at `held` between them; leaves the learner with the weights to keep. Gives notes."""
     lesson = Lesson(learner, loss or usual(objective, recipe.smooth), recipe.start)
     learner.norms = recipe.norms
-    optimizer = torch.optim.AdamW(rates(learner, recipe), lr=1.0, betas=(0.9, 0.98))
     pad = int(str(dict(learner.card.preprocess.settings).get("pad", 0)))
     views = (train.x, *train.views)
 
@@ -140,6 +141,12 @@ def _train(
         chosen, lap = turn(len(train), recipe.batch, index, seed)
         return {**arrays(views[lap % len(views)], chosen, pad), "y": train.y[chosen]}
 
+    tested: dict = {}
+    if recipe.find:
+        factor, curve = ranging.found(lesson, draw, rates(learner, recipe))
+        recipe = replace(recipe, rate=factor * recipe.rate, head=factor * recipe.head)
+        tested = {"range": curve, "rate": recipe.rate}
+    optimizer = torch.optim.AdamW(rates(learner, recipe), lr=1.0, betas=(0.9, 0.98))
     every = max(1, recipe.steps // CHECKS)
     checks: list[dict] = []
     kept: list[tuple[float, dict[str, torch.Tensor]]] = []
@@ -166,7 +173,13 @@ def _train(
     thaw(learner, recipe.steps, recipe)
     used = _keep(learner, kept, held, objective) if kept else "the last step"
     seconds = round(time.perf_counter() - began, 3)
-    return {"steps": len(losses), "checks": checks, "kept": used, "losses": _thinned(losses), "train_seconds": seconds}
+    return {
+        "steps": len(losses),
+        "checks": checks,
+        "kept": used,
+        "losses": _thinned(losses),
+        "train_seconds": seconds,
+    } | tested
 
 
 def _thinned(losses: list[float], most: int = 200) -> list[float]:
@@ -204,16 +217,6 @@ def held_loss(learner: Learner, held: Features, objective: Objective) -> float:
     """The objective's mean loss on rows that do not train."""
     scores = torch.from_numpy(passed(learner, held.x, learner))
     return float(objective.loss(scores, torch.from_numpy(held.y)))
-
-
-def alike(a: np.ndarray, b: np.ndarray) -> float:
-    """Linear CKA of two (n, d) sets of rows of the same examples, 1 for equal up to turning and scale.
-
-    Source: Kornblith et al. 2019.
-    """
-    a, b = (x.astype(np.float64) - x.mean(0, dtype=np.float64) for x in (a, b))
-    both, one, other = (float(np.linalg.norm(p.T @ q) ** 2) for p, q in ((a, b), (a, a), (b, b)))
-    return both / max(math.sqrt(one * other), 1e-300)
 
 
 def parted(train: Features, val: Features, objective: Objective, rng: np.random.Generator) -> tuple[Features, Features]:

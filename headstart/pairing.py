@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from math import comb
+from math import comb, erfc, sqrt
 
 import numpy as np
 
@@ -72,8 +72,6 @@ def mcnemar(won: int, lost: int) -> float:
     if not total:
         return 1.0
     if total > 1000:  # the binomial is a normal by then
-        from math import erfc, sqrt
-
         return erfc(max(abs(won - lost) - 1, 0) / sqrt(2 * total))
     return min(1.0, 2 * sum(comb(total, k) for k in range(min(won, lost) + 1)) / 2**total)
 
@@ -81,3 +79,13 @@ def mcnemar(won: int, lost: int) -> float:
 def facts(result: Paired) -> dict:
     """As JSON."""
     return asdict(result)
+
+
+def alike(a: np.ndarray, b: np.ndarray) -> float:
+    """Linear CKA of two (n, d) sets of rows of the same examples, 1 for equal up to turning and scale.
+
+    Source: Kornblith et al. 2019.
+    """
+    a, b = (x.astype(np.float64) - x.mean(0, dtype=np.float64) for x in (a, b))
+    both, one, other = (float(np.linalg.norm(p.T @ q) ** 2) for p, q in ((a, b), (a, a), (b, b)))
+    return both / max(sqrt(one * other), 1e-300)

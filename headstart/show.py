@@ -75,7 +75,7 @@ class Screen:
         text = (
             f"step {line['done']:,} of {line['total']:,}, loss {line['loss']:.4f}, {line['speed']:,.0f} {self.noun}/s"
         )
-        text += "" if line["done"] == line["total"] else f", {_clock(left)} left"
+        text += "" if line["done"] == line["total"] or not taken else f", {_clock(left)} left"
         if self.live:
             self.out.write(f"\r\x1b[K  {'':<10} {text}")
             self.out.flush()

@@ -30,7 +30,7 @@ class Settings:
 
     blocks: how many of them learn; 0 = a quarter of the backbone's
     steps, batch: how long; 0 steps = by the number of examples and the budget
-    rate:   learning rate of the topmost block; the head's is ten times that
+    rate:   learning rate of the topmost block, 0 = what a range test finds; the head's is ten times that
     decay:  each block below learns at so many times the rate of the one above it
     start:  pull toward the borrowed weights (L2-SP), for few labels.  smooth: label smoothing
     norms:  "frozen" keeps BatchNorm's statistics as borrowed; "adapt" lets those above the cut follow the batches
@@ -85,10 +85,12 @@ def tuned(
     learner, rows = tune.opened(above, objective, train)
     alter(learner, asdict(method))
     notes = {"probe": tune.probed(learner, rows, train, objective, rng)} if headed else {}
-    head = HEAD * method.rate if not headed else 2 * method.rate  # a fitted head has little left to learn
+    rate = method.rate or 1.0
+    head = HEAD * rate if not headed else 2 * rate  # a fitted head has little left to learn
     recipe = lesson.Recipe(
-        method.steps, method.batch, method.rate, head, method.decay, smooth=method.smooth, norms=method.norms, thaw=thaw
-    )
+        method.steps, method.batch, rate, head, method.decay, smooth=method.smooth, norms=method.norms, thaw=thaw,
+        find=not method.rate,
+    )  # fmt: skip
     return lesson.learn(learner, rows, train, val, objective, recipe, asdict(method), rng, finish=lambda: notes)
 
 
@@ -110,7 +112,8 @@ def evenly(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**31)))
         alter(learner, asdict(method))
-    recipe = lesson.Recipe(method.steps, method.batch, method.rate, method.rate, 1.0, smooth=method.smooth)
+    rate = method.rate or 1.0
+    recipe = lesson.Recipe(method.steps, method.batch, rate, rate, 1.0, smooth=method.smooth, find=not method.rate)
     return lesson.learn(learner, rows, train, val, objective, recipe, asdict(method), rng)
 
 
