@@ -263,7 +263,7 @@ def thaw(learner: Learner, done: int, recipe: Recipe) -> None:
     awake = 0 if share < 0.2 else min(count, 1 + int((share - 0.2) / 0.8 * count))
     own = dict(learner.body.named_parameters())
     for name in learner.learns or ():
-        own[name].requires_grad_(int(name.partition(".")[0]) >= count - awake)
+        own[name].requires_grad_(min(int(name.partition(".")[0]), count - 1) >= count - awake)  # the pool with the top
 
 
 def usual(objective: Objective, smooth: float) -> Loss:

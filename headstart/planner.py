@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from headstart import cards, catalogue, hub
-from headstart.backbone import Backbone
+from headstart import cache, cards, catalogue, hub
+from headstart.backbone import Backbone, Cut
 from headstart.backbones import own
 from headstart.errors import NameNotFound, PlanError
 from headstart.find import member, name_of, names
@@ -62,7 +63,34 @@ def choose(
         reasons.append(
             "The validation part was joined to training: the head chooses by cross-validation and needs none."
         )
-    return Plan(card, chosen.cut(card), chosen, seed, tuple(reasons), repeat)
+    cut = chosen.cut(card)
+    chosen, said = priced(chosen, card, cut, len(task.examples), len(task.parts["train"]))
+    return Plan(card, cut, chosen, seed, (*reasons, *said), repeat)
+
+
+def priced(method: Any, card: Backbone, cut: Cut, count: int, train: int) -> tuple[Any, list[str]]:
+    """A method with as many stored views as the cache holds, and what is kept at the cut, in words.
+
+    count: examples in all, each kept once.  train: those with views
+    Raises PlanError where not even the plain rows fit into the cache.
+    """
+    if cut.top or card.preprocess.kind != "image":
+        return method, []
+    size: Any = card.preprocess["input_size"]
+    each = math.prod(size) if cut.at == 0 else 2 * math.prod(card.blocks[cut.at - 1].shape)
+    views, room = int(getattr(method, "views", 0)), cache.limit()
+    if each * count > room:
+        raise PlanError(
+            f"What leaves the cut at {cut.at} is {each / 1e3:,.0f} KB a photo, {each * count / 1e9:.1f} GB in all; the "
+            f"cache holds {room / 1e9:.0f} GB. Set HEADSTART_CACHE_GB to more, or blocks to fewer."
+        )
+    fits = min(views, int((room - each * count) / max(1, each * train)))
+    whole = each * (count + fits * train)
+    said = f"What leaves the cut is {each / 1e3:,.0f} KB a photo, {whole / 1e6:,.0f} MB with {fits} views."
+    if fits < views:
+        said += f" {views} views would not fit into the cache of {room / 1e9:.0f} GB."
+        method = replace(method, views=fits)
+    return method, [said]
 
 
 def budgeted(method, settings: dict[str, str], count: int, budget: str) -> tuple[Any, list[str]]:

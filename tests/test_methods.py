@@ -4,12 +4,12 @@ weights, and every parameter learns at the rate that it should."""
 import numpy as np
 import pytest
 
-from headstart import testing
+from headstart import flow, testing
 from headstart.errors import PlanError
 from headstart.extract import embed
 from headstart.features import Features
 from headstart.find import member, names
-from headstart.planner import find_card
+from headstart.planner import budgeted, find_card, method_of, priced
 from headstart.task import Example
 
 pytest.importorskip("torch")
@@ -71,3 +71,109 @@ def test_methods_that_train(name, kind, request, tmp_path):
     except PlanError as refusal:
         assert kind == "text", f"{name} refuses images: {refusal}"
         pytest.skip(f"{name} declines texts: {refusal}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"), [("image", "finetune"), ("image", "full"), ("text", "lpft"), ("text", "full")]
+)
+def test_what_was_measured_is_what_is_predicted(kind, method, request, tmp_path):
+    backbone = request.getfixturevalue({"image": "vision", "text": "text"}[kind])
+    some, _ = examples(kind, 60)
+    source = ([e.content for e in some], [e.label for e in some])
+    settings = {"steps": "8", **({"views": "1"} if kind == "image" else {})}
+    outcome = flow.fit(source, into=tmp_path / "run", backbone=backbone, method=method, settings=settings)
+    assert {"probe", "knn"} <= outcome.result["baselines"].keys()
+    assert outcome.result["details"]["versus"]["probe"]["n"] == outcome.result["metrics"]["accuracy"]["n"]
+    assert (tmp_path / "run" / "report.html").is_file()
+    rows = (tmp_path / "run" / "predictions.csv").read_text().splitlines()[1:]
+    asked = {line.split(",")[0]: line.split(",") for line in rows}
+    contents = {e_id: e for e_id, e in zip([str(i) for i in range(60)], some, strict=True)}
+    judged = [name for name in asked if name.rpartition(":")[2].rpartition("/")[2] in contents]
+    assert judged
+    answers = flow.predict(
+        tmp_path / "run", [contents[n.rpartition(":")[2].rpartition("/")[2]].content for n in judged]
+    )
+    for name, answer in zip(judged, answers, strict=True):
+        assert answer.label == asked[name][2] and answer.confidence == pytest.approx(float(asked[name][3]), abs=2e-3)
+
+
+def test_every_parameter_learns_at_one_rate_and_lower_blocks_slower(vision, tmp_path):
+    from headstart import lesson, tune
+    from headstart.network import open_above
+
+    card = find_card(vision, tmp_path)
+    learner = tune.Learner(open_above(card, card.cut(2)), 2)
+    learner.body.requires_grad_(True)
+    groups = lesson.rates(learner, lesson.Recipe(10, rate=1e-4, head=1e-3, decay=0.5, weight=0.1))
+    rate = {id(p): g["scale"] for g in groups for p in g["params"]}
+    everything = [p for g in groups for p in g["params"]]
+    learns = [p for p in learner.parameters() if p.requires_grad]
+    assert len(everything) == len({id(p) for p in everything}) == len(learns)
+    top = len(learner.body) - 2
+    for name, parameter in learner.body.named_parameters():
+        assert rate[id(parameter)] == pytest.approx(1e-4 * 0.5 ** max(0, top - int(name.split(".")[0])))
+    assert all(rate[id(p)] == 1e-3 for p in learner.head.parameters())
+    decays = {id(p): g["weight_decay"] for g in groups for p in g["params"]}
+    assert all((decays[id(p)] > 0) == (p.ndim > 1 and len(p) > 1) for p in learns), "vectors do not decay"
+
+
+def test_gradual_unfreezing_keeps_the_optimizer_of_what_learns_already(vision, tmp_path):
+    import torch
+
+    from headstart import lesson, tune
+    from headstart.network import open_above
+
+    card = find_card(vision, tmp_path)
+    learner = tune.Learner(open_above(card, card.cut(1)), 2)
+    learner.body.requires_grad_(True)
+    learner.learns = tuple(n for n, _ in learner.body.named_parameters())
+    recipe = lesson.Recipe(100, thaw=0.5)
+    optimizer = torch.optim.AdamW(lesson.rates(learner, recipe), lr=1.0)
+    awake = []
+    for done in (0, 20, 35, 60):
+        lesson.thaw(learner, done, recipe)
+        awake.append(sum(p.requires_grad for p in learner.body.parameters()))
+        loss = sum(p.square().sum() for p in learner.parameters() if p.requires_grad)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+    assert awake[0] == 0 and awake == sorted(awake) and awake[-1] == len(learner.learns)
+    assert int(optimizer.state[learner.head.weight]["step"]) == 4, "the head's state was lost on the way"
+
+
+def test_a_budget_is_in_steps(vision, tmp_path):
+    def steps(count: int, budget: str = "normal", **settings: str) -> int:
+        return budgeted(method_of("finetune", settings), settings, count, budget)[0].steps
+
+    assert steps(50) < steps(1000) <= 500 == steps(10_000)
+    assert steps(10_000, "quick") == 200 and steps(10_000, "thorough") == 1500
+    assert steps(10_000, steps="7") == 7
+    with pytest.raises(PlanError, match="quick, normal"):
+        steps(10, "endless")
+
+
+def test_views_are_as_many_as_the_cache_holds(vision, tmp_path, monkeypatch):
+    card, method = find_card(vision, tmp_path), member("methods", "full").Settings()
+    cut = method.cut(card)  # 12,288 bytes a photo
+    assert priced(method, card, cut, 100, 70)[0].views == method.views
+    monkeypatch.setenv("HEADSTART_CACHE_GB", "0.0022")
+    fewer, said = priced(method, card, cut, 100, 70)
+    assert fewer.views == 1 and "would not fit" in said[0]
+    monkeypatch.setenv("HEADSTART_CACHE_GB", "0.001")
+    with pytest.raises(PlanError, match="HEADSTART_CACHE_GB"):
+        priced(method, card, cut, 100, 70)
+
+
+def test_the_cut_cache_gives_what_the_whole_network_gives(vision, text, tmp_path):
+    from headstart import tune
+    from headstart.network import open_above
+
+    for name, kind in ((vision, "image"), (text, "text")):
+        card = find_card(name, tmp_path)
+        some, _ = examples(kind)
+        top = embed(some, card, card.cut(len(card.blocks)), tmp_path).x
+        for at in range(len(card.blocks)):
+            cut = card.cut(at)
+            learner = tune.Learner(open_above(card, cut), 2)
+            rows = tune.passed(learner, embed(some, card, cut, tmp_path).x, learner.rows)
+            assert np.allclose(rows, top, atol=5e-3), f"{kind}: half precision at cut {at} moved a row"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 HEAD = 10.0  # times the rate of the topmost block is the head's
+FEW, START = 50, 0.01  # examples a class below which weights are pulled toward the start, and how strongly
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Settings:
     steps, batch: how long; 0 steps = by the number of examples and the budget
     rate:   learning rate of the topmost block, 0 = what a range test finds; the head's is ten times that
     decay:  each block below learns at so many times the rate of the one above it
-    start:  pull toward the borrowed weights (L2-SP), for few labels.  smooth: label smoothing
+    smooth: label smoothing.  Below 50 labels a class weights are also pulled toward the borrowed ones (L2-SP)
     norms:  "frozen" keeps BatchNorm's statistics as borrowed; "adapt" lets those above the cut follow the batches
     views:  stored augmented views of each photo beside the plain one
     """
@@ -89,7 +90,7 @@ def tuned(
     head = HEAD * rate if not headed else 2 * rate  # a fitted head has little left to learn
     recipe = lesson.Recipe(
         method.steps, method.batch, rate, head, method.decay, smooth=method.smooth, norms=method.norms, thaw=thaw,
-        find=not method.rate,
+        start=pull(train, objective), find=not method.rate,
     )  # fmt: skip
     return lesson.learn(learner, rows, train, val, objective, recipe, asdict(method), rng, finish=lambda: notes)
 
@@ -115,6 +116,12 @@ def evenly(
     rate = method.rate or 1.0
     recipe = lesson.Recipe(method.steps, method.batch, rate, rate, 1.0, smooth=method.smooth, find=not method.rate)
     return lesson.learn(learner, rows, train, val, objective, recipe, asdict(method), rng)
+
+
+def pull(train: Features, objective: Objective) -> float:
+    """How strongly weights are held to the start: for few labels alone. Source: Li et al. 2018, L2-SP."""
+    each = len(train) / max(1, objective.width)
+    return START if each < FEW else 0.0
 
 
 def half(backbone: Backbone, blocks: int) -> Cut:
