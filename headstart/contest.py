@@ -68,7 +68,7 @@ def row(method: str, results: list[dict]) -> dict:
         "bytes": first["bytes"],
         "seconds": {k: median(r["seconds"].get(k, 0.0) for r in results) for k in ("fit", "extract", "total")},
         "drift": mean((r.get("head") or {}).get("drift", 0.0) for r in results) if learns else 0.0,
-        "forgetting": head.get("forgetting"),
+        "forgetting": (head.get("forgetting") or {}).get("drop"),
         "plan": first["plan"],
         "best_for": BEST_FOR.get(method) or _said(method),
         "error": "",

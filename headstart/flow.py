@@ -16,6 +16,7 @@ from headstart.augment import views_of
 from headstart.extract import Rows, embed
 from headstart.features import Features, join, joined, picked
 from headstart.find import name_of
+from headstart.forgetting import forgot
 from headstart.guard import Embedded, Judged
 from headstart.inputs import collect
 from headstart.measure import baseline, headline, measure
@@ -92,6 +93,9 @@ def fit(
         run.watched(seen)
     with run.stage("fit"):
         fitted, scores, judged_on = _learn(seen, run)
+        lost = forgot(fitted, plan, lambda: open_above(plan.backbone, plan.cut), root)
+        if lost is not None:
+            fitted.notes["forgetting"] = lost
     with run.stage("measure"):
         judged = _judge(seen, _frozen(seen, root, run), scores, judged_on)
         run.watched(judged)

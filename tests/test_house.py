@@ -31,7 +31,7 @@ FLOORS = [
         "answer",
         "contest",
     }
-    | {"augment", "tune", "lesson", "levels", "ranging", "peftly", "pairing"}
+    | {"augment", "tune", "lesson", "levels", "ranging", "forgetting", "peftly", "pairing"}
     | {"pretexts", "gathering", "teachers", "students", "publish", "catalogue"}
     | {"writings", "vocabulary", "text_students", "distil_static"}
     | {"record", "verdict", "reporting", "demo"},

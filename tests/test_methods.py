@@ -84,6 +84,8 @@ def test_what_was_measured_is_what_is_predicted(kind, method, request, tmp_path)
     outcome = flow.fit(source, into=tmp_path / "run", backbone=backbone, method=method, settings=settings)
     assert {"probe", "knn"} <= outcome.result["baselines"].keys()
     assert outcome.result["details"]["versus"]["probe"]["n"] == outcome.result["metrics"]["accuracy"]["n"]
+    lost = outcome.result["head"]["forgetting"]
+    assert lost["drop"] == pytest.approx(lost["before"] - lost["after"]) and 0 <= lost["after"] <= 1
     assert (tmp_path / "run" / "report.html").is_file()
     rows = (tmp_path / "run" / "predictions.csv").read_text().splitlines()[1:]
     asked = {line.split(",")[0]: line.split(",") for line in rows}

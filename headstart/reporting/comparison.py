@@ -46,7 +46,7 @@ def _table(facts: dict, done: list[dict]) -> str:
         own = next(iter(r["metrics"].values()))
         even = len(set(r["values"])) == 1 and r["seeds"] > 1
         over = "no spread" if even else measure.span(r["low"], r["high"]) if r["low"] is not None else "one run"
-        lost = "–" if r["forgetting"] is None else f"{r['forgetting']:.3f}"
+        lost = "–" if r["forgetting"] is None else f"{100 * r['forgetting']:+.1f}"
         pair = between(facts["pairs"], r["method"], base) if base and r["method"] != base else None
         against = f"{pair['verdict']} (p {pair['p_holm']:.2g})" if pair else ""
         link = f'<a href="{esc(r["runs"][0])}/report.html">{esc(r["method"])}</a>'

@@ -20,6 +20,10 @@ def trained(result: dict) -> str:
         told.append(
             f"Drift of the features: {plain(head['drift'])} (0 as borrowed, 1 nothing left; 1 minus linear CKA)."
         )
+    lost = head.get("forgetting")
+    if lost:
+        both = f"{100 * lost['before']:.1f} % before, {100 * lost['after']:.1f} % after"
+        told.append(f"Old skill, a linear probe on a reference of {lost['n']} rendered examples: {both}.")
     versus = ((result.get("details") or {}).get("versus") or {}).get("probe")
     if versus:
         told.append(

@@ -1,0 +1,72 @@
+"""What training did to the old skill: a probe on a small reference task of our own, before and after.
+
+The reference is rendered photos of metal parts, and support tickets: nobody's task but the demo's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.demo.photos import photos
+from headstart.demo.tickets import tickets
+from headstart.digest import of_bytes
+from headstart.extract import embed
+from headstart.features import Features
+from headstart.find import member
+from headstart.plan import Plan
+from headstart.read import read
+from headstart.task import Example
+
+PHOTOS = 96
+
+
+def forgot(fitted: Any, plan: Plan, above: Callable, root: Path) -> dict | None:
+    """{"before", "after", "drop", "n"}: accuracy of a linear probe on the reference, borrowed and tuned.
+
+    None for what trained nothing of the network, or where the backbone cannot read the reference.
+    """
+    learner = getattr(getattr(fitted, "fitted", fitted), "learner", None)
+    if plan.cut.top or learner is None or plan.backbone.preprocess.kind not in ("image", "text"):
+        return None
+    from headstart import tune
+
+    examples = _reference(plan.backbone.preprocess.kind, root)
+    found = embed(examples, plan.backbone, plan.cut, root)
+    names = [examples[i].label for i in found.index]
+    objective = member("objectives", "classes").of(names)
+    y = objective.encode(names)
+    borrowed = tune.Learner(above(), 2)
+    before, after = (
+        _probed(tune.passed(some, found.x, some.rows), y, objective)
+        for some in (borrowed.to(learner.mean.device), learner)
+    )
+    return {"before": before, "after": after, "drop": before - after, "n": len(y)}
+
+
+def _reference(kind: str, root: Path) -> list[Example]:
+    if kind == "text":
+        return [Example(str(i), t, of_bytes(t.encode()), label) for i, (t, label) in enumerate(tickets())]
+    folder = root / "reference" / f"photos-{PHOTOS}"
+    if not folder.is_dir():
+        photos(folder, PHOTOS)
+    return list(read(folder, seed=0).examples)
+
+
+def _probed(rows: np.ndarray, y: np.ndarray, objective: Any) -> float:
+    """Accuracy where each half is answered by a head that learned from the other; halves keep the classes' shares."""
+    order = np.argsort(y, kind="stable")
+    half = np.empty(len(y), np.int64)
+    half[order] = np.arange(len(y)) % 2
+    right = 0
+    for side in (0, 1):
+        learn, held = np.flatnonzero(half != side), np.flatnonzero(half == side)
+        part = Features(rows[learn], y[learn], tuple(map(str, learn)))
+        head = member("methods", "ridge").Settings()
+        nothing = part.rows(np.zeros(0, np.int64))
+        scores = head.fit(part, nothing, objective, above=None, rng=np.random.default_rng(0)).scores(rows[held])
+        right += int((scores.argmax(1) == y[held]).sum())
+    return right / len(y)
