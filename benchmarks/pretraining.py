@@ -91,11 +91,11 @@ def one(place: Path, kind: str, seed: int, scale: float) -> dict:
     }  # fmt: skip
 
 
-def told(runs: list[dict]) -> dict:
-    """Means and standard deviations over the seeds."""
+def told_of(runs: list[dict], base: str, better: str, *more: str) -> dict:
+    """Means and standard deviations over the seeds, and of the gain of one over the other."""
     facts: dict = {"runs": runs}
-    gains = [r["pretrained"] - r["untrained"] for r in runs]
-    for name, values in (*((k, [r[k] for r in runs]) for k in ("untrained", "pretrained")), ("gain", gains)):
+    gains = [r[better] - r[base] for r in runs]
+    for name, values in (*((k, [r[k] for r in runs]) for k in (base, better, *more)), ("gain", gains)):
         spread = statistics.stdev(values) if len(values) > 1 else 0.0
         facts[name] = {"mean": round(statistics.mean(values), 4), "spread": round(spread, 4)}
     return facts
@@ -112,7 +112,8 @@ def main() -> None:
     facts: dict = {"cores": os.cpu_count(), "threads": os.environ.get("OMP_NUM_THREADS", ""), "spread": "stdev"}
     with tempfile.TemporaryDirectory() as place:
         for kind in kinds:
-            facts[kind] = told([one(Path(place), kind, seed, asked.scale) for seed in range(asked.seeds)])
+            runs = [one(Path(place), kind, seed, asked.scale) for seed in range(asked.seeds)]
+            facts[kind] = told_of(runs, "untrained", "pretrained")
     print(json.dumps(facts, indent=1))
 
 
