@@ -4,7 +4,7 @@
 
 CIFAR-10, 100 labels a class, judged on 2,000 pictures of its test part; student: timm's test_resnet at 32 px.
 with a teacher:    learns MobileNetV2's features of pictures without labels, then a linear head on the labels
-without a teacher: all of it learns from the labels (method scratch), the same first weights, steps and batch
+without a teacher: all of it learns from the labels (method full), from the same first weights, steps and batch
 untrained:         a linear head on the first weights
 """
 
@@ -37,7 +37,7 @@ def one(place: Path, seed: int, steps: int, unlabelled: int) -> dict:
     made = making.distill(data, into=place / f"{seed}-made", steps=steps, **common, **STUDENT)
     alone = flow.fit(
         {"train": train, "test": test}, into=place / f"{seed}-alone", backbone=f"own:{first.folder}", method="full",
-        settings={"steps": str(steps), "batch": str(BATCH), "rate": "0.003", "decay": "1.0", "norms": "adapt"},
+        settings={"steps": str(steps), "batch": str(BATCH), "rate": "0.001", "decay": "1.0", "norms": "adapt"},
         seed=seed, root=place / "cache",
     )  # fmt: skip
     return {
