@@ -142,6 +142,10 @@ def _rows(estimator, x) -> np.ndarray:
 def _head(estimator, rows: np.ndarray, y: np.ndarray, objective: Objective):
     train = Features(rows, y, tuple(map(str, range(len(rows)))))
     chosen = method_of(estimator.method, {k: str(v) for k, v in (estimator.settings or {}).items()})
+    if hasattr(chosen, "steps"):
+        raise PlanError(
+            f"method={estimator.method!r} trains above a cut; the estimators train heads. Use headstart.fit."
+        )
     seed = estimator.random_state
     seed = seed if isinstance(seed, int) else int(check_random_state(seed).randint(2**31))
     nothing = train.rows(np.zeros(0, np.int64))

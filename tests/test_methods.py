@@ -179,3 +179,15 @@ def test_the_cut_cache_gives_what_the_whole_network_gives(vision, text, tmp_path
             learner = tune.Learner(open_above(card, cut), 2)
             rows = tune.passed(learner, embed(some, card, cut, tmp_path).x, learner.rows)
             assert np.allclose(rows, top, atol=5e-3), f"{kind}: half precision at cut {at} moved a row"
+
+
+@pytest.mark.parametrize("name", ["finetune", "lora", "auto", "scratch"])
+@pytest.mark.parametrize("labels", ["tags", "number"])
+def test_other_labels_than_classes(name, labels, vision, tmp_path):
+    card, module = find_card(vision, tmp_path), member("methods", name)
+    some, y = examples("image")
+    given = [("left",) if side else ("left", "right") for side in y] if labels == "tags" else [float(v) for v in y]
+    objective = member("objectives", labels).of(given)
+    x = embed(some, card, module.Settings().cut(card), tmp_path).x
+    whole = Features(x, objective.encode(given), tuple(e.id for e in some))
+    testing.check_tuner(module, card, whole.rows(np.arange(24)), whole.rows(np.arange(24, 32)), objective)
