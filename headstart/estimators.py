@@ -8,7 +8,7 @@ import numpy as np
 
 from headstart import cache
 from headstart.backbone import Backbone
-from headstart.errors import SourceError, missing_extra
+from headstart.errors import PlanError, SourceError, missing_extra
 from headstart.extract import embed
 from headstart.features import Features
 from headstart.find import member

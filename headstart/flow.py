@@ -17,7 +17,7 @@ from headstart.extract import Rows, embed
 from headstart.features import Features, join, joined, picked
 from headstart.find import name_of
 from headstart.forgetting import forgot
-from headstart.guard import Embedded, Judged
+from headstart.guard import Embedded, Judged, Learned
 from headstart.inputs import collect
 from headstart.measure import baseline, headline, measure
 from headstart.network import Above, open_above
@@ -96,6 +96,7 @@ def fit(
         lost = forgot(fitted, plan, lambda: open_above(plan.backbone, plan.cut), root)
         if lost is not None:
             fitted.notes["forgetting"] = lost
+        run.watched(Learned(job, plan, fitted.notes))
     with run.stage("measure"):
         judged = _judge(seen, _frozen(seen, root, run), scores, judged_on)
         run.watched(judged)

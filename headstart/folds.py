@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from headstart.features import Features
+from headstart.features import Features, join
 from headstart.task import Objective
 
 BINS = 10  # of equal count, for numbers
+WORTH_CHOOSING = 60  # held-out examples that are enough to choose by; fewer learn instead
+WORTH_HOLDING = 400  # labelled examples from which a share is held out to choose by
+HELD = 6  # one of so many is
 
 
 def strata(y: np.ndarray, objective: Objective) -> np.ndarray:
@@ -82,3 +85,15 @@ def seen(y: np.ndarray, fold: np.ndarray, objective: Objective) -> np.ndarray:
     on = np.stack([(y[fold == f] > 0).sum(0) for f in range(count)])
     off = np.stack([(y[fold == f] <= 0).sum(0) for f in range(count)])
     return ((on.sum(0) - on > 0) & (off.sum(0) - off > 0))[fold]
+
+
+def parted(train: Features, val: Features, objective: Objective, rng: np.random.Generator) -> tuple[Features, Features]:
+    """(What to learn from, what to choose by): val, or a share of train, where it is large enough to choose by."""
+    if len(val) >= WORTH_CHOOSING:
+        return train, val
+    if len(val):
+        train = join(train, val)
+    if len(train) < WORTH_HOLDING:
+        return train, train.rows(np.zeros(0, np.int64))
+    fold = deal(train, objective, HELD, rng)
+    return train.rows(np.flatnonzero(fold != 0)), train.rows(np.flatnonzero(fold == 0))

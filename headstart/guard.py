@@ -35,6 +35,15 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """What training gave, for the guards that look at how it went. notes: of what was fitted"""
+
+    task: Task
+    plan: Plan
+    notes: dict
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Judged:
     """What measuring gave, for the guards that look at results; the headline metric is first."""
 

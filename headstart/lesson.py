@@ -16,16 +16,13 @@ from torch.nn import functional as F
 
 from headstart import folds, loop, ranging
 from headstart.calibrate import calibrate
-from headstart.features import Features, join
+from headstart.features import Features
 from headstart.optim import cosine
 from headstart.pairing import alike
 from headstart.pretext import turn
 from headstart.task import Objective
 from headstart.tune import Learner, Tuned, arrays, changed, numbers, passed
 
-WORTH_CHOOSING = 60  # held-out examples that are enough to choose by; fewer learn instead
-WORTH_HOLDING = 400  # labelled examples from which a share is held out to choose by
-HELD = 6  # one of so many is
 CHECKS = 10  # looks at the held-out part during training
 SOUP = 3  # best checks that are averaged. Source: Wortsman et al. 2022, "Model soups"
 PATIENCE = 5  # checks without a gain that end the training
@@ -85,8 +82,9 @@ def learn(
     the temperature that fits it. Without: the last step, uncalibrated.
     """
     seed = int(rng.integers(2**31))
-    learn_from, held = parted(train, val, objective, rng) if hold else (train, val)
+    learn_from, held = folds.parted(train, val, objective, rng) if hold else (train, val)
     learner.learns = tuple(n for n, p in learner.body.named_parameters() if p.requires_grad)
+    begun = snapshot(learner)
     still = {k: v.detach().clone() for k, v in _frozen(learner).items()}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -110,9 +108,16 @@ def learn(
         "added": max(0, numbers(learner) - learner.borrowed),
         "learned": sum(t.numel() for t in changed(learner).values())
         + sum(p.numel() for p in learner.head.parameters()),
+        "learning_tensors": len(changed(learner)),
+        "idle": _idle(learner, begun),
         "frozen_above": {"tensors": len(still), "moved": moved[:20]},
     }
     return Tuned(learner, settings, temperature, notes)
+
+
+def _idle(learner: Learner, begun: dict[str, torch.Tensor]) -> list[str]:
+    """Names of tensors that should have learned and are as they were, to the last bit."""
+    return [name for name, tensor in snapshot(learner).items() if torch.equal(tensor, begun[name])]
 
 
 def _frozen(learner: Learner) -> dict[str, torch.Tensor]:
@@ -217,18 +222,6 @@ def held_loss(learner: Learner, held: Features, objective: Objective) -> float:
     """The objective's mean loss on rows that do not train."""
     scores = torch.from_numpy(passed(learner, held.x, learner))
     return float(objective.loss(scores, torch.from_numpy(held.y)))
-
-
-def parted(train: Features, val: Features, objective: Objective, rng: np.random.Generator) -> tuple[Features, Features]:
-    """(What to learn from, what to choose by): val, or a share of train, where it is large enough to choose by."""
-    if len(val) >= WORTH_CHOOSING:
-        return train, val
-    if len(val):
-        train = join(train, val)
-    if len(train) < WORTH_HOLDING:
-        return train, train.rows(np.zeros(0, np.int64))
-    fold = folds.deal(train, objective, HELD, rng)
-    return train.rows(np.flatnonzero(fold != 0)), train.rows(np.flatnonzero(fold == 0))
 
 
 def rates(learner: Learner, recipe: Recipe) -> list[dict]:

@@ -12,7 +12,7 @@ from headstart.demo.tickets import tickets, write_tickets
 from headstart.errors import HeadstartError, NameNotFound
 from headstart.features import Features
 from headstart.find import member, names
-from headstart.guard import Embedded, Judged
+from headstart.guard import Embedded, Judged, Learned
 from headstart.plan import Plan
 from headstart.planner import method_of
 from headstart.result import Metric, Receipt, SetAside
@@ -122,7 +122,23 @@ def judged(low, high, chance, backbone="vector:3") -> Judged:
     return Judged(some.task, plan, some.task.objective, (metric,), {}, {})
 
 
+def learned(method="finetune", **notes) -> Learned:
+    some = embedded(["a", "b"])
+    return Learned(some.task, replace(some.plan, method=method_of(method, {})), notes)
+
+
+FALLS = [2.0 - 0.015 * i for i in range(100)]
+
 PLANTED = {
+    "forgetting": (
+        learned(forgetting={"before": 0.9, "after": 0.6, "drop": 0.3, "n": 96}),
+        learned(forgetting={"before": 0.9, "after": 0.88, "drop": 0.02, "n": 96}),
+    ),
+    "idle": (
+        learned(idle=["body.0.weight", "body.0.bias"], learning_tensors=2),
+        learned(idle=[], learning_tensors=2),
+    ),
+    "rate": (learned(losses=[*FALLS[:50], *[9.0] * 20, *FALLS[70:]]), learned(losses=FALLS, drift=0.1)),
     "aside": (embedded(["a", "b"], aside=[SetAside("x.jpg", "is empty")]), embedded(["a", "b"])),
     "chance": (judged(0.4, 0.6, 0.5), judged(0.6, 0.7, 0.5)),
     "drift": (
@@ -144,3 +160,16 @@ def test_guards(name):
 def test_weights_on_request_silence_the_imbalance_guard():
     quiet = embedded(["a"] * 20 + ["b"] * 2, settings={"weights": "balanced"})
     assert not list(member("guards", "imbalance").look(quiet))
+
+
+def test_what_trains_from_scratch_may_forget_everything():
+    lost = {"before": 0.9, "after": 0.4, "drop": 0.5, "n": 96}
+    assert not list(member("guards", "forgetting").look(learned("scratch", forgetting=lost)))
+    assert not list(member("guards", "rate").look(learned("scratch", losses=FALLS, drift=0.99)))
+    assert list(member("guards", "rate").look(learned("finetune", losses=FALLS, drift=0.99)))
+
+
+def test_a_frozen_tensor_above_the_cut_that_moved_stops_the_run():
+    (found,) = member("guards", "drift").look(learned(frozen_above={"tensors": 9, "moved": ["bn1.running_mean"]}))
+    assert found.level == "stop" and "bn1.running_mean" in found.message
+    assert not list(member("guards", "drift").look(learned(frozen_above={"tensors": 9, "moved": []})))

@@ -191,3 +191,34 @@ def test_other_labels_than_classes(name, labels, vision, tmp_path):
     x = embed(some, card, module.Settings().cut(card), tmp_path).x
     whole = Features(x, objective.encode(given), tuple(e.id for e in some))
     testing.check_tuner(module, card, whole.rows(np.arange(24)), whole.rows(np.arange(24, 32)), objective)
+
+
+def test_training_bugs_are_caught_as_they_happen(vision, tmp_path, monkeypatch):
+    """A rate that is far too high is warned of; a rate of nothing and a norm that follows the batches stop the run."""
+    from headstart.errors import Stopped
+
+    some, _ = examples("image", 60)
+    source = ([e.content for e in some], [e.label for e in some])
+
+    def fit(name: str, method: str = "finetune", **settings: str):
+        asked = {"steps": "20", "views": "0", **settings}
+        return flow.fit(source, into=tmp_path / name, backbone=vision, method=method, settings=asked).result
+
+    guards = [f["guard"] for f in fit("hot", rate="1.0")["findings"]]
+    assert "rate" in guards
+    assert not {"rate", "idle", "drift"} & {f["guard"] for f in fit("fine")["findings"]}
+    with pytest.raises(Stopped, match="idle"):
+        fit("cold", rate="1e-30")
+
+    def careless(learner, settings) -> None:  # something writes to what is said to be frozen
+        def write(*_) -> None:
+            learner.body[-1].rest[0].weight.data.add_(0.01)
+
+        learner.body.requires_grad_(True)
+        learner.head.register_forward_hook(write)
+        for parameter in learner.body[-1].rest.parameters():
+            parameter.requires_grad_(False)
+
+    monkeypatch.setattr(member("methods", "finetune"), "alter", careless)
+    with pytest.raises(Stopped, match="drift"):
+        fit("moved")

@@ -64,9 +64,9 @@ class Settings:
         rng: np.random.Generator,
     ) -> Tuned:
         """The probe's head first, then everything above the cut, then the mix; notes have the curve over shares."""
-        from headstart import lesson, tune
+        from headstart import folds, lesson, tune
 
-        train, val = lesson.parted(train, val, objective, rng)
+        train, val = folds.parted(train, val, objective, rng)
         learner, rows = tune.opened(above, objective, train)
         settings = {**asdict(self), "norms": "frozen"}
         alter(learner, settings)
