@@ -122,6 +122,14 @@ def judged(low, high, chance, backbone="vector:3") -> Judged:
     return Judged(some.task, plan, some.task.objective, (metric,), {}, {})
 
 
+def alike(test: str) -> Embedded:
+    """Three examples to learn from, the last two of equal bytes, and one to judge by."""
+    some = embedded(["a", "b", "b", "a"])
+    examples = tuple(replace(e, digest=d) for e, d in zip(some.task.examples, ("1", "2", "2", test), strict=True))
+    parts = {"train": np.arange(3), "val": np.zeros(0, np.int64), "test": np.array([3])}
+    return replace(some, task=replace(some.task, examples=examples, parts=parts))
+
+
 def learned(method="finetune", **notes) -> Learned:
     some = embedded(["a", "b"])
     return Learned(some.task, replace(some.plan, method=method_of(method, {})), notes)
@@ -130,6 +138,8 @@ def learned(method="finetune", **notes) -> Learned:
 FALLS = [2.0 - 0.015 * i for i in range(100)]
 
 PLANTED = {
+    "conflict": (alike("2"), alike("3")),
+    "leak": (alike("1"), alike("3")),
     "forgetting": (
         learned(forgetting={"before": 0.9, "after": 0.6, "drop": 0.3, "n": 96}),
         learned(forgetting={"before": 0.9, "after": 0.88, "drop": 0.02, "n": 96}),

@@ -1,0 +1,23 @@
+"""Identical examples under different labels: whatever is answered, one of them is wrong."""
+
+from collections.abc import Iterator
+
+from headstart.guard import Embedded
+from headstart.result import Finding
+
+watches = Embedded
+
+
+def look(value: Embedded) -> Iterator[Finding]:
+    """Warns with the pairs, and with the share of the test part that no model can get right."""
+    labels: dict[str, dict[str, list[str]]] = {}
+    for example in value.task.examples:
+        labels.setdefault(example.digest, {}).setdefault(str(example.label), []).append(example.id)
+    clashes = [by for by in labels.values() if len(by) > 1]
+    if not clashes:
+        return
+    shown = "; ".join(" and ".join(f"{ids[0]} ({label})" for label, ids in by.items()) for by in clashes[:3])
+    count = sum(len(ids) for by in clashes for ids in by.values())
+    message = f"{count} examples have the bytes of another with a different label: {shown}{' …' * (len(clashes) > 3)}."
+    pairs = [{label: ids for label, ids in by.items()} for by in clashes[:50]]
+    yield Finding("conflict", "warn", message, "look at them, and correct or remove one of each", {"groups": pairs})
