@@ -72,7 +72,7 @@ def save(folder: Path, task: Task, plan: Plan, fitted: Fitted, summary: dict, ro
         "schema": SCHEMA,
         "headstart": __version__,
         "kind": task.kind,
-        "backbone": plan.backbone.facts(),
+        "backbone": {**plan.backbone.facts(), "source_classes": []},  # thirty kilobytes that no load looks at
         "cut": plan.cut.at,
         "method": name_of(plan.method),
         "objective": {"name": name_of(task.objective), **task.objective.facts()},

@@ -14,7 +14,7 @@ from headstart.features import Features
 from headstart.find import member, names
 from headstart.guard import Embedded, Judged, Learned
 from headstart.plan import Plan
-from headstart.planner import method_of
+from headstart.planner import find_card, method_of
 from headstart.result import Metric, Receipt, SetAside
 from headstart.task import Example, Task
 
@@ -130,6 +130,13 @@ def alike(test: str) -> Embedded:
     return replace(some, task=replace(some.task, examples=examples, parts=parts))
 
 
+def known(*labels: str) -> Embedded:
+    """Photos of these classes, on a backbone that was trained to tell some of ImageNet's apart."""
+    some = embedded(list(labels))
+    card = replace(some.plan.backbone, source_classes=("ant, emmet, pismire", "bee", "tabby, tabby cat", "airliner"))
+    return replace(some, task=replace(some.task, kind="image"), plan=replace(some.plan, backbone=card))
+
+
 def learned(method="finetune", **notes) -> Learned:
     some = embedded(["a", "b"])
     return Learned(some.task, replace(some.plan, method=method_of(method, {})), notes)
@@ -139,6 +146,7 @@ FALLS = [2.0 - 0.015 * i for i in range(100)]
 
 PLANTED = {
     "conflict": (alike("2"), alike("3")),
+    "overlap": (known("ants", "bees"), known("three", "seven")),
     "leak": (alike("1"), alike("3")),
     "forgetting": (
         learned(forgetting={"before": 0.9, "after": 0.6, "drop": 0.3, "n": 96}),
@@ -183,3 +191,13 @@ def test_a_frozen_tensor_above_the_cut_that_moved_stops_the_run():
     (found,) = member("guards", "drift").look(learned(frozen_above={"tensors": 9, "moved": ["bn1.running_mean"]}))
     assert found.level == "stop" and "bn1.running_mean" in found.message
     assert not list(member("guards", "drift").look(learned(frozen_above={"tensors": 9, "moved": []})))
+
+
+def test_cifar_is_known_to_imagenet_and_spectrograms_are_not(hub, tmp_path):
+    card = find_card("timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k", tmp_path)
+    assert len(card.source_classes) == 1000
+    cifar = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    for labels, seen in ((cifar, True), (("ants", "bees"), True), (tuple("0123456789"), False)):
+        some = known(*labels)
+        some = replace(some, plan=replace(some.plan, backbone=card))
+        assert bool(list(member("guards", "overlap").look(some))) is seen, labels

@@ -67,7 +67,7 @@ def card(local: str) -> Backbone:
         division.width,
         count,
         paths["model.safetensors"].stat().st_size,
-        tuple(str(descriptions.get(n, n)) for n in cfg.get("label_names") or ()),
+        tuple(str(descriptions.get(n, n)) for n in cfg.get("label_names") or ()) or _imagenet(cfg),
         _source(str(cfg.get("tag") or "")),
         str(cfg.get("license") or ""),
     )
@@ -247,6 +247,16 @@ def _heads(cfg: dict) -> tuple[str, ...]:
 def _source(tag: str) -> str:
     """What a tag says of the pretraining data, in order: "augreg_in21k_ft_in1k" -> "ImageNet-21k, then ImageNet-1k"."""
     return ", then ".join(SOURCES[word] for word in tag.split("_") if word in SOURCES)
+
+
+def _imagenet(cfg: dict) -> tuple[str, ...]:
+    """The classes of ImageNet-1k, which its weights seldom write down, in timm's own order."""
+    if cfg.get("num_classes") != 1000 or not str(cfg.get("tag") or "").endswith("in1k"):
+        return ()
+    from timm.data import ImageNetInfo
+
+    names = ImageNetInfo("imagenet-1k")
+    return tuple(names.index_to_description(i) for i in range(names.num_classes()))
 
 
 def _timm(name: str):
