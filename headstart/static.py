@@ -101,7 +101,20 @@ def save(static: Static, folder: Path) -> None:
 
 def parts(static: Static) -> tuple[Callable, list[Callable], Callable]:
     """Plain functions: from a batch to tokens and their owners, those to rows, and nothing more."""
-    return _tokens, [partial(_rows, static, _tables(static))], _same
+    return _tokens, [_Sums(static)], _same
+
+
+class _Sums:
+    """Tokens and their owners -> rows. tensors: what was borrowed, by name, for the receipt"""
+
+    def __init__(self, static: Static):
+        self.tensors = {
+            f.name: getattr(static, f.name) for f in fields(static) if isinstance(getattr(static, f.name), np.ndarray)
+        }
+        self._rows = partial(_rows, static, _tables(static))
+
+    def __call__(self, x) -> np.ndarray:
+        return self._rows(x)
 
 
 def quantised(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

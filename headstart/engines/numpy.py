@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
+from headstart import digest
 from headstart.backbone import Backbone, Cut
 from headstart.errors import PlanError
 from headstart.find import member
@@ -30,12 +30,12 @@ def start(backbone: Backbone, cut: Cut) -> Functions:
     return Functions(backbone, (stem, *blocks, pool))
 
 
-@dataclass(frozen=True, slots=True)
 class Functions:
-    """A chain of functions; there are no weights that could move."""
+    """A chain of functions. Those that hold numbers of a borrowed network name them as `tensors`."""
 
-    backbone: Backbone
-    chain: tuple[Callable, ...]
+    def __init__(self, backbone: Backbone, chain: tuple[Callable, ...]):
+        self.backbone, self.chain = backbone, chain
+        self._before = self._digests()
 
     def rows(self, units: list[np.ndarray]) -> np.ndarray:
         """(u, d) float32, in the order of the units."""
@@ -51,5 +51,13 @@ class Functions:
         return out
 
     def receipt(self) -> Receipt:
-        """Nothing to compare: the recipe's digest, twice."""
-        return Receipt(0, (), self.backbone.weights, self.backbone.weights)
+        """Digests over every table of numbers, at the start and now; of the recipe alone where there is none."""
+        if not self._before:
+            return Receipt(0, (), self.backbone.weights, self.backbone.weights)
+        now = self._digests()
+        moved = tuple(sorted(name for name in now if now[name] != self._before[name]))
+        return Receipt(len(now), moved, digest.of_value(self._before), digest.of_value(now))
+
+    def _digests(self) -> dict[str, str]:
+        held = {name: array for step in self.chain for name, array in getattr(step, "tensors", {}).items()}
+        return {name: digest.of_arrays([(name, array)]) for name, array in held.items()}
