@@ -18,8 +18,8 @@ def add_to(app: typer.Typer) -> None:
 def compare(
     data: Annotated[str, typer.Argument(help="As `headstart fit` takes it.")],
     methods: Annotated[
-        str, typer.Option(help="By commas: probe, knn, finetune, lpft, lora, full, scratch, auto, contrast, bias, …")
-    ] = "probe,knn,finetune,lpft,lora,full,scratch",
+        str, typer.Option(help="By commas: probe, knn, auto, contrast, bias, … `headstart methods`.")
+    ] = "probe,finetune,lora,lpft,full,scratch",
     into: Annotated[Path | None, typer.Option(help="The folder. What it holds already is not run again.")] = None,
     backbone: Annotated[str, typer.Option(help="What to borrow, as `headstart fit` takes it.")] = "own",
     seeds: Annotated[int, typer.Option(help="Runs of each method, from other random numbers on one split.", min=1)] = 3,

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from headstart import __version__, cache, contest, digest, flow
-from headstart.errors import ArtifactError, HeadstartError, NameNotFound, SourceError, Stopped
-from headstart.find import names
+from headstart.errors import HeadstartError, NameNotFound, SourceError
+from headstart.find import name_of, names
 from headstart.planner import default, find_card
 from headstart.read import read
 from headstart.record import shown
 from headstart.reporting import comparison
 from headstart.run import fresh
+from headstart.task import Task
 
-METHODS = ("probe", "knn", "finetune", "lpft", "lora", "full", "scratch")
+METHODS = ("probe", "finetune", "lora", "lpft", "full", "scratch")
 ASKED = "asked.json"  # in each run's folder: what was asked, so that an equal question is not answered twice
 
 
@@ -38,68 +40,63 @@ def compare(
     backbone: str = "own",
     seeds: int = 3,
     seed: int = 0,
+    test: object = None,
+    label: str | None = None,
+    input: str | None = None,
+    kind: str | None = None,
+    task: str | None = None,
+    group: str | None = None,
     budget: str = "normal",
     root: Path | None = None,
     echo: Callable[[dict], None] | None = None,
-    **given: Any,
 ) -> Comparison:
     """Fits each method `seeds` times on one split and tests every pair of methods on the same test examples.
 
-    source, backbone, seed, budget and `given` (test, label, input, kind, task, group): as `fit` takes them
-    into: the folder; default runs/<name of the data>-compare. Runs that it holds already are not run again
-    A method that cannot be had here has its reason in the table instead; the others go on.
-    Raises NameNotFound for an unknown method, SourceError, and what reading the data raises.
+    methods: as `fit` takes them.  seeds: runs of each, from other random numbers; three give an interval of the mean
+    into: the folder; default runs/<name of the data>-compare. Runs that answer the same question are not run again
+    all else: as `fit` takes it
+    A method that cannot be had here, or that a guard stopped, has its reason in the table; the others go on.
+    Raises NameNotFound for an unknown method; what the first method raised where none could be had; and what reading
+    the data raises.
     """
-    chosen = list(dict.fromkeys(methods))
-    for method in chosen:
-        if method != "probe" and method not in names("methods"):
-            near = get_close_matches(method, ["probe", *names("methods")], n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise NameNotFound(
-                f"No method is called {method!r}.{hint} There are: probe, {', '.join(names('methods'))}."
-            )
+    chosen = _known(methods)
     if seeds < 1:
-        raise SourceError("seeds = 0: at least one run of each method is needed; three give an interval.")
-    root = root or cache.default_root()
-    folder = _folder(into, source)
-    say = echo or (lambda line: None)
+        raise SourceError(f"{seeds} seeds: at least one run of each method is needed; three give an interval.")
+    root, say = root or cache.default_root(), _once(echo or (lambda line: None))
+    given = {"test": test, "label": label, "input": input, "group": group, "kind": kind, "task": task}
     say({"event": "start", "source": shown(source)})
-    task = read(source, seed=seed, **given)
-    name = backbone if backbone not in ("own", "auto") else default(task.kind, hub_too=backbone == "auto")[0]
-    question = {
-        "data": digest.of_value([e.digest for e in task.examples]),
-        "labels": digest.of_value([str(e.label) for e in task.examples]),
-        "weights": find_card(name, root).weights if task.kind != "vector" else "",
-        "given": {k: shown(v) for k, v in given.items() if v is not None},
-        "asked": {"backbone": name, "seed": seed, "budget": budget, "version": __version__},
-    }
-    rows, worth, runs = [], {}, {}
+    job = read(source, seed=seed, **given)  # type: ignore[arg-type]
+    folder = _folder(into, source)
+    if backbone in ("own", "auto") and job.kind != "vector":
+        backbone = default(job.kind, hub_too=backbone == "auto")[0]
+    asked = {"backbone": backbone, "seed": seed, "budget": budget}
+    question = {**_question(job, root, backbone), **asked, "given": {k: shown(v) for k, v in given.items()}}
+    fit = partial(flow.fit, source, **given, **asked, root=root, echo=say)  # type: ignore[arg-type]
+    objective = name_of(job.objective)
+    rows, worth, refusals = [], {}, []
     for method in chosen:
         try:
-            results = []
-            for repeat in range(seeds):
-                into_run = folder / f"{method}-{repeat}"
-                about = {**question, "method": method, "repeat": repeat}
-                results.append(_result(into_run, about, source, name, method, seed, budget, repeat, root, say, given))
-        except Stopped:
-            raise
+            runs = {f"{method}-{n}": {**question, "method": method, "repeat": n} for n in range(seeds)}
+            results = [_result(folder / run, about, fit, say) for run, about in runs.items()]
         except HeadstartError as reason:
             rows.append(contest.refused(method, str(reason)))
+            refusals.append(reason)
             say({"event": "refused", "method": method, "reason": str(reason)})
             continue
-        runs[method] = [f"{method}-{repeat}" for repeat in range(seeds)]
-        rows.append({**contest.row(method, results), "runs": runs[method], "head": _curves(results[0])})
-        kind = results[0]["task"]["objective"]
-        worth[method] = contest.merits([folder / run for run in runs[method]], kind)
-    pairs = contest.pairs(worth, seed)
+        rows.append({**contest.row(method, results), "runs": list(runs), "head": _curves(results[0])})
+        worth[method] = contest.merits([folder / run for run in runs], objective)
+    if not worth:
+        raise refusals[0]
+    pairs = contest.pairs(worth, objective, seed)
     facts = {
         "schema": 1,
         "version": __version__,
         "source": shown(source),
-        "command": _command(source, chosen, backbone, seeds, seed, budget, given),
-        "backbone": name,
+        "command": _command(source, chosen, seeds, {**asked, **given, "into": into}),
+        "backbone": backbone,
         "seeds": seeds,
         "methods": rows,
+        "base": (contest.base_of(rows) or {}).get("method"),
         "pairs": pairs,
         "verdict": contest.verdict(rows, pairs),
         "folder": str(folder),
@@ -107,6 +104,44 @@ def compare(
     (folder / "compare.json").write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
     comparison.write(folder, facts)
     return Comparison(folder, facts)
+
+
+def _known(methods: Sequence[str]) -> list[str]:
+    """The methods, each once. Raises NameNotFound naming the nearest spelling of one that there is not."""
+    there = ["probe", *names("methods")]
+    for method in methods:
+        if method not in there:
+            near = get_close_matches(method, there, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise NameNotFound(f"No method is called {method!r}.{hint} There are: {', '.join(there)}.")
+    if not methods:
+        raise SourceError(f"No method was named. There are: {', '.join(there)}.")
+    return list(dict.fromkeys(methods))
+
+
+def _once(say: Callable[[dict], None]) -> Callable[[dict], None]:
+    """Hands events on, but what is true of the data only the first time: every run reads the same."""
+    told = set()
+
+    def pass_on(line: dict) -> None:
+        about = (line["event"], line.get("message"))
+        if line["event"] not in ("start", "task", "finding") or about not in told:
+            told.add(about)
+            say(line)
+
+    return pass_on
+
+
+def _question(job: Task, root: Path, backbone: str) -> dict:
+    """What a run's answer depends on beside its settings: the data, who may see which of them, the weights, us."""
+    examples = [[e.id, e.digest, str(e.label), e.group] for e in job.examples]
+    parts = {name: rows.tolist() for name, rows in job.parts.items()}
+    return {
+        "data": digest.of_value(examples),
+        "split": digest.of_value([parts, None if job.folds is None else job.folds.tolist()]),
+        "weights": "" if job.kind == "vector" else find_card(backbone, root).weights,
+        "version": __version__,
+    }
 
 
 def _folder(into: str | Path | None, source: object) -> Path:
@@ -130,38 +165,29 @@ def _ours(folder: Path) -> bool:
     return (folder / "compare.json").is_file() or any((p / "journal.jsonl").is_file() for p in folder.iterdir())
 
 
-def _result(folder: Path, about: dict, source, name, method, seed, budget, repeat, root, say, given) -> dict:
-    """result.json of a run: of the one that lies there, where the question is the same, else of a new one."""
+def _result(folder: Path, about: dict, fit: Callable, say: Callable[[dict], None]) -> dict:
+    """result.json of a run: of the one that lies there, where it answered the same question, else of a new one."""
     asked = folder / ASKED
     try:
-        if json.loads(asked.read_text(encoding="utf-8")) == about:
+        if json.loads(asked.read_text(encoding="utf-8")) == about and (folder / "predictions.csv").is_file():
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
             say({"event": "reused", "run": folder.name})
-            return result
+            return {**result, "reused": True}
     except (OSError, ValueError):
         pass  # no run, or one that did not end: it is made now
     say({"event": "run", "run": folder.name})
-    outcome = flow.fit(
-        source, into=folder, backbone=name, method=method, seed=seed, budget=budget, repeat=repeat, root=root,
-        echo=say, **given,
-    )  # fmt: skip
+    fit(into=folder, method=about["method"], repeat=about["repeat"])
     asked.write_text(json.dumps(about), encoding="utf-8")
-    result = json.loads((outcome.folder / "result.json").read_text(encoding="utf-8"))
-    if result.get("schema") != 1:
-        raise ArtifactError(f"{folder}/result.json is of another schema.")
-    return result
+    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
 
 
 def _curves(result: dict) -> dict:
-    head = result.get("head") or {}
-    return {k: head[k] for k in ("checks", "losses", "race", "curve", "kept") if k in head}
+    return {k: result["head"][k] for k in ("checks", "losses", "steps", "kept") if k in result["head"]}
 
 
-def _command(source, methods, backbone, seeds, seed, budget, given) -> str:
-    import shlex
-
-    words = ["headstart", "compare", shown(source), "--methods", ",".join(methods), "--backbone", backbone]
-    words += ["--seeds", str(seeds), "--seed", str(seed), "--budget", budget]
+def _command(source: object, methods: list[str], seeds: int, given: dict) -> str:
+    """The line that repeats the comparison."""
+    words = ["headstart", "compare", shown(source), "--methods", ",".join(methods), "--seeds", str(seeds)]
     for key, value in given.items():
         words += [f"--{key}", shown(value)] if value is not None else []
     return " ".join(map(shlex.quote, words))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 from statistics import mean, median, stdev
 
@@ -11,11 +12,14 @@ import numpy as np
 
 from headstart.find import member, names
 from headstart.pairing import SURE, Paired, compared
+from headstart.wording import chance, plain
 
 PROBES = ("probe", "logistic", "ridge")  # heads that a comparison is measured against
 PERCENT = ("accuracy", "balanced_accuracy", "macro_f1", "micro_f1")
 # Student's t for 95 %, by degrees of freedom from 1.
 STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
+# What answers are compared in, example by example.
+WORTH = {"classes": "accuracy", "tags": "F1 of a row's tags", "number": "minus absolute error"}
 BEST_FOR = {
     "probe": "nearly everything first: seconds, and nothing of the backbone moves",
     "logistic": "nearly everything first: seconds, and nothing of the backbone moves",
@@ -42,16 +46,16 @@ BEST_FOR = {
 
 
 def row(method: str, results: list[dict]) -> dict:
-    """One method's line: what its runs have in common, and the headline's mean with its interval over the seeds."""
+    """One method's line: what its runs have in common, and the headline's mean with its interval over the seeds.
+
+    low, high: Student's 95 % interval of the mean; None for fewer than three runs, which cannot give one
+    seconds:   medians over the runs; total counts embedding, which only the first run at a cut pays
+    """
     first = results[0]
     metric = next(iter(first["metrics"]))
     values = [r["metrics"][metric]["value"] for r in results]
-    spread = STUDENT[min(len(values), 10) - 2] * stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
-    low, high = (mean(values) - spread, mean(values) + spread) if spread is not None else (None, None)
-    if low is not None and high is not None and metric in PERCENT:
-        low, high = max(0.0, low), min(1.0, high)
-    head = first.get("head") or {}
-    learns = any("drift" in (r.get("head") or {}) for r in results)
+    low, high = _interval(values, metric in PERCENT)
+    lost = [r["head"]["forgetting"]["drop"] for r in results if r["head"].get("forgetting")]
     counts = first["task"]["n"]
     return {
         "method": method,
@@ -61,18 +65,27 @@ def row(method: str, results: list[dict]) -> dict:
         "high": high,
         "values": values,
         "seeds": len(values),
+        "reused": sum(r.get("reused", False) for r in results),
         "metrics": first["metrics"],
         "params": first["params"],
         "share": first["params"]["trained"] / max(1, first["params"]["total"]),
         "labels": counts["train"] + counts["val"],
         "bytes": first["bytes"],
         "seconds": {k: median(r["seconds"].get(k, 0.0) for r in results) for k in ("fit", "extract", "total")},
-        "drift": mean((r.get("head") or {}).get("drift", 0.0) for r in results) if learns else 0.0,
-        "forgetting": (head.get("forgetting") or {}).get("drop"),
+        "drift": mean(r["head"].get("drift", 0.0) for r in results),
+        "forgetting": mean(lost) if lost else None,
         "plan": first["plan"],
         "best_for": BEST_FOR.get(method) or _said(method),
         "error": "",
     }
+
+
+def _interval(values: list[float], share: bool) -> tuple[float | None, float | None]:
+    if len(values) < 3:
+        return None, None
+    reach = STUDENT[min(len(values), 10) - 2] * stdev(values) / len(values) ** 0.5
+    low, high = mean(values) - reach, mean(values) + reach
+    return (max(0.0, low), min(1.0, high)) if share else (low, high)
 
 
 def _said(method: str) -> str:
@@ -96,7 +109,7 @@ def refused(method: str, reason: str) -> dict:
 
 
 def merits(folders: list[Path], objective: str) -> dict[str, float]:
-    """What each example's answer was worth, by id, on average over the seeds: right or not, F1 of tags, minus error."""
+    """What each example's answer was worth, by id, on average over the runs; larger is better. WORTH says in what."""
     total: dict[str, list[float]] = {}
     for folder in folders:
         with open(folder / "predictions.csv", newline="", encoding="utf-8") as file:
@@ -107,32 +120,37 @@ def merits(folders: list[Path], objective: str) -> dict[str, float]:
 
 def _worth(label: str, predicted: str, objective: str) -> float:
     if objective == "number":
-        return -((float(label) - float(predicted)) ** 2)
+        return -abs(float(label) - float(predicted))
     if objective == "tags":
         a, b = ({t for t in text.split(";") if t} for text in (label, predicted))
         return 2 * len(a & b) / max(len(a) + len(b), 1)
     return float(label == predicted)
 
 
-def pairs(worth: dict[str, dict[str, float]], seed: int) -> list[dict]:
-    """Every method against every other on the examples that both answered; p-values of one table by Holm 1979."""
-    found: list[tuple[str, str, Paired]] = []
-    methods = list(worth)
-    for i, a in enumerate(methods):
-        for b in methods[i + 1 :]:
-            ids = sorted(worth[a].keys() & worth[b].keys())
-            one, other = (np.array([worth[m][k] for k in ids]) for m in (a, b))
-            found.append((a, b, compared("worth", one, other, seed)))
-    corrected = holm([p.p for _, _, p in found])
-    return [
-        {"a": a, "b": b, **asdict(p), "p_holm": q, "verdict": verdict_of(p.difference, q)}
-        for (a, b, p), q in zip(found, corrected, strict=True)
-    ]
+def pairs(worth: dict[str, dict[str, float]], objective: str, seed: int) -> list[dict]:
+    """Every method against every other, both ways round, on the examples that both answered.
+
+    worth: of each method, as `merits` gives it
+    p_holm, and the verdict by it, hold for all of the table together: also for the best, which was picked afterwards
+    """
+    tests: list[tuple[str, str, Paired]] = []
+    for a, b in combinations(worth, 2):
+        ids = sorted(worth[a].keys() & worth[b].keys())
+        one, other = (np.array([worth[m][k] for k in ids]) for m in (a, b))
+        tests.append((a, b, compared(WORTH.get(objective, "accuracy"), one, other, seed)))
+    found = []
+    for (a, b, test), p in zip(tests, holm([t.p for _, _, t in tests]), strict=True):
+        verdict = "cannot tell" if p >= SURE else "better" if test.difference > 0 else "worse"
+        pair = {"a": a, "b": b, **asdict(test), "p_holm": p, "verdict": verdict}
+        found += [pair, _turned(pair)]
+    return found
 
 
-def verdict_of(difference: float, p: float) -> str:
-    """Of the first against the second."""
-    return "cannot tell" if p >= SURE else "better" if difference > 0 else "worse"
+def _turned(pair: dict) -> dict:
+    """The second of a pair against the first."""
+    verdict = {"better": "worse", "worse": "better"}.get(pair["verdict"], pair["verdict"])
+    turned = {"difference": 0.0 - pair["difference"], "low": 0.0 - pair["high"], "high": 0.0 - pair["low"]}
+    return {**pair, **turned, "a": pair["b"], "b": pair["a"], "verdict": verdict}
 
 
 def holm(p: list[float]) -> list[float]:
@@ -145,39 +163,51 @@ def holm(p: list[float]) -> list[float]:
     return out
 
 
-def between(found: list[dict], a: str, b: str) -> dict | None:
-    """The pair of a against b, whichever way it was taken."""
-    for pair in found:
-        if (pair["a"], pair["b"]) == (a, b):
-            return pair
-        if (pair["a"], pair["b"]) == (b, a):
-            turned = {"better": "worse", "worse": "better"}.get(pair["verdict"], pair["verdict"])
-            flipped = {"difference": -pair["difference"], "low": -pair["high"], "high": -pair["low"]}
-            return {**pair, **flipped, "a": a, "b": b, "verdict": turned}
-    return None
-
-
 def verdict(rows: list[dict], found: list[dict]) -> str:
-    """What to ship, in plain words."""
-    done = [r for r in rows if not r["error"]]
-    if not done:
-        return "No method could be tried here."
-    lower = done[0]["metrics"][done[0]["metric"]]["better"] == "lower"
-    best = (min if lower else max)(done, key=lambda r: r["mean"])
-    base = next((r for r in done if r["method"] in PROBES), None)
-    if len(done) == 1 or base is None:
-        return f"{best['method']} scored best: {_figure(best, best['mean'])} ({best['metric'].replace('_', ' ')})."
-    cost = f"it trains {base['params']['trained']:,} numbers in {base['seconds']['fit']:.1f} s"
-    if best is base:
-        return f"The plain probe scored best ({_figure(base, base['mean'])}): ship it, {cost}."
-    pair = between(found, best["method"], base["method"])
-    assert pair is not None
-    scores = f"{best['method']} {_figure(best, best['mean'])}, probe {_figure(base, base['mean'])}"
-    if pair["verdict"] != "better":
-        told = f"No method is surely better than the plain probe ({scores}; p = {pair['p_holm']:.2g})"
-        return f"{told}: ship the probe, {cost}."
-    gain = f"{scores}; 95 % interval of the gain {_gain(best, pair['low'])} to {_gain(best, pair['high'])}"
-    return f"{best['method']} is better than the plain probe ({gain}; p = {pair['p_holm']:.2g}): ship {best['method']}."
+    """What to ship, in plain words. rows: at least one that is no refusal"""
+    done = sorted((r for r in rows if not r["error"]), key=_merit, reverse=True)
+    best, base = done[0], base_of(rows)
+    told = {(p["a"], p["b"]): p for p in found}
+    if base is None or len(done) == 1:
+        worse = [r["method"] for r in done[1:] if told[best["method"], r["method"]]["verdict"] == "better"]
+        beaten = f"; surely better than {plain(worse)}" if worse else "; surely better than none" if done[1:] else ""
+        return f"{best['method']} scored best ({_figure(best, best['mean'])}{beaten})."
+    cost = f"it trains {base['params']['trained']:,} numbers in {_seconds(base['seconds']['fit'])}"
+    winner = next((r for r in done if r is not base and told[r["method"], base["method"]]["verdict"] == "better"), None)
+    if winner is None and best is base:
+        return f"The plain probe scored best ({_figures(done[:2])}): ship it, {cost}."
+    if winner is None:
+        p = told[best["method"], base["method"]]["p_holm"]
+        scores = _figures([best, base])
+        return f"No method is surely better than the plain probe ({scores}; {chance(p)}): ship the probe, {cost}."
+    pair = told[winner["method"], base["method"]]
+    gain, low, high = (_gain(winner, pair[k]) for k in ("difference", "low", "high"))
+    unit = " points" if winner["metric"] in PERCENT else ""
+    if pair["measure"] != winner["metric"] and unit:  # tags are compared row by row, which is not the headline
+        unit += f" of {pair['measure']}"
+    span = f"95 % interval {low} to {high}, {chance(pair['p_holm'])}; {_figures([winner, base])}"
+    even = [r["method"] for r in done if r not in (winner, base) and _even(r, winner, base, told)]
+    also = f" It cannot be told from {plain(even)}." if even else ""
+    return f"{winner['method']} is better than the plain probe by {gain}{unit} ({span}): ship {winner['method']}.{also}"
+
+
+def base_of(rows: list[dict]) -> dict | None:
+    """The plain probe among the methods that could be had."""
+    return next((r for r in rows if r["method"] in PROBES and not r["error"]), None)
+
+
+def _even(r: dict, winner: dict, base: dict, told: dict) -> bool:
+    """Whether another method also beats the probe, and not surely less than the winner."""
+    beats = told[r["method"], base["method"]]["verdict"] == "better"
+    return beats and told[winner["method"], r["method"]]["verdict"] == "cannot tell"
+
+
+def _merit(entry: dict) -> float:
+    return -entry["mean"] if entry["metrics"][entry["metric"]]["better"] == "lower" else entry["mean"]
+
+
+def _figures(some: list[dict]) -> str:
+    return ", ".join(f"{r['method']} {_figure(r, r['mean'])}" for r in some)
 
 
 def _figure(entry: dict, value: float) -> str:
@@ -186,3 +216,7 @@ def _figure(entry: dict, value: float) -> str:
 
 def _gain(entry: dict, value: float) -> str:
     return f"{100 * value:.1f}" if entry["metric"] in PERCENT else f"{value:.3g}"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"

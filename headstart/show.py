@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TextIO
 
+from headstart.wording import chance
+
 PERCENT = {"accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "ece", "exact_match", "mean_average_precision"}
 NAMES = {"ece": "calibration error", "mae": "mean absolute error", "rmse": "root mean squared error", "r2": "R²"}
 NOUNS = {"image": "images", "text": "texts", "vector": "rows"}
@@ -88,6 +90,7 @@ class Screen:
         self._row("probe", f"step {line['step']:,}: a linear probe is right on {line['accuracy']:.1%}")
 
     def _run(self, line: dict) -> None:
+        self.first = None
         self._row("run", self._paint(line["run"], "1"))
 
     def _reused(self, line: dict) -> None:
@@ -156,26 +159,45 @@ def summary(result: dict, folder: str) -> str:
 
 
 def contested(facts: dict) -> str:
-    """The end of a comparison: verdict, the table, where the page lies."""
-    lines = ["", *_wrapped(facts["verdict"]), ""]
-    done = [r for r in facts["methods"] if not r["error"]]
-    if done:
-        metric = done[0]["metric"]
-        title = NAMES.get(metric, metric.replace("_", " "))
-        lines.append(f"  {'method':<10} {title:>16}  {'over seeds':>16}  {'trained':>11} {'share':>7} {'fit':>8} "
-                     f"{'file':>8} {'drift':>6}")  # fmt: skip
+    """The end of a comparison: verdict, what each method gives and costs, where the page lies. At most 100 columns."""
+    done = [{**r, "name": _short(r["method"], 10)} for r in facts["methods"] if not r["error"]]
+    metric, against = done[0]["metric"], {p["a"]: p for p in facts["pairs"] if p["b"] == facts["base"]}
+    judged, several = done[0]["metrics"][metric]["n"], done[0]["seeds"]
+    title = NAMES.get(metric, metric.replace("_", " "))
+    lines = ["", *_wrapped(facts["verdict"]), "", f"  {'method':<10} {title:>19}  {'over the seeds':>18}  "
+             f"{'on the test part':>18}  against the probe"]  # fmt: skip
     for r in done:
-        span = "" if r["low"] is None else f"{_figure(metric, r['low'])} to {_figure(metric, r['high'])}"
-        span = "no spread" if len(set(r["values"])) == 1 and len(r["values"]) > 1 else span
+        one, pair = r["metrics"][metric], against.get(r["method"])
+        told = f"{pair['verdict']} ({chance(pair['p_holm'])})" if pair else ""
+        span = f"{_figure(metric, one['low'])} to {_figure(metric, one['high'])}"
+        lines.append(f"  {r['name']:<10} {_figure(metric, r['mean']):>19}  {_spread(r):>18}  {span:>18}  {told}")
+    lines += ["", f"  {'method':<10} {'trained':>12} {'share':>8} {'labels':>7} {'fit':>9} {'total':>9} {'file':>9} "
+              f"{'drift':>6} {'forgot':>7}"]  # fmt: skip
+    for r in done:
+        lost, costs = "-" if r["forgetting"] is None else f"{100 * r['forgetting']:+.1f}", r["seconds"]
+        delta = _bytes(r["bytes"]["delta"])
         lines.append(
-            f"  {r['method']:<10} {_figure(metric, r['mean']):>16}  {span:>16}  {r['params']['trained']:>11,} "
-            f"{r['share']:>7.2%} {r['seconds']['fit']:>6.1f} s {_bytes(r['bytes']['delta']):>8} {r['drift']:>6.3f}"
+            f"  {r['name']:<10} {r['params']['trained']:>12,} {r['share']:>8.2%} {r['labels']:>7,} "
+            f"{costs['fit']:>7.2f} s {costs['total']:>7.2f} s {delta:>9} {r['drift']:>6.3f} {lost:>7}"
         )
-    lines += [f"  {r['method']:<10} {r['error'].splitlines()[0]}" for r in facts["methods"] if r["error"]]
-    claims = [f"{p['a']} {p['verdict']} than {p['b']} (p = {p['p_holm']:.2g})" for p in facts["pairs"]
-              if p["verdict"] != "cannot tell"]  # fmt: skip
-    lines += ["", *_wrapped("Sure, on the same test examples: " + ("; ".join(claims) or "nothing") + "."), ""]
-    return "\n".join([*lines, f"  report    {facts['folder']}/compare.html", f"  runs      {facts['folder']}", ""])
+    lines += ["", *(f"  {r['name']:<10} {r['best_for']}" for r in done)]
+    out = [f"{r['method']} was left out: {r['error'].splitlines()[0]}" for r in facts["methods"] if r["error"]]
+    lines += ["", *(line for reason in out for line in _wrapped(reason))] if out else []
+    about = f"Over the seeds: 95 % interval of the mean of {several} runs. On the test part: that of one run, if other "
+    about += f"examples were drawn; {judged:,} judged. p: paired on the same examples, for all pairs together (Holm)."
+    again = sum(r["reused"] for r in done)
+    kept = f", {again} of them from before" if again else ""
+    where = f"  runs      {facts['folder']}  ({sum(r['seeds'] for r in done)}{kept})"
+    return "\n".join([*lines, "", *_wrapped(about), "", f"  report    {facts['folder']}/compare.html", where, ""])
+
+
+def _spread(row: dict) -> str:
+    """The interval over the seeds, or why there is none."""
+    if row["seeds"] > 1 and len(set(row["values"])) == 1:
+        return "no spread"
+    if row["low"] is None:
+        return f"{row['seeds']} run{'s' if row['seeds'] > 1 else ''} only"
+    return f"{_figure(row['metric'], row['low'])} to {_figure(row['metric'], row['high'])}"
 
 
 def answers(rows: list[dict]) -> str:
@@ -183,8 +205,7 @@ def answers(rows: list[dict]) -> str:
     width = min(60, max([len(r["id"]) for r in rows] + [5]))
     lines = [f"{'input':<{width}}  {'answer':<24} confidence"]
     for r in rows:
-        name = r["id"].replace("\n", " ")
-        name = name if len(name) <= width else name[: width - 1] + "…"
+        name = _short(r["id"].replace("\n", " "), width)
         if r["error"]:
             lines.append(f"{name:<{width}}  could not be read: {r['error']}")
         else:
@@ -227,6 +248,10 @@ def held(rows: list[dict], total: int, root: str) -> str:
             f"{r['backbone'][:60]:<60} {r['cut']:>4} {r['rows']:>9,} {_bytes(r['bytes']):>9}  {_ago(r['used'])}"
         )
     return "\n".join([*lines, f"{_bytes(total)} in {root}"])
+
+
+def _short(name: str, most: int) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def _label(label: object) -> str:

@@ -14,3 +14,8 @@ def plain(items: Iterable[str], most: int = 5) -> str:
     """Like `quoted`, without quotation marks: for files and suffixes."""
     shown = list(items)
     return ", ".join(shown[:most]) + (" …" if len(shown) > most else "")
+
+
+def chance(p: float) -> str:
+    """A p-value: 'p = 0.03', 'p < 0.001'."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"

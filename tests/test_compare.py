@@ -1,18 +1,21 @@
 """Methods side by side on one split: the table says what the runs say, nothing is run twice, claims have p-values."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
+from test_report_browser import CLASHES, browser  # noqa: F401  (a fixture)
 
-from headstart import comparing, contest
-from headstart.cli_compare import add_to
+import headstart
+from headstart import cli, comparing, contest, flow, show
 from headstart.demo.photos import photos
-from headstart.errors import NameNotFound, SourceError
-from headstart.pairing import compared, mcnemar
+from headstart.errors import NameNotFound, PlanError, SourceError, Stopped
+from headstart.pairing import compared, flipped, mcnemar
+
+HEADS = ("probe", "knn", "centroid", "mlp")
 
 
 @pytest.fixture(scope="module")
@@ -20,43 +23,130 @@ def compared_photos(tmp_path_factory):
     """A comparison of light heads on rendered photos; finetune cannot be had on the floor backbone."""
     folder = tmp_path_factory.mktemp("compare")
     source = photos(folder / "photos", 90)
-    methods = ("probe", "knn", "centroid", "finetune")
     said: list[dict] = []
-    found = comparing.compare(
-        source, methods=methods, into=folder / "out", backbone="stats", seeds=2, root=folder / "cache", echo=said.append
-    )
-    return folder, source, methods, found, said
+    found = again(folder, source, said, methods=(*HEADS, "finetune"))
+    return folder, source, found, said
+
+
+def again(folder, source, said, **asked):
+    asked = {"methods": HEADS, "into": folder / "out", "backbone": "stats", "seeds": 3, **asked}
+    return comparing.compare(source, root=folder / "cache", echo=said.append, **asked)
+
+
+def made(said):
+    return [line["run"] for line in said if line["event"] == "run"]
 
 
 def test_the_table_says_what_the_runs_say(compared_photos):
-    folder, _, methods, found, _ = compared_photos
+    folder, _, found, said = compared_photos
     facts = json.loads((folder / "out" / "compare.json").read_text())
-    assert [r["method"] for r in facts["methods"]] == list(methods)
-    for entry in facts["methods"][:3]:
+    assert [r["method"] for r in facts["methods"]] == [*HEADS, "finetune"]
+    for entry in facts["methods"][:4]:
         results = [json.loads((folder / "out" / run / "result.json").read_text()) for run in entry["runs"]]
+        assert entry["runs"] == [f"{entry['method']}-{n}" for n in range(3)]
         assert entry["mean"] == pytest.approx(np.mean([r["metrics"]["accuracy"]["value"] for r in results]))
-        assert entry["params"] == results[0]["params"] and entry["bytes"] == results[0]["bytes"]
-    assert "no network" in facts["methods"][3]["error"]
-    assert facts["verdict"] == found.facts["verdict"]
+        assert entry["seconds"]["fit"] == np.median([r["seconds"]["fit"] for r in results])
+        assert {k: entry[k] for k in ("params", "bytes", "metrics", "plan")} == {
+            k: results[0][k] for k in ("params", "bytes", "metrics", "plan")
+        }
+        assert entry["labels"] == results[0]["task"]["n"]["train"] + results[0]["task"]["n"]["val"]
+        assert entry["drift"] == 0 and entry["forgetting"] is None, "a head on frozen features moves nothing"
+        assert [r["plan"]["repeat"] for r in results] == [0, 1, 2]
+    assert "no network" in facts["methods"][4]["error"]
+    assert facts["verdict"] == found.facts["verdict"] and facts["base"] == "probe"
+    assert sum(line["event"] == "task" for line in said) == 1, "what the data are is said once"
 
 
 def test_what_was_done_is_not_done_again(compared_photos):
-    folder, source, methods, _, _ = compared_photos
-    for seed, again in ((0, 0), (1, 6)):
+    folder, source, _, _ = compared_photos
+    for change, expected in (({}, 0), ({"seeds": 2}, 0), ({"methods": ["knn", "ridge"]}, 3), ({"seed": 1}, 12)):
         said: list[dict] = []
+        found = again(folder, source, said, **change)
+        assert len(made(said)) == expected, f"{change}: asked again what was answered, or did not ask what is new"
+        runs = sum(r["seeds"] for r in found.facts["methods"])
+        assert sum(r["reused"] for r in found.facts["methods"]) == runs - expected
+    again(folder, source, [], methods=(*HEADS, "finetune"))  # as the other tests expect it
+
+
+def test_other_labels_are_another_question(tmp_path):
+    source = photos(tmp_path / "photos", 60)
+    again(tmp_path, source, [], methods=["knn"], seeds=1)
+    first, second = sorted(p for p in source.iterdir() if p.is_dir())[:2]
+    moved = sorted(first.iterdir())[0]
+    moved.rename(second / f"moved-{moved.name}")
+    said: list[dict] = []
+    again(tmp_path, source, said, methods=["knn"], seeds=1)
+    assert made(said) == ["knn-0"]
+
+
+def test_an_interrupted_comparison_goes_on(tmp_path):
+    source = photos(tmp_path / "photos", 60)
+
+    def stop(line):
+        if line == {"event": "run", "run": "knn-1"}:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
         comparing.compare(
-            source, methods=methods, into=folder / "out", backbone="stats", seeds=2, seed=seed, root=folder / "cache",
-            echo=said.append,
+            source, methods=["probe", "knn"], into=tmp_path / "out", backbone="stats", seeds=2,
+            root=tmp_path / "cache", echo=stop,
         )  # fmt: skip
-        made = [line["run"] for line in said if line["event"] == "run" and not line["run"].startswith("finetune")]
-        assert len(made) == again, "a question that was answered was asked again, or a new one was not"
+    said: list[dict] = []
+    again(tmp_path, source, said, methods=["probe", "knn"], seeds=2)
+    assert made(said) == ["knn-1"]
+
+
+def test_a_method_that_a_guard_stopped_does_not_stop_the_others(tmp_path, monkeypatch):
+    source, fit = photos(tmp_path / "photos", 60), flow.fit
+
+    def guarded(*args, method, **given):
+        if method == "knn":
+            raise Stopped("[rate] the loss grew")
+        return fit(*args, method=method, **given)
+
+    monkeypatch.setattr(flow, "fit", guarded)
+    rows = again(tmp_path, source, [], methods=["knn", "probe"], seeds=1).facts["methods"]
+    assert [r["error"] for r in rows] == ["[rate] the loss grew", ""]
+    with pytest.raises(Stopped):
+        again(tmp_path, source, [], methods=["knn"], seeds=1)
+
+
+def test_claims_are_symmetric(compared_photos):
+    pairs = compared_photos[2].facts["pairs"]
+    told = {(p["a"], p["b"]): p for p in pairs}
+    assert set(told) == {(a, b) for a in HEADS for b in HEADS if a != b}
+    opposite = {"better": "worse", "worse": "better", "cannot tell": "cannot tell"}
+    for (a, b), pair in told.items():
+        turned = told[b, a]
+        assert turned["verdict"] == opposite[pair["verdict"]] and turned["p_holm"] == pair["p_holm"] >= pair["p"]
+        assert (turned["difference"], turned["low"]) == (-pair["difference"], -pair["high"])
+        assert pair["low"] <= pair["difference"] <= pair["high"]
 
 
 def test_the_page_is_one_file_with_every_method(compared_photos):
     page = (compared_photos[0] / "out" / "compare.html").read_text()
-    assert all(f">{method}<" in page for method in ("probe", "knn", "centroid"))
+    assert all(f">{method}<" in page for method in HEADS)
+    assert all(f'href="{method}-{n}/report.html"' in page for method in HEADS for n in range(3))
     assert "Left out" in page and "finetune" in page
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
+
+
+@pytest.mark.parametrize("width", [360, 390, 1280])
+def test_in_a_browser_nothing_overflows_or_overlaps(compared_photos, browser, width):  # noqa: F811
+    sheet = browser.new_page(viewport={"width": width, "height": 900})
+    sheet.goto((compared_photos[0] / "out" / "compare.html").as_uri())
+    sheet.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
+    assert sheet.evaluate("document.documentElement.scrollWidth") <= width
+    assert sheet.evaluate(CLASHES) == []
+    sheet.close()
+
+
+def test_the_terminal_shows_every_figure_in_100_columns(compared_photos):
+    text = show.contested(compared_photos[2].facts)
+    assert max(map(len, text.splitlines())) <= 100
+    for r in compared_photos[2].facts["methods"][:4]:
+        assert f"{100 * r['mean']:.1f} %" in text and f"{r['params']['trained']:,}" in text and r["best_for"] in text
+    assert "finetune was left out" in text
 
 
 def test_an_unknown_method_is_refused_at_once(tmp_path):
@@ -65,23 +155,89 @@ def test_an_unknown_method_is_refused_at_once(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_where_no_method_can_be_had_the_reason_is_raised(tmp_path):
+    source = photos(tmp_path / "photos", 60)
+    for asked, about in (({"methods": ["finetune"]}, "no network"), ({"budget": "fast"}, "--budget fast")):
+        with pytest.raises(PlanError, match=about):
+            again(tmp_path, source, [], **asked)
+
+
 def test_a_folder_of_others_is_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("notes")
     with pytest.raises(SourceError, match="holds no comparison"):
         comparing.compare(photos(tmp_path / "photos", 60), methods=["probe"], into=tmp_path, backbone="stats")
 
 
-def test_the_command(tmp_path):
-    import typer
-
-    app = typer.Typer()
-    app.callback()(lambda: None)
-    add_to(app)
+def test_the_command(tmp_path, monkeypatch, capsys):
     source = photos(tmp_path / "photos", 60)
-    words = ["compare", str(source), "--methods", "probe,knn", "--backbone", "stats", "--seeds", "1", "-q", "--json"]
-    done = CliRunner().invoke(app, [*words, "--into", str(tmp_path / "out")])
-    assert done.exit_code == 0, done.output
-    assert {"methods", "pairs", "verdict", "folder"} <= json.loads(done.output).keys()
+    words = ["headstart", "compare", str(source), "--backbone", "stats", "--seeds", "1", "-q", "--json"]
+    for methods, code in (("probe,knn", 0), ("probe,kn", 2)):
+        monkeypatch.setattr(sys, "argv", [*words, "--methods", methods, "--into", str(tmp_path / "out")])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = json.loads(capsys.readouterr().out)
+        assert ended.value.code == code
+        if code:
+            assert "'knn'" in said["error"], "the nearest spelling"
+        else:
+            assert {"methods", "pairs", "verdict", "folder"} <= said.keys()
+            assert said["command"].endswith(f"--into {tmp_path / 'out'}")
+
+
+def test_vectors_and_numbers_are_compared_too(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 8)).astype(np.float32)
+    y = x[:, 0] * 3 + rng.normal(size=200)
+    facts = headstart.compare(
+        (x, y), methods=["knn", "probe"], into=tmp_path / "out", seeds=1, root=tmp_path / "c"
+    ).facts  # fmt: skip
+    pair = next(p for p in facts["pairs"] if p["a"] == "probe")
+    means = {r["method"]: r["mean"] for r in facts["methods"]}
+    assert facts["methods"][0]["metric"] == "mae" and pair["measure"] == "minus absolute error"
+    assert pair["difference"] == pytest.approx(means["knn"] - means["probe"], rel=1e-3), "the gain is that of the table"
+    assert pair["verdict"] == "better" and facts["verdict"].startswith("The plain probe scored best")
+
+
+def runs_of(*values):
+    result = {"metrics": {"accuracy": {"value": 0.0}}, "head": {}, "task": {"n": {"train": 1, "val": 0}}, "plan": {}}
+    result |= {"params": {"trained": 1, "total": 1}, "bytes": {}, "seconds": {"fit": 1.0}}
+    return [{**result, "metrics": {"accuracy": {"value": v}}} for v in values]
+
+
+def test_an_interval_over_seeds_is_students_and_needs_three():
+    from scipy.stats import t
+
+    two, three = contest.row("knn", runs_of(0.8, 0.9)), contest.row("knn", runs_of(0.8, 0.82, 0.84))
+    assert two["low"] is None and two["high"] is None and two["mean"] == pytest.approx(0.85)
+    low, high = t.interval(0.95, 2, 0.82, 0.02 / 3**0.5)
+    assert (three["low"], three["high"]) == (pytest.approx(low, abs=1e-3), pytest.approx(high, abs=1e-3))
+
+
+def test_the_verdict_names_the_gain_and_who_is_as_good():
+    rng = np.random.default_rng(0)
+    hard = rng.random(400)
+    means = {"probe": 0.7, "lora": 0.9, "full": 0.905, "scratch": 0.4}
+    worth = {m: {str(i): float(h < mean) for i, h in enumerate(hard)} for m, mean in means.items()}
+    rows = [contest.row(m, runs_of(np.mean(list(worth[m].values())))) for m in means]
+    for r in rows:
+        r["metrics"]["accuracy"]["better"] = "higher"
+    said = contest.verdict(rows, contest.pairs(worth, "classes", 0))
+    assert said.startswith("full is better than the plain probe by ") and "p < 0.001" in said
+    assert said.endswith("ship full. It cannot be told from lora.")
+    said = contest.verdict(rows[1:3], contest.pairs({m: worth[m] for m in ("lora", "full")}, "classes", 0))
+    assert said.startswith("full scored best") and "surely better than none" in said
+
+
+def test_flips_of_signs_are_exact_and_do_not_cry_wolf():
+    rng = np.random.default_rng(0)
+    alike = flipped(np.array([1 / 3] * 6 + [0.0] * 50), rng)
+    assert alike == pytest.approx(2 / 2**6, abs=0.015), "six of six on one side, each way as likely"
+    claims = 0
+    for n in range(200):  # two equals: one answer against the mean of three, on 40 examples of differing difficulty
+        right = rng.beta(4, 0.2, 40)
+        one, three = rng.random(40) < right, (rng.random((3, 40)) < right).mean(0)
+        claims += flipped(one - three, np.random.default_rng(n)) < 0.05
+    assert claims <= 18, "5 % of 200, and three standard errors"
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
@@ -102,13 +258,9 @@ def test_mcnemar_is_the_binomial(won, lost):
     assert mcnemar(won, lost) == mcnemar(lost, won)
 
 
-def test_a_pair_turned_round_says_the_opposite():
+def test_a_test_turned_round_says_the_opposite():
     rng = np.random.default_rng(0)
     one, other = (rng.random(200) < share for share in (0.9, 0.6))
     a = compared("accuracy", one.astype(float), other.astype(float), 0)
     b = compared("accuracy", other.astype(float), one.astype(float), 0)
     assert (a.verdict, b.verdict) == ("better", "worse") and a.p == b.p
-    pairs = contest.pairs({"x": dict(enumerate(one * 1.0)), "y": dict(enumerate(other * 1.0))}, 0)
-    turned = contest.between(pairs, "y", "x")
-    assert turned["verdict"] == "worse" and turned["difference"] == -pairs[0]["difference"]
-    assert turned["low"] <= turned["difference"] <= turned["high"]
