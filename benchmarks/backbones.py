@@ -2,8 +2,9 @@
 
     python benchmarks/backbones.py --own own:FOLDER [--sets hymenoptera,neu_defects,...]
 
-random: the same architecture as --own with random weights.  gain: accuracy over random's; kept: --own's gain as a share
-of MobileNetV2's, the mean over the sets. Needs the shared data and hub. Features are kept in the cache.
+random: the same architecture as --own with random weights, without the floor's numbers. gain: accuracy over
+random's; kept: --own's gain as a share of MobileNetV2's, the mean over the sets. Needs the shared data and hub.
+Features are kept in the cache.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ def random_twin(own: str, folder: Path) -> str:
     import torch
 
     from headstart import publish
+    from headstart.backbone import Preprocess
     from headstart.backbones import own as family
     from headstart.trunk import build
 
@@ -88,7 +90,8 @@ def random_twin(own: str, folder: Path) -> str:
     facts = json.loads(next(f for f in family.files(own.partition(":")[2]) if f.name == "card.json").read_text("utf-8"))
     torch.manual_seed(0)
     model = build("random", facts["architecture"], facts.get("arguments") or {})
-    publish.network(folder, model, facts["architecture"], facts.get("arguments") or {}, card.preprocess, {})
+    spec = Preprocess(card.preprocess.kind, tuple((k, v) for k, v in card.preprocess.settings if k != "beside"))
+    publish.network(folder, model, facts["architecture"], facts.get("arguments") or {}, spec, {})
     return f"own:{folder}"
 
 

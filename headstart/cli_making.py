@@ -51,6 +51,9 @@ def distill(
     seed: Seed = 0,
     input: Input = None,
     probe: Probe = None,
+    statistics: Annotated[
+        bool, typer.Option("--statistics", help="Give the floor's hand-made numbers of a photo too.")
+    ] = False,
     restart: Restart = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -67,7 +70,8 @@ def distill(
     teachers = [name for some in teacher for name in some.split(",") if name]
     made = making.distill(
         data, teachers=teachers, student=student, into=into, settings=pairs(set), pretext=pretext, steps=steps,
-        rate=rate, side=side, seed=seed, input=input, probe=probe, restart=restart, echo=_echo(quiet),
+        rate=rate, side=side, seed=seed, input=input, probe=probe, restart=restart, statistics=statistics,
+        echo=_echo(quiet),
     )  # fmt: skip
     _told(made, as_json)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -53,6 +53,26 @@ class Untouched:
         """Of no tensors."""
         nothing = digest.of_value({})
         return Receipt(0, (), nothing, nothing)
+
+
+class Beside:
+    """A network's rows and, after them, the hand-made numbers of the floor for the same units: (u, d + m)."""
+
+    def __init__(self, backbone: Backbone, floor: str, todo: int):
+        plain = member("backbones", floor).card("")
+        settings = tuple((k, v) for k, v in backbone.preprocess.settings if k != "beside")
+        spec = replace(backbone.preprocess, settings=settings)
+        alone = replace(backbone, preprocess=spec, width=backbone.width - plain.width)
+        self._network = start(alone, alone.cut(len(alone.blocks)), todo)
+        self._floor = start(plain, plain.cut(len(plain.blocks)), todo)
+
+    def rows(self, units: list[np.ndarray]) -> np.ndarray:
+        """Side by side, float32."""
+        return np.concatenate([self._network.rows(units), self._floor.rows(units)], axis=1)
+
+    def receipt(self) -> Receipt:
+        """The network's."""
+        return self._network.receipt()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,6 +151,9 @@ def start(backbone: Backbone, cut: Cut, todo: int = 1) -> Running:
     """The backbone at work below the cut, on the engine that is fastest for `todo` inputs."""
     if cut.at == 0:
         return Untouched()
+    beside = dict(backbone.preprocess.settings).get("beside")
+    if beside and cut.top:
+        return Beside(backbone, str(beside), todo)
     runs = member("backbones", backbone.family).runs(backbone, cut)
     engine = max(members("engines"), key=lambda e: e.takes(runs, backbone.preprocess.kind, todo))
     return engine.start(backbone, cut)

@@ -16,7 +16,7 @@ from headstart.features import Features
 from headstart.find import member
 from headstart.network import Above
 from headstart.task import Objective
-from headstart.tune import Learner, Tuned, passed, set_head
+from headstart.tune import Learner, Tuned, passed, resize, set_head
 
 
 class Levels(nn.Module):
@@ -91,12 +91,6 @@ def alter(learner: Learner, settings: dict) -> None:
     learner.body = nn.Sequential(Levels(learner.body, which))
     if "width" in settings:
         resize(learner, int(settings["width"]))
-
-
-def resize(learner: Learner, width: int) -> None:
-    """A head of another width."""
-    learner.head = nn.Linear(width, learner.head.out_features)
-    learner.mean, learner.gain = torch.zeros(width), torch.ones(())
 
 
 def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Tuned:

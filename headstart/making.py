@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from headstart import __version__, cache, digest
+from headstart import __version__, cache, digest, publish
 from headstart.backbone import Backbone
 from headstart.errors import PlanError, SourceError, missing_extra
 from headstart.find import member, names
@@ -48,6 +48,7 @@ def distill(
     input: str | None = None,
     probe: object = None,
     restart: bool = False,
+    statistics: bool = False,
     root: Path | None = None,
     echo: Callable[[dict], None] | None = None,
 ) -> Made:
@@ -57,12 +58,15 @@ def distill(
     student: an architecture of timm, or "static": vectors of tokens, for texts.  settings: of the pretext, as text
     side: pixels of its input.  input: the column of tables
     probe: labelled data on which a linear probe is scored now and then.  restart: forget an unfinished run in `into`
+    statistics: whether the backbone gives the floor's hand-made numbers of a picture too, beside the network's
     Raises SourceError where nothing can be read or a teacher reads something else, PlanError for settings that clash.
     """
     if not teachers:
         raise PlanError("A student needs a teacher: --teacher NAME, for example --teacher timm:resnet50.")
     plan = {"pretext": pretext, "student": student, "settings": settings or {}, "steps": steps, "rate": rate}
     plan |= {"side": side, "seed": seed, "teachers": list(teachers), "input": input, "label": None}
+    if statistics:
+        plan["statistics"] = True
     if student == "static":
         from headstart import making_static
 
@@ -127,15 +131,8 @@ def _make(
                 f"{folder} holds an unfinished run on other data. Name those of then to go on, --restart to begin "
                 "anew, or another --into."
             )
-        run.emit(
-            "task",
-            {
-                "kind": data.kind,
-                "n": {"unlabelled": len(data.examples)},
-                "notes": list(data.notes),
-                "objective": plan["pretext"],
-            },
-        )
+        told = {"kind": data.kind, "n": {"unlabelled": len(data.examples)}, "notes": list(data.notes)}
+        run.emit("task", {**told, "objective": plan["pretext"]})
         making = begin(plan, pretext, data, folder / "work", root)
         corpus = corpus_of(data, folder / "work", plan, pretext, making, run.emit)
     with run.stage("teach"):
@@ -145,6 +142,8 @@ def _make(
     with run.stage("save"):
         facts = _facts(verb, plan, data, corpus, figures, run, time.perf_counter() - began)
         card = finish(making, folder / "backbone", facts)
+        if plan.get("statistics"):
+            card = publish.beside(folder / "backbone")
         shutil.rmtree(folder / "work", ignore_errors=True)
         (folder / CHECKPOINT).unlink(missing_ok=True)
     run.emit("made", {"backbone": f"own:{folder}/backbone", **facts["figures"]})
@@ -262,7 +261,7 @@ def _facts(verb: str, plan: dict, data: Found, corpus: Corpus, figures: dict, ru
     words = ["headstart", verb, *data.counts, *(f"--teacher {t}" for t in plan["teachers"])]
     words += ["--student", plan["student"], "--pretext", plan["pretext"], "--steps", str(plan["steps"])]
     words += ["--rate", str(plan["rate"]), "--side", str(plan["side"]), "--seed", str(plan["seed"])]
-    words += [f"--set {k}={v}" for k, v in plan["settings"].items()]
+    words += [f"--set {k}={v}" for k, v in plan["settings"].items()] + ["--statistics"] * plan.get("statistics", False)
     words += [f"--{k} {plan[k]}" for k in ("input", "label") if plan.get(k)]
     return {
         "verb": verb,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart import digest
-from headstart.backbone import Backbone, Block, Preprocess
+from headstart.backbone import Backbone, Block, Preprocess, restore
 from headstart.backbones.own import GRAPH, SCHEMA
 from headstart.errors import missing_extra
+from headstart.find import member
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,6 +52,20 @@ def network(
         "own", digest.of_files([weights]), spec, blocks, division.width, count, weights.stat().st_size, **told
     )
     write_card(folder, "timm", card, made, architecture=architecture, arguments=arguments)
+    return card
+
+
+def beside(folder: Path, floor: str = "stats") -> Backbone:
+    """Lets a backbone folder give the hand-made numbers of the floor too, after the network's own, at its top.
+
+    They see what a small network misses (texture, colour) and cost no training; below the top the network is alone.
+    """
+    facts = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    card, plain = restore(facts["backbone"]), member("backbones", floor).card("")
+    spec = Preprocess(card.preprocess.kind, tuple(sorted([*card.preprocess.settings, ("beside", floor)])))
+    card = replace(card, preprocess=spec, width=card.width + plain.width)
+    facts["backbone"] = card.facts()
+    (folder / "card.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return card
 
 
@@ -118,7 +134,6 @@ def same_rows(card: Backbone, body: nn.Module, seed: int = 0) -> float:
     import torch
 
     from headstart.engines.onnx import Session
-    from headstart.find import member
 
     side: Any = card.preprocess["input_size"]
     units = list(np.random.default_rng(seed).integers(0, 256, (8, side[1], side[2], 3), dtype=np.uint8))

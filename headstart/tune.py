@@ -152,11 +152,22 @@ class Tuned:
         return peftly.files(self.learner)
 
 
+def resize(learner: Learner, width: int) -> None:
+    """A head for rows of another width, as empty as a new one."""
+    place = learner.mean.device
+    learner.head = nn.Linear(width, learner.head.out_features).to(place)
+    for parameter in learner.head.parameters():
+        nn.init.zeros_(parameter)
+    learner.mean, learner.gain = torch.zeros(width, device=place), torch.ones((), device=place)
+
+
 def restored(state: dict[str, np.ndarray], above: Callable[[], Above], alter: Callable[[Learner, dict], None]) -> Tuned:
     """The Tuned whose `state()` this is. alter: what its method does to a learner before it learns."""
     recipe = json.loads(state["recipe"].tobytes())
     learner = Learner(above(), recipe["width"])
     alter(learner, recipe["settings"])
+    if state["head.weight"].shape[1] != learner.head.in_features:
+        resize(learner, state["head.weight"].shape[1])
     names = {theirs: ours for ours, theirs in names_above(learner.body).items()}
     own: dict[str, torch.Tensor] = {**dict(learner.body.named_parameters()), **dict(learner.body.named_buffers())}
     with torch.no_grad():
@@ -196,6 +207,8 @@ def opened(
     alter(learner)
     learner.to(loop.device())
     rows = passed(learner, train.x, learner.rows)
+    if rows.shape[1] != learner.head.in_features:  # a backbone that gives more at its top than its network
+        resize(learner, rows.shape[1])
     mean = rows.mean(0, dtype=np.float64)
     spread = math.sqrt(float(((rows - mean) ** 2).mean())) or 1.0
     learner.mean.copy_(torch.from_numpy(mean.astype(np.float32)))
