@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from headstart.tune import Learner
 
+# Layers with weights of their own form (standardised, as in NFNets) would have PEFT's matrices take that form too.
+PLAIN = ("Linear", "Conv2d", "Conv2dSame")
 FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
@@ -37,6 +39,7 @@ def inject(learner: Learner, configure: Callable[[Any, dict[str, nn.Module]], An
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # it asks transformers in an old way
         adapted = peft.get_peft_model(model, config)
+    _follow(learner, targets)
     adapted.peft_config["default"].base_model_name_or_path = learner.card.name
     learner.adapter = (adapted,)  # in a tuple: it is no part of the learner
     own = {id(p) for p in learner.body.parameters()}
@@ -45,21 +48,28 @@ def inject(learner: Learner, configure: Callable[[Any, dict[str, nn.Module]], An
         raise PlanError(f"{learner.card.name}: {lost[0]} was adapted outside of the blocks above the cut.")
 
 
-def adaptable(learner: Learner) -> dict[str, nn.Module]:
-    """Linear layers and ungrouped convolutions of the blocks above the cut, by the library's names."""
+def _follow(learner: Learner, targets: dict[str, nn.Module]) -> None:
+    """Takes adapted layers into the row too where they are themselves parts of it, as those of VGG are."""
     from torch import nn
 
-    parts = list(learner.body)[:-1]
-    inside = {id(m) for part in parts for m in part.modules()}
-    # A module that is itself a part of the row cannot be replaced within the library's network alone.
-    bare = {id(m) for part in parts for m in (part, *(part.children() if type(part) is nn.Sequential else ()))}
     model: Any = learner.body[-1].model
-    found = {}
-    for name, module in model.named_modules():
-        fits = isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
-        if fits and id(module) in inside and id(module) not in bare:
-            found[name] = module
-    return found
+    adapted = {id(old): model.get_submodule(name) for name, old in targets.items()}
+    for row in (learner.body, *(part for part in learner.body if type(part) is nn.Sequential)):
+        for name, part in list(row.named_children()):
+            setattr(row, name, adapted.get(id(part), part))
+
+
+def adaptable(learner: Learner) -> dict[str, nn.Module]:
+    """Linear layers and convolutions, ungrouped and undilated, of the blocks above the cut, by the library's names."""
+    first = 1 if learner.cut.at == 0 else 0  # the stem stays as it is
+    inside = {id(m) for part in list(learner.body)[first:-1] for m in part.modules()}
+    model: Any = learner.body[-1].model
+    return {name: m for name, m in model.named_modules() if id(m) in inside and _fits(m)}
+
+
+def _fits(module: Any) -> bool:
+    kind = type(module).__name__
+    return kind in PLAIN and (kind == "Linear" or (module.groups == 1 and set(module.dilation) == {1}))
 
 
 def size(module: Any) -> int:

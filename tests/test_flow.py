@@ -39,7 +39,8 @@ def test_fit_photos_then_predict(parts, tmp_path):
     assert result["schema"] == 1
     assert result["task"]["n"] == {"train": 63, "val": 14, "test": 13} or sum(result["task"]["n"].values()) == 90
     assert result["metrics"]["accuracy"]["low"] <= result["metrics"]["accuracy"]["value"]
-    assert any(f["guard"] == "floor" for f in result["findings"]), "the floor backbone must say that it is one"
+    assert result["plan"]["backbone"] == "own:vision-small", "what comes with Headstart is the default"
+    assert result["frozen"]["tensors"] > 100 and result["frozen"]["moved"] == 0
     for name in ("journal.jsonl", "plan.toml", "result.json", "report.html", "predictions.csv", "model/card.json"):
         assert (tmp_path / "run" / name).stat().st_size > 0
     (tmp_path / "bad.jpg").write_bytes(b"")

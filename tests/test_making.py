@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import headstart
-from headstart import making, pictures, teachers, views
+from headstart import flow, making, pictures, teachers, views
 from headstart.backbones import own, stats
 from headstart.demo.photos import photos
 from headstart.errors import ArtifactError, HeadstartError, NameNotFound, PlanError, SourceError
@@ -254,3 +254,28 @@ def test_distilled_features_are_learned():
             )
         )
         assert taken[-1].loss < 0.2 * taken[0].loss
+
+
+def test_a_backbone_may_give_the_floors_numbers_beside_its_own(tmp_path):
+    """What ships: at the top both side by side, below it the network alone, and training takes either."""
+    from headstart import tune
+    from headstart.extract import embed, start
+    from headstart.network import open_above
+    from headstart.planner import find_card
+    from headstart.read import read
+
+    card = find_card("own:vision-small", tmp_path)
+    task = read(photos(tmp_path / "photos", 60), seed=0)
+    top = embed(task.examples, card, card.cut(len(card.blocks)), tmp_path).x
+    floor = find_card("stats", tmp_path)
+    assert top.shape[1] == card.width > floor.width
+    units = [np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)]
+    both = start(card, card.cut(len(card.blocks))).rows(units)
+    assert np.array_equal(both[:, -floor.width :], start(floor, floor.cut(1)).rows(units))
+    cut = card.cut(len(card.blocks) - 2)
+    learner = tune.Learner(open_above(card, cut), 3)
+    rows = tune.passed(learner, embed(task.examples, card, cut, tmp_path).x, learner.rows)
+    assert np.allclose(rows, top[:, : card.width - floor.width], atol=2e-2 * np.abs(rows).max())
+    fit = {"into": tmp_path / "run", "method": "lpft", "settings": {"steps": "4", "views": "0"}, "root": tmp_path}
+    outcome = flow.fit(tmp_path / "photos", **fit)
+    assert flow.predict(outcome.folder, [next((tmp_path / "photos").glob("*/*.jpg"))], root=tmp_path)[0].label

@@ -107,6 +107,60 @@ def test_the_rank_keeps_to_one_hundredth_of_the_parameters():
     assert lora.fitting(10**9, 10) == lora.MOST
 
 
+@pytest.mark.parametrize("name", ["lora", "ia3", "adapter", "prompt", "prefix", "dora"])
+def test_a_hundredth_of_a_real_backbone_learns(name, hub, tmp_path):
+    from headstart import tune
+
+    backbone = "timm:hf-hub:headstart-test/vit_tiny_patch16_224.augreg_in1k"
+    module = member("methods", "lora" if name == "dora" else name)
+    method = module.Settings(form="dora") if name == "dora" else module.Settings()
+    card = find_card(backbone, tmp_path)
+    learner = tune.Learner(open_above(card, method.cut(card)), 2)
+    module.alter(learner, asdict(method))
+    learned = sum(p.numel() for p in learner.body.parameters() if p.requires_grad)
+    assert 0 < learned < 0.01 * card.parameters
+
+
+@pytest.mark.parametrize("blocks", [2, 4])
+@pytest.mark.parametrize("name", ["prompt", "prefix"])
+def test_padding_changes_nothing_beside_prompts(name, blocks, text, tmp_path):
+    from headstart import tune
+
+    learner, method, train, _, rows, _ = learner_of(name, text, tmp_path, "text", blocks=blocks)
+    member("methods", name).alter(learner, asdict(method))
+    learner.eval()
+
+    def batch(index) -> dict:
+        return {k: torch.from_numpy(v) for k, v in tune.arrays(train.x, np.array(index)).items()}
+
+    nine = batch(range(9))
+    assert not nine["mask"].all(), "some of these texts are padded"
+    with torch.inference_mode():
+        together = learner.rows(nine)
+        alone = torch.cat([learner.rows(batch([i])) for i in range(9)])
+        nine["x"][nine["mask"] == 0] = 7  # anything may stand there
+        other = learner.rows(nine)
+    assert torch.allclose(together, alone, atol=1e-5) and torch.allclose(together, other, atol=1e-6)
+    assert not np.allclose(together.numpy(), rows[:9], atol=1e-4), "the tokens are seen"
+
+
+@pytest.mark.parametrize("name", ["prompt", "prefix"])
+def test_learned_tokens_stand_behind_the_class_token_and_leave_again(name, vision, tmp_path):
+    learner, method, train, _, _, _ = learner_of(name, vision, tmp_path, "image", blocks=3)
+    member("methods", name).alter(learner, asdict(method))
+    count, seen = method.tokens, {}
+    first = next(m for m in learner.body.modules() if hasattr(m, "tokens"))
+    first.block.register_forward_pre_hook(lambda module, given: seen.update(inside=given[0]))
+    learner.body[-1].register_forward_pre_hook(lambda module, given: seen.update(pool=given[0]))
+    x = torch.from_numpy(np.asarray(train.x[:][:3])).float()
+    with torch.inference_mode():
+        learner.body(x)
+    inside = seen["inside"]
+    assert torch.equal(inside[:, :1], x[:, :1]) and torch.equal(inside[:, 1 + count :], x[:, 1:])
+    assert torch.equal(inside[1, 1 : 1 + count], first.tokens)
+    assert seen["pool"].shape == x.shape
+
+
 @pytest.mark.parametrize("name", ["prompt", "prefix"])
 def test_prompts_want_tokens(name, hub, tmp_path):
     from headstart import tune
@@ -129,3 +183,31 @@ def test_convolutions_are_adapted_too(name, hub, tmp_path):
     back = member("methods", name).restore(fitted.state(), above)
     assert np.allclose(back.scores(train.x), fitted.scores(train.x), atol=1e-5)
     assert not np.array_equal(tune.passed(fitted.learner, train.x, fitted.learner.rows), rows)
+
+
+def test_a_part_that_is_itself_a_layer_is_adapted_too():
+    """VGG's convolutions stand bare in the row; the stem of any network is left alone."""
+    from timm.models.vgg import VGG
+
+    from headstart import peftly, tune
+    from headstart.backbone import Backbone, Block, Preprocess
+    from headstart.chain import divide
+    from headstart.network import Network
+
+    torch.manual_seed(0)
+    division = divide(VGG([8, "M", 16, 16, "M"], num_classes=5), (3, 28, 28), ("head.fc",))
+    blocks = tuple(Block(n, s) for n, s in zip(division.names, division.shapes, strict=True))
+    card = Backbone("timm:small", "", Preprocess("image", ()), blocks, division.width, 10**6)
+    cut = card.cut(1)
+    body = Network(division.stem, division.blocks, division.pool).above(cut)
+    x = torch.randn(2, *blocks[0].shape)
+    with torch.no_grad():
+        before = body(x)
+        learner = tune.Learner(Above(body, card, cut), 2)
+        assert list(peftly.adaptable(learner)) == ["features.3", "features.5"]
+        member("methods", "lora").alter(learner, asdict(member("methods", "lora").Settings()))
+        assert torch.equal(learner.body(x), before)
+        for name, parameter in learner.body.named_parameters():
+            if name.endswith("lora_B.default.weight"):
+                parameter.fill_(0.1)
+        assert not torch.allclose(learner.body(x), before)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from headstart.tune import Learner, Tuned
 
 
-PARTS = ("attn", "mlp", "attention.output.dense", "output.dense")
+PARTS = (".attn", ".mlp", ".output.dense", ".attention.o_proj", ".attention.out_lin", ".ffn.lin2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +67,27 @@ class Settings:
 
 def alter(learner: Learner, settings: dict) -> None:
     """Puts the bottlenecks in; their last layer is zero, so that nothing changes before the first step."""
-    first = 1 if learner.cut.at == 0 else 0  # the stem gets none
-    for at, part in enumerate(list(learner.body)[first:-1], first):
-        names = [n for n, _ in part.named_modules() if n.endswith(PARTS) and not n.endswith(("attn.mlp", "mlp.attn"))]
+    first, middle = 1 if learner.cut.at == 0 else 0, settings["width"]  # the stem gets none
+    blocks = learner.card.blocks[learner.cut.at :]
+    for at, block in enumerate(blocks, first):
+        part = learner.body[at]
+        names = _places(part) if block.name != "whole" else []
         for name in names:
-            part.set_submodule(
-                name, _beside(part.get_submodule(name), _width(part.get_submodule(name)), settings["width"])
-            )
+            part.set_submodule(name, _beside(part.get_submodule(name), _width(part.get_submodule(name)), middle))
         if not names:
-            shape = learner.card.blocks[learner.cut.at + at - first].shape
-            learner.body[at] = _beside(
-                part, shape[0] if len(shape) == 3 else shape[-1], settings["width"], len(shape) == 3
-            )
+            shape = block.shape or (learner.card.width,)
+            # Maps are (c, h, w); those of networks that keep channels last are (h, w, c).
+            maps = len(shape) == 3 and not shape[0] == shape[1] != shape[2]
+            learner.body[at] = _beside(part, shape[0] if maps else shape[-1], middle, maps)
+
+
+def _places(part: Any) -> list[str]:
+    """Attention and the feed-forward part within a block; none where they are made of convolutions."""
+    from torch import nn
+
+    found = {name: module for name, module in part.named_modules() if f".{name}".endswith(PARTS)}
+    kinds = [{type(m) for m in module.modules()} for module in found.values()]
+    return list(found) if all(nn.Linear in k and not any(issubclass(m, nn.Conv2d) for m in k) for k in kinds) else []
 
 
 def _width(module: Any) -> int:
@@ -107,7 +116,7 @@ def _beside(inner: Any, width: int, middle: int, maps: bool = False) -> Any:
             x = x + self.up(nn.functional.gelu(self.down(x)))
             return (x, *out[1:]) if isinstance(out, tuple) else x
 
-    return Beside()
+    return Beside().to(next(inner.parameters()).device)
 
 
 def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Tuned:

@@ -1,7 +1,7 @@
 """(IA)³: keys, values and the inputs of the last feed-forward layer are rescaled by learned vectors, through PEFT.
 
-Source: Liu et al. 2022, "Few-shot parameter-efficient fine-tuning". Of a convolutional network all
-channels are rescaled.
+Source: Liu et al. 2022, "Few-shot parameter-efficient fine-tuning". Where one layer makes
+queries, keys and values, all three are rescaled; of a network without keys, what enters each of its layers.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from headstart.tune import Learner, Tuned
 
 
-KEYS = ("qkv", "key", "value", "k_proj", "v_proj", "k_lin", "v_lin")
-FEEDS = ("fc2", "output.dense", "down_proj", "lin2", "Wo")
+KEYS = ("qkv", "Wqkv", "kv", "key", "value", "k", "v", "k_proj", "v_proj", "k_lin", "v_lin")
+FEEDS = ("fc2", "output.dense", "down_proj", "lin2", "mlp.Wo")
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,9 @@ def alter(learner: Learner, settings: dict) -> None:
     from headstart import peftly
 
     def configure(peft: Any, targets: dict[str, Any]) -> Any:
-        rank = settings["rank"] or fitting(learner.card.parameters, sum(map(peftly.size, targets.values())))
+        lengths = sum(m.weight.shape[0] for m in targets.values()) if settings["form"] == "dora" else 0
+        each = sum(map(peftly.size, targets.values()))
+        rank = settings["rank"] or fitting(learner.card.parameters, each, lengths)
         return peft.LoraConfig(
             r=rank,
             lora_alpha=2 * rank,
@@ -86,9 +88,12 @@ def alter(learner: Learner, settings: dict) -> None:
     peftly.inject(learner, configure)
 
 
-def fitting(parameters: int, each: int) -> int:
-    """The largest rank up to MOST that trains less than SHARE of the parameters, 1 at least. each: numbers a rank"""
-    return max(1, min(MOST, int(SHARE * parameters / max(each, 1))))
+def fitting(parameters: int, each: int, fixed: int = 0) -> int:
+    """The largest rank up to MOST that trains less than SHARE of the parameters, 1 at least.
+
+    each: numbers that a rank costs.  fixed: that are trained at any rank
+    """
+    return max(1, min(MOST, int((SHARE * parameters - fixed) / max(each, 1))))
 
 
 def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Tuned:

@@ -15,7 +15,7 @@ import numpy as np
 from headstart.backbone import Backbone, Cut
 from headstart.features import Features
 from headstart.methods.finetune import evenly, half
-from headstart.methods.prompt import ready, with_tokens
+from headstart.methods.prompt import prompted, ready, without
 from headstart.task import Objective
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ class Settings:
 def alter(learner: Learner, settings: dict) -> None:
     """Tokens before each block above the cut, taken off behind it."""
     for at in range(ready(learner), len(learner.body) - 1):
-        with_tokens(learner, at, settings["tokens"], drop=True)
+        block = prompted(learner, at, settings["tokens"])
+        learner.body[at] = without(block, settings["tokens"])
 
 
 def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Tuned:

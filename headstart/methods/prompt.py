@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from headstart.methods.finetune import evenly, half
 from headstart.task import Objective
 
 if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
     from headstart.network import Above
     from headstart.tune import Learner, Tuned
 
@@ -64,80 +67,72 @@ class Settings:
 
 
 def alter(learner: Learner, settings: dict) -> None:
-    """Tokens before the first block above the cut; taken off before the pool."""
+    """Tokens before the first block above the cut; taken off behind the last."""
     first = ready(learner)
-    with_tokens(learner, first, settings["tokens"])
-    learner.body[-1] = _without(learner.body[-1], settings["tokens"])
+    learner.body[first] = prompted(learner, first, settings["tokens"])
+    learner.body[-2] = without(learner.body[-2], settings["tokens"])
 
 
 def ready(learner: Learner) -> int:
     """Where the first block stands in the body. Raises PlanError where tokens cannot stand beside others."""
-    shapes = [b.shape for b in learner.card.blocks]
-    if learner.card.preprocess.kind != "text" and any(len(s) != 2 for s in shapes):
-        raise PlanError(f"{learner.card.name} has no row of tokens that a prompt could join. Use --method lora.")
-    if any(b.name == "whole" for b in learner.card.blocks):
-        raise PlanError(f"{learner.card.name} cannot be divided, so no prompt can be put in. Use --method lora.")
+    name, blocks = learner.card.name, learner.card.blocks
+    if blocks[0].name == "whole":
+        raise PlanError(f"{name} cannot be divided, so no prompt can be put in. Use --method lora.")
+    attends = any(path.endswith(("attn", "attention")) for path, _ in learner.body.named_modules())
+    if not attends or (learner.card.preprocess.kind != "text" and any(len(b.shape) != 2 for b in blocks)):
+        raise PlanError(f"{name} has no row of tokens that a prompt could join. Use --method lora.")
     return 1 if learner.cut.at == 0 else 0
 
 
-def with_tokens(learner: Learner, at: int, count: int, drop: bool = False) -> None:
-    """Lets the part at `at` of the body see `count` learned tokens. drop: they leave it again behind that part"""
-    from torch import nn
+def prompted(learner: Learner, at: int, count: int) -> nn.Module:
+    """The part at `at` of the body with `count` learned tokens before it, behind the first of the tokens there.
 
-    width = next(m.normalized_shape[0] for m in learner.body.modules() if isinstance(m, nn.LayerNorm))
-    learner.body[at] = _prompted(learner.body[at], count, width, drop)
-
-
-def split(x: Any, count: int, extra: Any = None) -> Any:
-    """Rows (b, t, …) with `extra` after the first token, or without the `count` that stand there."""
-    import torch
-
-    rest = x[:, 1:] if extra is not None else x[:, 1 + count :]
-    return torch.cat([x[:, :1], *([extra] if extra is not None else []), rest], 1)
-
-
-def _prompted(block: Any, count: int, width: int, drop: bool) -> Any:
+    The class token stays first, where pools and position tables look for it.
+    """
     import torch
     from torch import nn
+
+    block, shape = learner.body[at], learner.card.blocks[-1].shape
+    start = 0.02 * torch.randn(count, shape[-1] if shape else learner.card.width)
+    place = next(block.parameters()).device
 
     class Prompted(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.block, self.tokens = block, nn.Parameter(0.02 * torch.randn(count, width))
+            self.block, self.tokens = block, nn.Parameter(start.to(place))
 
         def forward(self, crossing):
-            pair = isinstance(crossing, tuple)
-            x, mask = crossing if pair else (crossing, None)
-            x = split(x, count, self.tokens.to(x.dtype).expand(len(x), -1, -1))
-            if mask is not None:
-                mask = split(mask, count, mask.new_ones(len(mask), count))
-            out = self.block((x, mask) if pair else x)
-            return strip(out, count) if drop else out
+            if not isinstance(crossing, tuple):
+                return self.block(_beside(crossing, self.tokens))
+            hidden, mask = crossing
+            return self.block((_beside(hidden, self.tokens), _beside(mask, mask.new_ones(count))))
 
     return Prompted()
 
 
-def strip(crossing: Any, count: int) -> Any:
-    """Without the learned tokens."""
-    return tuple(split(part, count) for part in crossing) if isinstance(crossing, tuple) else split(crossing, count)
-
-
-def _without(pool: Any, count: int) -> Any:
+def without(block: nn.Module, count: int) -> nn.Module:
+    """A block, behind which the learned tokens are gone."""
     from torch import nn
 
-    class Without(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.pool = pool
-
-        @property
-        def model(self) -> nn.Module:
-            return self.pool.model
-
+    class Strip(nn.Module):
         def forward(self, crossing):
-            return self.pool(strip(crossing, count))
+            return tuple(map(_strip, crossing)) if isinstance(crossing, tuple) else _strip(crossing)
 
-    return Without()
+    def _strip(x):
+        return _joined(x[:, :1], x[:, 1 + count :])
+
+    return nn.Sequential(block, Strip())
+
+
+def _beside(x: torch.Tensor, extra: torch.Tensor) -> torch.Tensor:
+    """(b, t, …), (count, …) -> (b, t + count, …), `extra` behind the first of each row."""
+    return _joined(x[:, :1], extra.to(x.dtype).expand(len(x), *extra.shape), x[:, 1:])
+
+
+def _joined(*rows: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return torch.cat(rows, 1)
 
 
 def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Tuned:
