@@ -63,7 +63,7 @@ def save(folder: Path, task: Task, plan: Plan, fitted: Fitted, summary: dict, ro
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: np.ascontiguousarray(array) for name, array in fitted.state().items()}
     (folder / "delta.safetensors").write_bytes(as_bytes(state))
-    more = fitted.files() if hasattr(fitted, "files") else {}
+    more = fitted.files()
     for name, content in more.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)

@@ -189,5 +189,5 @@ def _command(source: object, methods: list[str], seeds: int, given: dict) -> str
     """The line that repeats the comparison."""
     words = ["headstart", "compare", shown(source), "--methods", ",".join(methods), "--seeds", str(seeds)]
     for key, value in given.items():
-        words += [f"--{key}", shown(value)] if value is not None else []
+        words += [f"--{key}", str(value) if isinstance(value, int) else shown(value)] if value is not None else []
     return " ".join(map(shlex.quote, words))

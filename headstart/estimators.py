@@ -12,6 +12,7 @@ from headstart.errors import PlanError, SourceError, missing_extra
 from headstart.extract import embed
 from headstart.features import Features
 from headstart.find import member
+from headstart.plan import trains
 from headstart.planner import default, find_card, method_of
 from headstart.task import Objective
 
@@ -142,7 +143,7 @@ def _rows(estimator, x) -> np.ndarray:
 def _head(estimator, rows: np.ndarray, y: np.ndarray, objective: Objective):
     train = Features(rows, y, tuple(map(str, range(len(rows)))))
     chosen = method_of(estimator.method, {k: str(v) for k, v in (estimator.settings or {}).items()})
-    if hasattr(chosen, "steps"):
+    if trains(chosen):
         raise PlanError(
             f"method={estimator.method!r} trains above a cut; the estimators train heads. Use headstart.fit."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from headstart import __version__, cache
 from headstart.answer import Answer, answers
 from headstart.artifact import Model, load, save
 from headstart.augment import views_of
+from headstart.errors import PlanError
 from headstart.extract import Rows, embed
 from headstart.features import Features, join, joined, picked
-from headstart.find import name_of
+from headstart.find import member, name_of
 from headstart.forgetting import forgot
 from headstart.guard import Embedded, Judged, Learned
 from headstart.inputs import collect
@@ -85,7 +86,7 @@ def fit(
         sizes = {name: len(rows) for name, rows in job.parts.items()}
         run.emit("task", {"kind": job.kind, "n": sizes, "notes": list(job.notes), "objective": name_of(job.objective)})
     with run.stage("extract"):
-        asked = {**(settings or {}), **({"rate": "0"} if find_rate else {})}
+        asked = {**(settings or {}), **(_found(method) if find_rate else {})}
         plan = run.watched(choose(job, backbone, method, asked, seed, root, budget, repeat))
         run.emit("plan", plan.facts())
         rows = embed(job.examples, plan.backbone, plan.cut, root, run)
@@ -149,6 +150,14 @@ def report(folder: str | Path, *, png: bool = False) -> list[Path]:
     return [page.write(Path(folder)), *(page.png(Path(folder)) if png else [])]
 
 
+def _found(method: str) -> dict[str, str]:
+    """The setting that lets a range test find the rate. Raises PlanError for a method without one."""
+    known = {"method"} if method == "probe" else {f.name for f in fields(member("methods", method).Settings)}
+    if "rate" not in known:
+        raise PlanError(f"{method} has no learning rate to find. Name a method that has one: --method finetune.")
+    return {"rate": "0"}
+
+
 def _folder(into: str | Path | None, source: object) -> Path:
     if into is not None:
         return Path(into)
@@ -158,7 +167,7 @@ def _folder(into: str | Path | None, source: object) -> Path:
 
 def _views(task: Task, plan: Plan, rows: Rows, root: Path, run: Run) -> tuple[Any, ...]:
     """Rows of augmented views of the readable training photos, in the order of the part; none for most methods."""
-    count = int(getattr(plan.method, "views", 0))
+    count = int(asdict(plan.method).get("views", 0))
     mine = [task.examples[i] for i in task.parts["train"] if i not in rows.reasons] if count else []
     return views_of(mine, plan.backbone, plan.cut, count, plan.seed, root, run.emit)
 

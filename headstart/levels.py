@@ -13,10 +13,9 @@ from torch import nn
 
 from headstart.chain import mean
 from headstart.features import Features
-from headstart.find import member
 from headstart.network import Above
 from headstart.task import Objective
-from headstart.tune import Learner, Tuned, passed, resize, set_head
+from headstart.tune import Learner, Tuned, affine, passed, plain, resize, set_head
 
 
 class Levels(nn.Module):
@@ -66,22 +65,8 @@ def headed(above: Callable[[], Above], objective: Objective, data: Features, whi
     rows = passed(learner, data.x, learner.rows)
     head = plain(objective, Features(rows, data.y, data.ids, data.groups), rng)
     resize(learner, rows.shape[1])
-    weight, bias = affine(head, rows.shape[1])
-    set_head(learner, weight, bias)
+    set_head(learner, *affine(head, rows.shape[1]))
     return Tuned(learner, {"which": list(which), "width": rows.shape[1]}, 1.0, head.notes)
-
-
-def plain(objective: Objective, data: Features, rng: np.random.Generator):
-    """The probe of these labels, on rows (n, d)."""
-    name = "ridge" if objective.link == "identity" else "logistic"
-    nothing = data.rows(np.zeros(0, np.int64))
-    return member("methods", name).Settings().fit(data, nothing, objective, above=None, rng=rng)
-
-
-def affine(head, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """(d, k) and (k,) float64 of a head that is a matrix and a bias."""
-    bias = head.scores(np.zeros((1, width), np.float32))[0].astype(np.float64)
-    return head.scores(np.eye(width, dtype=np.float32)).astype(np.float64) - bias, bias
 
 
 def alter(learner: Learner, settings: dict) -> None:

@@ -132,6 +132,10 @@ class Linear:
         """Weight and bias."""
         return {"weight": self.weight, "bias": self.bias}
 
+    def files(self) -> dict[str, bytes]:
+        """None."""
+        return {}
+
 
 def restore(state: dict[str, np.ndarray], above: object = None) -> Linear:
     """The head whose `state()` this is, without its notes. above: not needed"""

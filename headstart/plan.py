@@ -25,10 +25,11 @@ class Fitted(Protocol):
         ...
 
     def state(self) -> dict[str, np.ndarray]:
-        """All of it, as arrays: the delta, nothing else. The module's `restore(state, above)` gives an equal Fitted.
+        """All of it, as arrays: the delta, nothing else. The module's `restore(state, above)` gives an equal Fitted."""
+        ...
 
-        One that others can read may also have `files() -> dict[str, bytes]`, further files for the model folder.
-        """
+    def files(self) -> dict[str, bytes]:
+        """Further files for the model folder, for other programs to read; mostly none."""
         ...
 
     @property
@@ -67,6 +68,11 @@ class Method(Protocol):
         above: opens what lies above the cut
         """
         ...
+
+
+def trains(method: Any) -> bool:
+    """Whether a method trains in steps, so that it needs a network that can learn."""
+    return "steps" in asdict(method)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -14,13 +14,14 @@ from headstart.backbone import Backbone, Cut
 from headstart.backbones import own
 from headstart.errors import NameNotFound, PlanError
 from headstart.find import member, name_of, names
-from headstart.plan import Plan
+from headstart.plan import Plan, trains
 from headstart.task import Task
 
 FLOOR = {"image": "stats", "text": "stats:text"}
 DEFAULT = {"classes": "logistic", "tags": "logistic", "number": "ridge"}
 BUDGETS = {"quick": 0.4, "normal": 1.0, "thorough": 3.0}
 STEPS = ((20_000, 500), (500_000, 3_000), (float("inf"), 10_000))  # (fewer examples than, steps)
+WORDS = {int: "a whole number", float: "a number"}
 LEAST, LAPS = 60, 20  # steps at least; passes over the examples at most
 
 
@@ -56,7 +57,7 @@ def choose(
         reasons.append(
             f"Method '{method}': the head for {kind} that has no setting to guess; its strength is cross-validated."
         )
-    _can_learn(card, method_of(method, settings), method)
+    _can_learn(card, method, task.kind)
     chosen, said = budgeted(method_of(method, settings), settings, len(task.parts["train"]), budget)
     reasons += said
     if len(task.parts["val"]) and chosen.joins:
@@ -78,7 +79,7 @@ def priced(method: Any, card: Backbone, cut: Cut, count: int, train: int) -> tup
         return method, []
     size: Any = card.preprocess["input_size"]
     each = math.prod(size) if cut.at == 0 else 2 * math.prod(card.blocks[cut.at - 1].shape)
-    views, room = int(getattr(method, "views", 0)), cache.limit()
+    views, room = int(asdict(method).get("views", 0)), cache.limit()
     if each * count > room:
         raise PlanError(
             f"What leaves the cut at {cut.at} is {each / 1e3:,.0f} KB a photo, {each * count / 1e9:.1f} GB in all; the "
@@ -102,27 +103,28 @@ def budgeted(method, settings: dict[str, str], count: int, budget: str) -> tuple
     """
     if budget not in BUDGETS:
         raise PlanError(f"--budget {budget} is not known. There are: {', '.join(BUDGETS)}.")
-    known = {f.name for f in fields(method)}
-    if "steps" not in known or "steps" in settings:
+    if not trains(method) or "steps" in settings:
         return method, []
     most = next(steps for limit, steps in STEPS if count < limit)
     longer = BUDGETS[budget] * getattr(method, "longer", 1.0)
     steps = max(LEAST, round(longer * min(most, LAPS * count / method.batch)))
     change: dict[str, int] = {"steps": steps}
-    if "views" in known and "views" not in settings and budget == "quick":
+    if "views" in asdict(method) and "views" not in settings and budget == "quick":
         change["views"] = min(1, method.views)
     return replace(method, **change), [
         f"{steps:,} steps of {method.batch}: the {budget} budget for {count:,} examples."
     ]
 
 
-def _can_learn(card: Backbone, chosen: Any, method: str) -> None:
+def _can_learn(card: Backbone, method: str, kind: str) -> None:
     """Raises PlanError where a method wants to train what is no network."""
-    if hasattr(chosen, "steps") and member("backbones", card.family).runs(card, card.cut(0)) == "numpy":
-        best = catalogue.RECOMMENDED.get("text" if "text" in card.preprocess.kind else "image", "")
+    wants = trains(member("methods", method).Settings())
+    if wants and member("backbones", card.family).runs(card, card.cut(0)) == "numpy":
+        best = catalogue.RECOMMENDED.get(kind)
+        borrow = f"Borrow one, for example --backbone {best}, or take" if best else "Take"
         raise PlanError(
-            f"{card.name} is no network, so nothing of it can learn and {method} has nothing to train. Borrow one, for "
-            f"example --backbone {best}, or take --method probe."
+            f"{card.name} is no network, so nothing of it can learn and {method} has nothing to train. {borrow} "
+            "--method probe."
         )
 
 
@@ -213,4 +215,4 @@ def _parsed(module: ModuleType, key: str, text: str) -> object:
             return tuple(item(part) for part in text.split(","))
         return hint(text)
     except ValueError as error:
-        raise PlanError(f"{key}={text} cannot be read as {hint}.") from error
+        raise PlanError(f"{key}={text} cannot be read as {WORDS.get(hint, hint)}.") from error

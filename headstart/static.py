@@ -94,9 +94,14 @@ def save(static: Static, folder: Path) -> None:
     from safetensors.numpy import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {f.name: getattr(static, f.name) for f in fields(Static) if f.name != "vocabulary"}
+    arrays = arrays_of(static)
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / WEIGHTS)
     (folder / VOCABULARY).write_text(static.vocabulary, encoding="utf-8", newline="\n")
+
+
+def arrays_of(static: Static) -> dict[str, np.ndarray]:
+    """All its numbers, by name."""
+    return {f.name: getattr(static, f.name) for f in fields(Static) if f.name != "vocabulary"}
 
 
 def parts(static: Static) -> tuple[Callable, list[Callable], Callable]:
@@ -108,9 +113,7 @@ class _Sums:
     """Tokens and their owners -> rows. tensors: what was borrowed, by name, for the receipt"""
 
     def __init__(self, static: Static):
-        self.tensors = {
-            f.name: getattr(static, f.name) for f in fields(static) if isinstance(getattr(static, f.name), np.ndarray)
-        }
+        self.tensors = arrays_of(static)
         self._rows = partial(_rows, static, _tables(static))
 
     def __call__(self, x) -> np.ndarray:

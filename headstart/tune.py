@@ -218,16 +218,22 @@ def opened(
 
 def probed(learner: Learner, rows: np.ndarray, train: Features, objective: Objective, rng: np.random.Generator) -> dict:
     """Puts a head fitted to convergence on the learner; gives its notes. rows: (n, d) of `train`, before training."""
-    name = "ridge" if objective.link == "identity" else "logistic"
-    data = Features(rows, train.y, train.ids, train.groups)
-    head = (
-        member("methods", name).Settings().fit(data, data.rows(np.zeros(0, np.int64)), objective, above=None, rng=rng)
-    )
-    width = rows.shape[1]
-    bias = head.scores(np.zeros((1, width), np.float32))[0].astype(np.float64)
-    weight = head.scores(np.eye(width, dtype=np.float32)).astype(np.float64) - bias  # (d, k): a head is affine
-    set_head(learner, weight, bias)
+    head = plain(objective, Features(rows, train.y, train.ids, train.groups), rng)
+    set_head(learner, *affine(head, rows.shape[1]))
     return head.notes
+
+
+def plain(objective: Objective, data: Features, rng: np.random.Generator) -> Any:
+    """The probe of these labels, on rows (n, d)."""
+    name = "ridge" if objective.link == "identity" else "logistic"
+    nothing = data.rows(np.zeros(0, np.int64))
+    return member("methods", name).Settings().fit(data, nothing, objective, above=None, rng=rng)
+
+
+def affine(head: Any, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """(d, k) and (k,) float64 of a head that is a matrix and a bias."""
+    bias = head.scores(np.zeros((1, width), np.float32))[0].astype(np.float64)
+    return head.scores(np.eye(width, dtype=np.float32)).astype(np.float64) - bias, bias
 
 
 def set_head(learner: Learner, weight: np.ndarray, bias: np.ndarray) -> None:

@@ -264,3 +264,18 @@ def test_a_test_turned_round_says_the_opposite():
     a = compared("accuracy", one.astype(float), other.astype(float), 0)
     b = compared("accuracy", other.astype(float), one.astype(float), 0)
     assert (a.verdict, b.verdict) == ("better", "worse") and a.p == b.p
+
+
+def test_the_line_that_repeats_a_comparison_repeats_it(compared_photos, monkeypatch, capsys):
+    import shlex
+
+    folder, _, found, _ = compared_photos
+    words = shlex.split(found.facts["command"])
+    assert words[words.index("--seed") + 1] == "0"
+    monkeypatch.setenv("HEADSTART_CACHE", str(folder / "cache"))
+    monkeypatch.setattr(sys, "argv", [*words, "-q", "--json"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["pairs"] == found.facts["pairs"] and all(r["reused"] == 3 for r in facts["methods"] if not r["error"])

@@ -222,3 +222,13 @@ def test_training_bugs_are_caught_as_they_happen(vision, tmp_path, monkeypatch):
     monkeypatch.setattr(member("methods", "finetune"), "alter", careless)
     with pytest.raises(Stopped, match="drift"):
         fit("moved")
+
+
+def test_what_cannot_be_trained_says_what_to_type(tmp_path):
+    texts = ([f"{word} {i}" for i in range(30) for word in ("good", "bad")], ["x", "y"] * 30)
+    with pytest.raises(PlanError, match=r"no network.*--backbone transformers:"):
+        flow.fit(texts, into=tmp_path / "a", method="finetune", kind="text")
+    with pytest.raises(PlanError, match=r"no learning rate to find.*--method finetune"):
+        flow.fit(texts, into=tmp_path / "b", find_rate=True, kind="text")
+    with pytest.raises(PlanError, match="rank=two cannot be read as a whole number"):
+        method_of("lora", {"rank": "two"})

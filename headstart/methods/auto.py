@@ -17,7 +17,7 @@ from headstart import folds
 from headstart.backbone import Backbone, Cut
 from headstart.features import Features, join, picked
 from headstart.find import member, names
-from headstart.methods.finetune import below
+from headstart.methods.finetune import half
 from headstart.pairing import compared, merits
 from headstart.task import Objective
 
@@ -57,7 +57,7 @@ class Settings:
 
     def cut(self, backbone: Backbone) -> Cut:
         """Below the blocks that may learn."""
-        return below(backbone, self.blocks or -(-len(backbone.blocks) // 2))
+        return half(backbone, self.blocks)
 
     def fit(
         self,
@@ -132,12 +132,12 @@ class _Race:
         return found | ({"all levels": tuple(range(top + 1))} if 2 < top + 1 <= 8 else {})
 
     def _headed(self, which: tuple[int, ...], learn: np.ndarray, held: np.ndarray) -> np.ndarray:
-        from headstart import levels
+        from headstart import tune
 
         x = self.rows[:, np.concatenate([self.columns[i] for i in which])]
         groups = tuple(self.data.groups[i] for i in learn) if self.data.groups else ()
         part = Features(x[learn], self.data.y[learn], tuple(self.data.ids[i] for i in learn), groups)
-        return levels.plain(self.objective, part, np.random.default_rng(self.seed)).scores(x[held])
+        return tune.plain(self.objective, part, np.random.default_rng(self.seed)).scores(x[held])
 
     def tune(self, candidates: list[str]) -> None:
         """Short tries on the first split; the better half of what does not lose goes on to all of them."""

@@ -6,14 +6,14 @@ Source: Ben Zaken et al. 2022, "BitFit"; Frankle et al. 2021 for norms.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headstart.backbone import Backbone, Cut
 from headstart.features import Features
-from headstart.methods.finetune import below
+from headstart.methods.finetune import evenly, half
 from headstart.task import Objective
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Settings:
 
     def cut(self, backbone: Backbone) -> Cut:
         """Below the blocks whose biases learn."""
-        return below(backbone, self.blocks or -(-len(backbone.blocks) // 2))
+        return half(backbone, self.blocks)
 
     def fit(
         self,
@@ -57,12 +57,7 @@ class Settings:
         rng: np.random.Generator,
     ) -> Tuned:
         """Vectors above the cut and the head learn; val chooses the step to keep."""
-        from headstart import lesson, tune
-
-        learner, rows = tune.opened(above, objective, train)
-        alter(learner, asdict(self))
-        recipe = lesson.Recipe(self.steps, self.batch, self.rate, self.rate, 1.0, smooth=self.smooth)
-        return lesson.learn(learner, rows, train, val, objective, recipe, asdict(self), rng)
+        return evenly(self, alter, train, val, objective, above, rng)
 
 
 def alter(learner: Learner, settings: dict) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from headstart.backbone import Backbone, Cut
 from headstart.errors import PlanError
 from headstart.features import Features
-from headstart.methods.finetune import below
+from headstart.methods.finetune import half
 from headstart.task import Objective
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Settings:
 
     def cut(self, backbone: Backbone) -> Cut:
         """Below the blocks that learn."""
-        return below(backbone, self.blocks or -(-len(backbone.blocks) // 2))
+        return half(backbone, self.blocks)
 
     def fit(
         self,

@@ -98,6 +98,10 @@ class Neighbours:
         facts = {"k": np.array([self.k, link], np.int64), "temperature": np.array([self.temperature], np.float64)}
         return {"x": self.x, "t": self.t, "mean": self.mean, "prior": self.prior, **facts}
 
+    def files(self) -> dict[str, bytes]:
+        """None."""
+        return {}
+
 
 def restore(state: dict[str, np.ndarray], above: object = None) -> Neighbours:
     """From its `state()`, without notes."""

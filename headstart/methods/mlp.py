@@ -173,6 +173,10 @@ class Perceptron:
         """Both layers, and how columns are scaled before them."""
         return {name: getattr(self, name) for name in ("mean", "gain", "w1", "b1", "w2", "b2")}
 
+    def files(self) -> dict[str, bytes]:
+        """None."""
+        return {}
+
 
 def restore(state: dict[str, np.ndarray], above: object = None) -> Perceptron:
     """From its `state()`, without notes."""
