@@ -58,6 +58,10 @@ def fit(
     group: Annotated[
         str | None, typer.Option(help="A column; rows of one group never stand on two sides of a split.")
     ] = None,
+    shots: Annotated[
+        int | None,
+        typer.Option(help="Learn from at most so many examples of each class: what would fewer labels do?", min=1),
+    ] = None,
     kind: Annotated[str | None, typer.Option(help="image or text, where it cannot be told.")] = None,
     task: Annotated[
         str | None, typer.Option(help="classes, tags (several a row) or number, where it cannot be told.")
@@ -84,8 +88,8 @@ def fit(
     echo = None if quiet else Screen().event
     outcome = flow.fit(
         data, into=into, backbone=backbone, method=method, settings=pairs(set), seed=seed, test=test,
-        label=label, input=input, kind=kind, task=task, group=group, budget=budget, find_rate=find_rate,
-        echo=echo,
+        label=label, input=input, kind=kind, task=task, group=group, shots=shots, budget=budget,
+        find_rate=find_rate, echo=echo,
     )  # fmt: skip
     _print({**outcome.result, "folder": str(outcome.folder)}, summary(outcome.result, str(outcome.folder)), as_json)
 

@@ -46,6 +46,7 @@ def compare(
     kind: str | None = None,
     task: str | None = None,
     group: str | None = None,
+    shots: int | None = None,
     budget: str = "normal",
     root: Path | None = None,
     echo: Callable[[dict], None] | None = None,
@@ -63,7 +64,9 @@ def compare(
     if seeds < 1:
         raise SourceError(f"{seeds} seeds: at least one run of each method is needed; three give an interval.")
     root, say = root or cache.default_root(), _once(echo or (lambda line: None))
-    given = {"test": test, "label": label, "input": input, "group": group, "kind": kind, "task": task}
+    given = {
+        "test": test, "label": label, "input": input, "group": group, "kind": kind, "task": task, "shots": shots,
+    }  # fmt: skip
     say({"event": "start", "source": shown(source)})
     job = read(source, seed=seed, **given)  # type: ignore[arg-type]
     folder = _folder(into, source)
@@ -189,5 +192,5 @@ def _command(source: object, methods: list[str], seeds: int, given: dict) -> str
     """The line that repeats the comparison."""
     words = ["headstart", "compare", shown(source), "--methods", ",".join(methods), "--seeds", str(seeds)]
     for key, value in given.items():
-        words += [f"--{key}", str(value) if isinstance(value, int) else shown(value)] if value is not None else []
+        words += [f"--{key}", shown(value)] if value is not None else []
     return " ".join(map(shlex.quote, words))

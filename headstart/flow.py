@@ -57,6 +57,7 @@ def fit(
     kind: str | None = None,
     task: str | None = None,
     group: str | None = None,
+    shots: int | None = None,
     budget: str = "normal",
     repeat: int = 0,
     find_rate: bool = False,
@@ -69,6 +70,7 @@ def fit(
     into: the run's folder; default runs/<name of the data>
     backbone: "family:name"; "own", what comes with Headstart; "auto", the recommended one of the hub where that can be
     had.  method: a file in methods/, or "probe", the head that the label wants; settings: its fields as text
+    shots: learn from at most so many examples of each class, as if no more had been labelled
     budget: "quick", "normal" or "thorough": how many steps a method takes that trains in steps
     repeat: another number trains on the same split from other random numbers
     find_rate: whether a range test finds the learning rate first
@@ -80,9 +82,8 @@ def fit(
     run = Run.start(_folder(into, source), echo)
     run.emit("start", {"source": shown(source), "version": __version__})
     with run.stage("read"):
-        job = run.watched(
-            read(source, seed=seed, test=test, label=label, input=input, kind=kind, task=task, group=group)
-        )
+        given: dict[str, Any] = {"label": label, "input": input, "kind": kind, "task": task, "group": group}
+        job = run.watched(read(source, seed=seed, test=test, shots=shots, **given))
         sizes = {name: len(rows) for name, rows in job.parts.items()}
         run.emit("task", {"kind": job.kind, "n": sizes, "notes": list(job.notes), "objective": name_of(job.objective)})
     with run.stage("extract"):
@@ -106,19 +107,9 @@ def fit(
         features = joined([seen.parts[name].x for name in ("test", "val", "train")])
         summary = {m.name: {"value": m.value, "low": m.low, "high": m.high, "n": m.n} for m in judged.metrics[:1]}
         model = save(run.folder / "model", seen.task, plan, fitted, summary, features, examples)
-    given = {
-        "--test": test,
-        "--label": label,
-        "--input": input,
-        "--kind": kind,
-        "--task": task,
-        "--group": group,
-        "--into": into,
-    }
     result = result_of(run, seen, rows, fitted, judged, model, shown(source))
-    result["command"] = command(
-        shown(source), plan, asked, given | {"--budget": budget if budget != "normal" else None}
-    )
+    flags = {"test": test, **given, "shots": shots, "into": into, "budget": budget if budget != "normal" else None}
+    result["command"] = command(shown(source), plan, asked, flags)
     write(run, seen, rows, judged_on, scores, result)
     return Outcome(run.folder, result, model)
 

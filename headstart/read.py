@@ -18,7 +18,7 @@ from headstart.objectives import tags
 from headstart.parts import assign, part_of
 from headstart.raw import Reading
 from headstart.result import SetAside
-from headstart.split import FEW, SHARE, check_aside, draw, folds, is_few, twins
+from headstart.split import FEW, SHARE, check_aside, draw, fewer, folds, is_few, twins
 from headstart.task import Example, Objective, Task
 from headstart.wording import quoted
 
@@ -35,10 +35,12 @@ def read(
     kind: str | None = None,
     task: str | None = None,
     group: str | None = None,
+    shots: int | None = None,
 ) -> Task:
     """What is to be learned from a source, with its split; what was inferred is in the task's notes.
 
     test: a second source, judged on instead of a share of the first.  task: "classes", "tags" or "number"
+    shots: learn from at most so many examples of each class
     Raises SourceError where the data cannot be read or their meaning is not clear, Stopped when too many are unusable.
     """
     main = reading(source, label=label, input=input, kind=kind, group=group)
@@ -60,7 +62,8 @@ def read(
     _check(examples, main.kind)
     rows, fold, more = _split(parts, objective, seed, classes=name_of(objective) == "classes")
     final = module.of([examples[i].label for i in rows["train"]])
-    return Task(main.kind, final, examples, rows, fold, (*main.notes, *notes, *more), tuple(aside))
+    whole = Task(main.kind, final, examples, rows, fold, (*main.notes, *notes, *more), tuple(aside))
+    return whole if shots is None else fewer(whole, shots, seed)
 
 
 def reading(

@@ -24,8 +24,8 @@ from headstart.verdict import verdict
 
 
 def shown(source: object) -> str:
-    """A source as the user typed it."""
-    return str(source) if isinstance(source, str | Path) else "arrays in memory"
+    """A source, or a number, as the user typed it."""
+    return str(source) if isinstance(source, str | Path | int) else "arrays in memory"
 
 
 def result_of(run: Run, seen: Embedded, rows: Rows, fitted: Fitted, judged: Judged, model: Model, source: str) -> dict:
@@ -105,7 +105,7 @@ def command(source: str, plan: Plan, settings: dict[str, str], given: dict[str, 
         words += ["--set", f"{key}={value}"]
     for flag, said in given.items():
         if said is not None:
-            words += [flag, shown(said)]
+            words += [f"--{flag}", shown(said)]
     return " ".join(map(shlex.quote, words))
 
 

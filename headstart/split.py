@@ -211,6 +211,32 @@ def check_aside(aside: Sequence[SetAside], total: int) -> None:
         )
 
 
+def fewer(task: Task, count: int, seed: int) -> Task:
+    """The task with at most `count` labelled examples of each class to learn and to choose from; the test part stays.
+
+    Fewer of a class never means others: those of a smaller count are among those of a larger.
+    Raises SourceError where labels are no classes, or where so few examples are there that they are judged by folds.
+    """
+    if name_of(task.objective) != "classes":
+        raise SourceError("--shots counts labels of a class, and these labels are no classes. Leave it out.")
+    if task.folds is not None:
+        raise SourceError(f"A class has fewer than {FEW} examples, so all of them are needed. Leave out --shots.")
+    pool = np.concatenate([task.parts["train"], task.parts["val"]])
+    order = sorted(pool.tolist(), key=lambda i: of_bytes(f"{seed}/{task.examples[i].id}".encode()))
+    taken: dict[str, list[int]] = defaultdict(list)
+    for i in order:
+        taken[str(task.examples[i].label)].append(i)
+    learn = sorted(i for some in taken.values() for i in some[:count])
+    keep = np.array([*learn, *task.parts["test"].tolist()], np.int64)
+    n = len(learn)
+    parts = {"train": np.arange(n), "val": np.arange(0), "test": np.arange(n, len(keep))}
+    note = f"Of each class at most {count} examples are learned from, {n} of {len(pool):,} in all (--shots {count})."
+    examples = tuple(task.examples[i] for i in keep)
+    return replace(
+        task, examples=examples, parts={k: v.astype(np.int64) for k, v in parts.items()}, notes=(*task.notes, note)
+    )
+
+
 def without(task: Task, aside: Sequence[SetAside]) -> Task:
     """The task less the examples named in `aside`, which join those set aside before.
 

@@ -12,7 +12,7 @@ from headstart.errors import SourceError, Stopped
 from headstart.objectives.classes import Classes
 from headstart.parts import assign, part_of
 from headstart.result import SetAside
-from headstart.split import check_aside, draw, folds, is_few, too_many, twins, without
+from headstart.split import check_aside, draw, fewer, folds, is_few, too_many, twins, without
 from headstart.task import Example, Task
 
 
@@ -196,6 +196,28 @@ def test_more_than_one_in_twenty_stops_but_one_alone_never():
         without(early, bad[:6])
     with pytest.raises(Stopped, match="and 40 more"):
         check_aside([SetAside(str(i), "r") for i in range(50)], 100)
+
+
+@given(labelled, st.integers(1, 12), st.integers(0, 2**31))
+@settings(max_examples=30, deadline=None)
+def test_fewer_shots_are_among_more_and_the_test_part_stays(examples, count, seed):
+    whole = Task(
+        "image",
+        Classes(tuple(sorted({e.label for e in examples}))),
+        tuple(examples),
+        draw(examples, labels(examples), seed),
+    )
+    some, more = (fewer(whole, n, seed) for n in (count, count + 3))
+    assert [e.id for e in some.part("test")] == [e.id for e in whole.part("test")]
+    assert {e.id for e in some.part("train")} <= {e.id for e in more.part("train")} <= {e.id for e in examples}
+    assert Counter(e.label for e in some.part("train")).most_common()[0][1] == count, "20 of each class are there"
+    assert not {e.id for e in more.part("train")} & {e.id for e in more.part("test")} and not len(more.parts["val"])
+    assert len(some.examples) == len(some.parts["train"]) + len(some.parts["test"])
+
+
+def test_shots_are_refused_where_every_example_is_needed():
+    with pytest.raises(SourceError, match="Leave out --shots"):
+        fewer(task({"a": 6, "b": 9}, folded=True), 3, 0)
 
 
 def test_without_refuses_to_lose_a_class():

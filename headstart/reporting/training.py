@@ -31,7 +31,12 @@ def trained(result: dict) -> str:
         )
     race = head.get("race") or {}
     for entry in race.get("table") or []:
-        gain = f", {100 * entry['gain']:+.1f} points over the probe, p = {plain(entry['p'])}" if "gain" in entry else ""
+        gain = ""
+        if "gain" in entry:
+            gain = (
+                f", {100 * entry['gain']:+.1f} % over the probe; believed, with what it gained on other data: "
+                f"{100 * entry['believed']:+.1f} ± {100 * entry['doubt']:.1f}"
+            )
         merit = (
             f": {plain(entry['merit'])} on held-out examples"
             if "merit" in entry
