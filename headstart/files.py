@@ -24,8 +24,13 @@ def read_json(path: Path) -> dict | None:
 
 def write_whole(path: Path, facts: dict) -> None:
     """JSON that is there whole or not at all, whoever else writes it too. Raises OSError."""
+    write_bytes(path, json.dumps(facts).encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """A file that is there whole or not at all, whoever else writes it too. Raises OSError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    temporary.write_text(json.dumps(facts), encoding="utf-8")
+    temporary.write_bytes(content)
     temporary.replace(path)
 
 

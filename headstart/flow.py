@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from headstart.extract import Rows, embed
 from headstart.features import Features, join, joined, picked
 from headstart.find import member, name_of
 from headstart.forgetting import forgot
-from headstart.guard import Embedded, Judged, Learned
+from headstart.glance import glances
+from headstart.guard import Embedded, Judged, Learned, Surveyed
 from headstart.inputs import collect
 from headstart.measure import baseline, headline, measure
 from headstart.network import Above, open_above
@@ -79,7 +80,7 @@ def fit(
     Raises a child of HeadstartError for everything the user can mend; Stopped when a guard ended the run.
     """
     root = root or cache.default_root()
-    run = Run.start(_folder(into, source), echo)
+    run = Run.start(Path(into) if into else folder_for(source), echo)
     run.emit("start", {"source": shown(source), "version": __version__})
     with run.stage("read"):
         given: dict[str, Any] = {"label": label, "input": input, "kind": kind, "task": task, "group": group}
@@ -91,7 +92,7 @@ def fit(
         plan = run.watched(choose(job, backbone, method, asked, seed, root, budget, repeat))
         run.emit("plan", plan.facts())
         rows = embed(job.examples, plan.backbone, plan.cut, root, run)
-        seen = _seen(job, plan, rows, _views(job, plan, rows, root, run))
+        seen = seen_of(job, plan, rows, _views(job, plan, rows, root, run))
         run.watched(seen)
     with run.stage("fit"):
         fitted, scores, judged_on = _learn(seen, run)
@@ -100,8 +101,8 @@ def fit(
             fitted.notes["forgetting"] = lost
         run.watched(Learned(job, plan, fitted.notes))
     with run.stage("measure"):
-        judged = _judge(seen, _frozen(seen, root, run), scores, judged_on)
-        run.watched(judged)
+        survey = run.watched(surveyed(seen, rows, root, run))
+        judged = run.watched(_judge(seen, survey.parts, scores, judged_on))
     with run.stage("save"):
         examples = np.concatenate([seen.task.parts[name] for name in ("test", "val", "train")])
         features = joined([seen.parts[name].x for name in ("test", "val", "train")])
@@ -149,11 +150,10 @@ def _found(method: str) -> dict[str, str]:
     return {"rate": "0"}
 
 
-def _folder(into: str | Path | None, source: object) -> Path:
-    if into is not None:
-        return Path(into)
+def folder_for(source: object, suffix: str = "") -> Path:
+    """A new folder under runs/, called like the data."""
     name = Path(str(source).removeprefix("hub:")).resolve().stem if isinstance(source, str | Path) else "arrays"
-    return fresh(Path("runs"), name or "data")
+    return fresh(Path("runs"), (name or "data") + suffix)
 
 
 def _views(task: Task, plan: Plan, rows: Rows, root: Path, run: Run) -> tuple[Any, ...]:
@@ -163,7 +163,7 @@ def _views(task: Task, plan: Plan, rows: Rows, root: Path, run: Run) -> tuple[An
     return views_of(mine, plan.backbone, plan.cut, count, plan.seed, root, run.emit)
 
 
-def _seen(task: Task, plan: Plan, rows: Rows, views: tuple[Any, ...]) -> Embedded:
+def seen_of(task: Task, plan: Plan, rows: Rows, views: tuple[Any, ...] = ()) -> Embedded:
     """The readable part of a task as features, by part; the rest is set aside by name."""
     ids = [e.id for e in task.examples]
     if rows.reasons:
@@ -184,12 +184,19 @@ def _parts(task: Task, x: Any) -> dict[str, Features]:
     return {name: whole.rows(index) for name, index in task.parts.items()}
 
 
-def _frozen(seen: Embedded, root: Path, run: Run) -> dict[str, Features]:
-    """The parts at the top of the frozen backbone, which is what a run is compared with."""
-    card = seen.plan.backbone
-    if seen.plan.cut.top:
-        return seen.parts
-    return _parts(seen.task, embed(seen.task.examples, card, card.cut(len(card.blocks)), root, run).x)
+def surveyed(seen: Embedded, rows: Rows, root: Path, run: Run) -> Surveyed:
+    """The parts at the top of the frozen backbone, which is what a run is compared with. rows: at the plan's cut"""
+    card, examples, parts = seen.plan.backbone, seen.task.examples, seen.parts
+    if not seen.plan.cut.top:
+        rows = embed(examples, card, card.cut(len(card.blocks)), root, run)
+        parts = _parts(seen.task, rows.x)
+
+    def previews(positions: Sequence[int]) -> list[bytes]:
+        shelf = rows.shelf
+        return shelf.previews([examples[i].digest for i in positions]) if shelf else [b""] * len(positions)
+
+    looked = glances(examples, previews, root) if seen.task.kind == "image" else None
+    return Surveyed(seen.task, seen.plan, parts, previews, looked)
 
 
 def _learn(seen: Embedded, run: Run) -> tuple[Fitted, np.ndarray, np.ndarray]:

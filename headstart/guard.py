@@ -6,7 +6,7 @@ One silent bug each, one file each in guards/, with `watches` (the type it looks
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from headstart.errors import Stopped
 from headstart.features import Features
 from headstart.find import members
+from headstart.glance import Glances
 from headstart.plan import Plan
 from headstart.result import Finding, Metric, Receipt
 from headstart.task import Objective, Task
@@ -32,6 +33,22 @@ class Embedded:
     parts: dict[str, Features]
     beyond: np.ndarray
     receipt: Receipt | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surveyed:
+    """What the frozen backbone sees in the data, whatever is trained, for the guards that look at the data through it.
+
+    parts:    of the task, (n, d) float32 at the top of the backbone
+    previews: positions in task.examples -> JPEG thumbnails, b"" where there are none, as of texts
+    glances:  of task.examples, of each photo without any network; None where they are no photos
+    """
+
+    task: Task
+    plan: Plan
+    parts: dict[str, Features]
+    previews: Callable[[Sequence[int]], list[bytes]]
+    glances: Glances | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,7 +22,8 @@ T = TypeVar("T")
 class Run:
     """The folder a fit writes into, what its guards found, and the seconds each stage took.
 
-    echo: called with every event as it is written; a terminal shows them
+    echo:    called with every event as it is written; a terminal shows them
+    halting: whether a finding of level "stop" ends the run
     """
 
     folder: Path
@@ -30,9 +31,10 @@ class Run:
     found: list[Finding] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     began: float = field(default_factory=time.perf_counter)
+    halting: bool = True
 
     @classmethod
-    def start(cls, into: Path, echo: Callable[[dict], None] | None = None) -> Run:
+    def start(cls, into: Path, echo: Callable[[dict], None] | None = None, *, halting: bool = True) -> Run:
         """A fresh folder. An earlier run there is kept as `<folder>.previous`.
 
         Raises SourceError when something that is not a run lies there.
@@ -54,7 +56,7 @@ class Run:
             raise SourceError(
                 f"Cannot write the run into {into}: {error.strerror}. Name another folder with --into."
             ) from error
-        return cls(into, echo, began=began)
+        return cls(into, echo, began=began, halting=halting)
 
     def emit(self, event: str, facts: dict) -> None:
         """One line of the journal: {"event": …, "at": seconds since the start, …facts}."""
@@ -82,13 +84,14 @@ class Run:
         self.emit("stage", {"name": name, "seconds": round(self.seconds[name], 4)})
 
     def watched(self, value: T) -> T:
-        """Hands the value on after every guard for its type has looked. Raises Stopped."""
+        """Hands the value on after every guard for its type has looked. Raises Stopped where it halts."""
         findings = list(look(value))
         for finding in findings:
             self.found.append(finding)
             facts = {"guard": finding.guard, "level": finding.level, "message": finding.message, "fix": finding.fix}
             self.emit("finding", facts)
-        halt(findings)
+        if self.halting:
+            halt(findings)
         return value
 
 

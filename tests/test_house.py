@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1] / "headstart"
 FLOORS = [
     {"errors", "digest", "result", "features", "files", "wording", "intervals", "calibrate"},
     {"task", "backbone", "find"},
-    {"pretext", "loop", "optim", "views", "pictures", "trunk"}
+    {"glance", "pretext", "loop", "optim", "views", "pictures", "trunk"}
     | {"plan", "guard", "raw", "split", "folds", "cache", "cards", "segments", "hub", "network", "chain", "encoder"}
     | {"linear", "softmax", "pixels", "columns", "sheet", "parts", "wordpiece", "static"}
     | {"readers", "preprocess", "objectives", "backbones", "engines"},
@@ -35,8 +35,8 @@ FLOORS = [
     | {"pretexts", "gathering", "teachers", "students", "publish", "catalogue"}
     | {"writings", "vocabulary", "text_students", "distil_static"}
     | {"record", "verdict", "reporting", "demo"},
-    {"flow", "comparing", "making", "making_static", "testing"},
-    {"__init__", "cli", "cli_making", "cli_compare", "show", "estimators"},
+    {"flow", "checking", "comparing", "making", "making_static", "testing"},
+    {"__init__", "cli", "cli_making", "cli_compare", "cli_check", "findings", "show", "estimators"},
 ]
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(ROOT.rglob("*.py"))
