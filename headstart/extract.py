@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from headstart import cache, digest, raw
+from headstart import cache, digest, raw, reference
 from headstart.backbone import Backbone, Cut, Preprocess
 from headstart.errors import Unreadable
 from headstart.find import member, members
@@ -120,7 +120,10 @@ def embed(examples: Sequence[Example], backbone: Backbone, cut: Cut, root: Path,
     receipt = None
     if missing:
         todo = [examples[i] for i in missing]
-        receipt = _fill(shelf, todo, backbone, cut, distinct - len(todo), len(examples), run)
+        running = start(backbone, cut, len(todo))
+        _fill(shelf, todo, backbone, cut, running, distinct - len(todo), len(examples), run)
+        receipt = replace(running.receipt(), agreement=_agreement(backbone, cut, running, root))
+        shelf.seal(receipt)
         shelf.settle()
         cache.evict(root, cache.limit(), keep=(shelf.key,))
     stored = shelf.receipts()
@@ -159,15 +162,33 @@ def start(backbone: Backbone, cut: Cut, todo: int = 1) -> Running:
     return engine.start(backbone, cut)
 
 
+def _agreement(backbone: Backbone, cut: Cut, running: Running, root: Path) -> float | None:
+    """How like our rows of reference inputs are to those by the library's own code; None where that is not asked."""
+    spec = backbone.preprocess
+    if not cut.top or spec.kind not in ("image", "text"):
+        return None
+    theirs = reference.expected(backbone, root)
+    if theirs is None:
+        return None
+    ready = member("preprocess", spec.kind).prepare(reference.inputs(spec.kind, root), spec)
+    return reference.agreement(np.stack([row for row, _ in crossing(ready, spec, cut, running)]), theirs)
+
+
 def _fill(
-    shelf: cache.Shelf, todo: list[Example], backbone: Backbone, cut: Cut, cached: int, total: int, run: Run | None
-) -> Receipt:
+    shelf: cache.Shelf,
+    todo: list[Example],
+    backbone: Backbone,
+    cut: Cut,
+    running: Running,
+    cached: int,
+    total: int,
+    run: Run | None,
+) -> None:
     """Puts the rows of `todo` on the shelf, saving as it goes, so that a kill loses seconds and not the hour."""
     spec = backbone.preprocess
     prepare = member("preprocess", spec.kind)
     say = run.emit if run else lambda event, facts: None
     say("opening", {"backbone": backbone.name, "todo": len(todo), "cached": cached})
-    running = start(backbone, cut, len(todo))
     entries: list[Entry] = []
     began = saved = time.perf_counter()
     done = bad = 0
@@ -187,9 +208,6 @@ def _fill(
     finally:
         if entries:
             shelf.append(entries)
-    receipt = running.receipt()
-    shelf.seal(receipt)
-    return receipt
 
 
 def _shards(items: Iterator, size: int) -> Iterator[list]:

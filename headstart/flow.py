@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart import __version__, cache
+from headstart import __version__, cache, ledger
 from headstart.answer import Answer, answers
 from headstart.artifact import Model, load, save
 from headstart.augment import views_of
@@ -102,7 +102,9 @@ def fit(
         run.watched(Learned(job, plan, fitted.notes))
     with run.stage("measure"):
         survey = run.watched(surveyed(seen, rows, root, run))
-        judged = run.watched(_judge(seen, survey.parts, scores, judged_on))
+        judged = _judge(seen, survey.parts, scores, judged_on)
+        looks = {"models": ledger.judged(seen.task, plan, root)}
+        judged = run.watched(replace(judged, details={**judged.details, "judged": looks}))
     with run.stage("save"):
         examples = np.concatenate([seen.task.parts[name] for name in ("test", "val", "train")])
         features = joined([seen.parts[name].x for name in ("test", "val", "train")])

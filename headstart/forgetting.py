@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from headstart.demo.photos import photos
 from headstart.demo.tickets import tickets
 from headstart.digest import of_bytes
 from headstart.extract import embed
@@ -19,9 +18,8 @@ from headstart.features import Features
 from headstart.find import member
 from headstart.plan import Plan
 from headstart.read import read
+from headstart.reference import folder
 from headstart.task import Example
-
-PHOTOS = 96
 
 
 def forgot(fitted: Any, plan: Plan, above: Callable, root: Path) -> dict | None:
@@ -50,10 +48,7 @@ def forgot(fitted: Any, plan: Plan, above: Callable, root: Path) -> dict | None:
 def _reference(kind: str, root: Path) -> list[Example]:
     if kind == "text":
         return [Example(str(i), t, of_bytes(t.encode()), label) for i, (t, label) in enumerate(tickets())]
-    folder = root / "reference" / f"photos-{PHOTOS}"
-    if not folder.is_dir():
-        photos(folder, PHOTOS)
-    return list(read(folder, seed=0).examples)
+    return list(read(folder(root), seed=0).examples)
 
 
 def _probed(rows: np.ndarray, y: np.ndarray, objective: Any) -> float:

@@ -52,6 +52,7 @@ def result_of(run: Run, seen: Embedded, rows: Rows, fitted: Fitted, judged: Judg
         when = "this run" if rows.fresh else "when the features were computed"
         frozen = {"tensors": receipt.tensors, "moved": len(receipt.moved), "when": when}
         frozen |= {"digest_before": receipt.digest_before, "digest_after": receipt.digest_after}
+        frozen |= {"agreement": receipt.agreement}
     long = seen.beyond > 0
     result = {
         "schema": 1,

@@ -47,10 +47,13 @@ class SetAside:
 class Receipt:
     """Proof that nothing frozen moved: digests over every parameter and buffer below the cut, before and after.
 
-    tensors: how many were compared.  moved: names of those whose values changed
+    tensors:   how many were compared.  moved: names of those whose values changed
+    agreement: smallest cosine between our rows of reference inputs and those by the library's own code; None where
+    that was not asked: below the top, and where there is no library but us
     """
 
     tensors: int
     moved: tuple[str, ...]
     digest_before: str
     digest_after: str
+    agreement: float | None = None

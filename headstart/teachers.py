@@ -56,9 +56,7 @@ def teach(
         )
         shelf.settle()
         cache.evict(root, cache.limit(), keep=(shelf.key,))
-    family = member("backbones", card.family)
-    head = family.classifier(card) if card.family == "timm" else None
-    return Teaching(card.name, shelf.rows(names), head)
+    return Teaching(card.name, shelf.rows(names), member("backbones", card.family).classifier(card))
 
 
 def _ask(

@@ -110,6 +110,8 @@ def check_backbone(name: str, raws: Sequence[bytes | str]) -> None:
     one_by_one = np.concatenate([running.rows([unit]) for unit in units])
     scale = max(float(np.abs(rows).max()), 1e-6)
     assert np.abs(rows - one_by_one).max() <= 1e-4 * scale, "a row depends on what it was batched with"
+    theirs = module.reference(card, lambda: list(raws))
+    assert theirs is None or theirs.shape == rows.shape, f"the library's own rows are (n, {card.width}), or None"
     receipt = running.receipt()
     assert not receipt.moved and receipt.digest_before == receipt.digest_after, "the frozen part moved"
 

@@ -12,7 +12,7 @@ from headstart.demo.tickets import tickets, write_tickets
 from headstart.errors import HeadstartError, NameNotFound
 from headstart.features import Features
 from headstart.find import member, names
-from headstart.guard import Embedded, Judged, Learned
+from headstart.guard import Embedded, Judged, Learned, Surveyed
 from headstart.plan import Plan
 from headstart.planner import find_card, method_of
 from headstart.result import Metric, Receipt, SetAside
@@ -113,13 +113,13 @@ def embedded(labels, receipt=None, beyond=0.0, aside=(), settings=None) -> Embed
     return Embedded(task, plan, {}, np.full(len(labels), beyond, np.float32), receipt)
 
 
-def judged(low, high, chance, backbone="vector:3") -> Judged:
+def judged(low, high, chance, backbone="vector:3", models=1) -> Judged:
     family, _, local = backbone.partition(":")
     some = embedded(["a", "b"])
     card = member("backbones", family).card(local)
     plan = replace(some.plan, backbone=card)
     metric = Metric("accuracy", (low + high) / 2, low, high, chance, 20)
-    return Judged(some.task, plan, some.task.objective, (metric,), {}, {})
+    return Judged(some.task, plan, some.task.objective, (metric,), {}, {"judged": {"models": models}})
 
 
 def alike(test: str) -> Embedded:
@@ -130,11 +130,22 @@ def alike(test: str) -> Embedded:
     return replace(some, task=replace(some.task, examples=examples, parts=parts))
 
 
-def known(*labels: str) -> Embedded:
+def known(*labels: str) -> Surveyed:
     """Photos of these classes, on a backbone that was trained to tell some of ImageNet's apart."""
     some = embedded(list(labels))
     card = replace(some.plan.backbone, source_classes=("ant, emmet, pismire", "bee", "tabby, tabby cat", "airliner"))
-    return replace(some, task=replace(some.task, kind="image"), plan=replace(some.plan, backbone=card))
+    task, plan = replace(some.task, kind="image"), replace(some.plan, backbone=card)
+    x = np.zeros((len(labels), 3), np.float32)
+    part = Features(x, task.objective.encode(list(labels)), tuple(e.id for e in task.examples))
+    return Surveyed(task, plan, {"train": part}, lambda some: [b""] * len(some))
+
+
+def texts(lengths: tuple[int, int]) -> Surveyed:
+    """Sixty texts of two classes, of these lengths."""
+    some = embedded(["a", "b"] * 30)
+    written = [("word " * (lengths[i % 2] + i % 3))[:-1] for i in range(60)]
+    examples = tuple(replace(e, content=t) for e, t in zip(some.task.examples, written, strict=True))
+    return Surveyed(replace(some.task, examples=examples), some.plan, {}, lambda some: [b""] * len(some))
 
 
 def learned(method="finetune", **notes) -> Learned:
@@ -163,6 +174,12 @@ PLANTED = {
         embedded(["a", "b"], Receipt(9, ("bn1.running_mean",), "sha256:a", "sha256:b")),
         embedded(["a", "b"], Receipt(9, (), "sha256:a", "sha256:a")),
     ),
+    "peeked": (judged(0.6, 0.7, 0.5, models=40), judged(0.6, 0.7, 0.5, models=6)),
+    "preprocess": (
+        embedded(["a", "b"], Receipt(9, (), "sha256:a", "sha256:a", 0.98)),
+        embedded(["a", "b"], Receipt(9, (), "sha256:a", "sha256:a", 0.99999)),
+    ),
+    "shortcut": (texts((4, 40)), texts((4, 4))),
     "floor": (judged(0.6, 0.7, 0.5, "stats"), judged(0.6, 0.7, 0.5)),
     "imbalance": (embedded(["a"] * 20 + ["b"] * 2), embedded(["a"] * 20 + ["b"] * 10)),
     "tiny": (judged(0.5, 0.9, 0.3), judged(0.8, 0.85, 0.3)),
@@ -199,5 +216,6 @@ def test_cifar_is_known_to_imagenet_and_spectrograms_are_not(hub, tmp_path):
     cifar = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
     for labels, seen in ((cifar, True), (("ants", "bees"), True), (tuple("0123456789"), False)):
         some = known(*labels)
-        some = replace(some, plan=replace(some.plan, backbone=card))
+        part = replace(some.parts["train"], x=np.zeros((len(labels), card.width), np.float32))
+        some = replace(some, plan=replace(some.plan, backbone=card), parts={"train": part})
         assert bool(list(member("guards", "overlap").look(some))) is seen, labels

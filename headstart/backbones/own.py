@@ -10,6 +10,7 @@ Named own:text-static, or own:FOLDER. A folder holds card.json, which pins every
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,16 @@ def runs(card: Backbone, cut: Cut) -> str:
     if facts["format"] == "static":
         return "numpy"
     return "onnx" if cut.top and GRAPH in facts["files"] else "torch"
+
+
+def classifier(card: Backbone) -> tuple[np.ndarray, np.ndarray] | None:
+    """None: what ships names no classes."""
+    return None
+
+
+def reference(card: Backbone, raws: Callable[[], list[bytes | str]]) -> np.ndarray | None:
+    """None: its files are pinned, and no library but us reads them."""
+    return None
 
 
 def parts(card: Backbone):

@@ -7,6 +7,7 @@ local binary patterns (Ojala et al. 2002) at three radii; energy in bands of sca
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,16 @@ def files(local: str) -> list[Path]:
 def runs(card: Backbone, cut: Cut) -> str:
     """What kind of engine its parts need: plain functions."""
     return "numpy"
+
+
+def classifier(card: Backbone) -> tuple[np.ndarray, np.ndarray] | None:
+    """None: statistics name nothing."""
+    return None
+
+
+def reference(card: Backbone, raws: Callable[[], list[bytes | str]]) -> np.ndarray | None:
+    """None: no library has it."""
+    return None
 
 
 def parts(card: Backbone):

@@ -6,10 +6,12 @@ model.safetensors. What the weights do not say can be stated: timm:NAME?mean=0.5
 
 from __future__ import annotations
 
+import io
 import json
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -91,6 +93,23 @@ def parts(card: Backbone) -> tuple[nn.Module, list[nn.Module], nn.Module]:
     return division.stem, division.blocks, division.pool
 
 
+def reference(card: Backbone, raws: Callable[[], list[bytes | str]]) -> np.ndarray | None:
+    """(n, d) float32 of photos by timm's own transform. What the weights' own files say counts, not what was stated."""
+    paths, (_, said) = _paths(card.local), hub.stated(card.local)
+    own = _config(card.name, paths["config.json"], {})[1]
+    config, cfg = _config(card.name, paths["config.json"], {k: v for k, v in said.items() if own.get(k) is None})
+    model = _load(card.name, config, cfg, paths["model.safetensors"])
+    import torch
+    from PIL import Image
+    from timm.data import create_transform, resolve_data_config
+
+    transform = create_transform(**resolve_data_config({}, pretrained_cfg=cfg))
+    pixels = [transform(Image.open(io.BytesIO(r)).convert("RGB")) for r in raws() if isinstance(r, bytes)]
+    with torch.inference_mode():
+        whole: Any = model
+        return whole.forward_head(whole.forward_features(torch.stack(pixels)), pre_logits=True).flatten(1).numpy()
+
+
 def classifier(card: Backbone) -> tuple[np.ndarray, np.ndarray] | None:
     """The head that the weights came with, (k, d) and (k,) float32; None where it is not one matrix."""
     paths = _paths(card.local)
@@ -98,10 +117,11 @@ def classifier(card: Backbone) -> tuple[np.ndarray, np.ndarray] | None:
     heads = _heads(cfg)
     if len(heads) != 1:
         return None
-    from safetensors.numpy import load_file
+    from safetensors import safe_open
 
-    state = load_file(paths["model.safetensors"])
-    weight, bias = state.get(f"{heads[0]}.weight"), state.get(f"{heads[0]}.bias")
+    with safe_open(paths["model.safetensors"], "numpy") as state:
+        there = set(state.keys())
+        weight, bias = (state.get_tensor(n) if n in there else None for n in (f"{heads[0]}.weight", f"{heads[0]}.bias"))
     if weight is None or bias is None or weight.size != len(weight) * card.width:
         return None
     return weight.reshape(len(weight), card.width).astype(np.float32), bias.astype(np.float32)

@@ -7,6 +7,7 @@ What the weights do not say can be stated: transformers:NAME?pooling=mean&normal
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from headstart.backbone import Backbone, Block, Cut, Preprocess
 from headstart.errors import PlanError
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
 
 WANTED = ("config.json", "model.safetensors")
@@ -80,6 +82,37 @@ def parts(card: Backbone) -> tuple[nn.Module, list[nn.Module], nn.Module]:
     division = encoder.divide(card.name, model, card.preprocess)
     hub.same_blocks(card, division.names)
     return division.stem, division.blocks, division.pool
+
+
+def classifier(card: Backbone) -> tuple[np.ndarray, np.ndarray] | None:
+    """None: encoders come without a head."""
+    return None
+
+
+def reference(card: Backbone, raws: Callable[[], list[bytes | str]]) -> np.ndarray | None:
+    """(n, d) float32 of texts by the library's own tokenizer, pooled as the weights' own files say; None for photos."""
+    paths, (_, said) = _paths(card.local), hub.stated(card.local)
+    if card.preprocess.kind != "text":
+        return None
+    import torch
+    import transformers
+
+    where = paths["config.json"].parent
+    length = _json(paths[LENGTH]) if LENGTH in paths else {}
+    pooling, normalize = _pooling(paths)
+    with encoder.quiet(transformers):
+        words = transformers.AutoTokenizer.from_pretrained(where, local_files_only=True)
+        model = transformers.AutoModel.from_pretrained(where, local_files_only=True, use_safetensors=True).eval()
+    texts = [str(card.preprocess["prompt"]) + str(raw) for raw in raws()]
+    texts = [text.lower() for text in texts] if length.get("do_lower_case") else texts
+    rows = []
+    with torch.inference_mode():
+        for text in texts:  # one by one: no padding that a mask could miss
+            states = model(**words(text, return_tensors="pt", truncation=True)).last_hidden_state[0]
+            by = pooling or said.get("pooling")
+            row = states.mean(0) if by == "mean" else states[0] if by == "cls" else states.max(0).values
+            rows.append(row / row.norm() if normalize else row)
+    return torch.stack(rows).numpy()
 
 
 def _paths(local: str) -> dict[str, Path]:

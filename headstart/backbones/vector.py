@@ -1,6 +1,9 @@
 """No backbone: the examples are feature vectors already. Named "vector:<width>"."""
 
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 from headstart.backbone import Backbone, Block, Cut, Preprocess
 from headstart.digest import of_value
@@ -25,6 +28,16 @@ def files(local: str) -> list[Path]:
 def runs(card: Backbone, cut: Cut) -> str:
     """What kind of engine its parts need: plain functions."""
     return "numpy"
+
+
+def classifier(card: Backbone) -> tuple[np.ndarray, np.ndarray] | None:
+    """None: nothing is known of where they come from."""
+    return None
+
+
+def reference(card: Backbone, raws: Callable[[], list[bytes | str]]) -> np.ndarray | None:
+    """None: vectors come as they are."""
+    return None
 
 
 def parts(card: Backbone):

@@ -50,6 +50,7 @@ def borrowed(result: dict) -> str:
         if number(weight.get("delta")):
             told[-1] += f" What you keep on top of the borrowed network is {size(weight['delta'])}."
     told.append(_receipt(result.get("frozen")))
+    told.append(_agreed(result.get("frozen")))
     why = folded("Why it was done this way", bullets(esc(r) for r in plan.get("reasons") or []))
     picture = plot(stack.stack(result, WIDE), stack.stack(result, SLIM))
     return section(
@@ -72,6 +73,17 @@ def _receipt(frozen: dict | None) -> str:
             f'<b>Not frozen:</b> {checked}: <strong class="bad">{moved:,.0f} moved</strong>. Do not trust this model.'
         )
     return f'<b>Frozen:</b> {checked}: <strong class="good">0 moved</strong>.{again}'
+
+
+def _agreed(frozen: dict | None) -> str:
+    """Whether the network saw what its own library would have fed it."""
+    alike = number((frozen or {}).get("agreement"))
+    if alike is None:
+        return ""
+    return (
+        f"<b>Fed rightly:</b> reference inputs gave the rows that the network's own library gives them (smallest "
+        f"cosine {alike:.4f}; below 0.999 the preparation is wrong)."
+    )
 
 
 def data(result: dict) -> str:

@@ -1,0 +1,79 @@
+"""Is what we feed a network what its library would? A few inputs of our own, answered by the library's own code.
+
+Rendered photos, wider than high, and support tickets with capitals and marks: wrong means, channels, crops, scales,
+tokenizers, cases and poolings all move the rows. The library is asked once a backbone; the answer is kept.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from headstart import digest
+from headstart.backbone import Backbone
+from headstart.demo.photos import photos
+from headstart.demo.tickets import tickets
+from headstart.files import unwritable, write_bytes
+from headstart.find import member
+
+FORMAT = 1  # of what is kept; a higher number asks anew
+COUNT = 4
+LEAST = 0.999  # cosine. Nearest to it of what was planted: bicubic for bilinear resizing, 0.996
+RENDERED = 96  # photos of the reference that forgetting is measured on too
+
+
+def folder(root: Path) -> Path:
+    """Where the rendered photos lie; they are made when they are not there."""
+    where = root / "reference" / f"photos-{RENDERED}"
+    if not where.is_dir():
+        photos(where, RENDERED)
+    return where
+
+
+def inputs(kind: str, root: Path) -> list[bytes | str]:
+    """COUNT photos as files, or texts."""
+    if kind == "text":
+        return [f"{text.capitalize()} – ÄRGERLICH, Order No. {n}!" for n, (text, _) in enumerate(tickets()[:COUNT])]
+    from PIL import Image
+
+    found: list[bytes | str] = []
+    for path in sorted(p for p in folder(root).rglob("*") if p.is_file())[:: RENDERED // COUNT][:COUNT]:
+        with Image.open(path) as picture:
+            width, height = picture.size
+            buffer = io.BytesIO()
+            picture.convert("RGB").crop((0, height // 6, width, height)).save(buffer, "PNG")
+        found.append(buffer.getvalue())
+    return found
+
+
+def expected(card: Backbone, root: Path) -> np.ndarray | None:
+    """(n, d) float32 of `inputs` by the library's own code; None where there is no library but us.
+
+    Raises CacheError where the cache folder cannot be written, and what opening the network raises.
+    """
+    path = root / "reference" / f"{digest.of_value([FORMAT, card.name, card.weights])}.npy"
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        pass  # never asked, or the file is damaged
+    rows = member("backbones", card.family).reference(card, lambda: inputs(card.preprocess.kind, root))
+    if rows is None:
+        return None
+    buffer = io.BytesIO()
+    np.save(buffer, rows.astype(np.float32))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, buffer.getvalue())
+    except OSError as error:
+        raise unwritable(root, error) from error
+    return rows
+
+
+def agreement(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """The smallest cosine between rows of the same inputs; -1 where they are not of one width."""
+    if ours.shape != theirs.shape:
+        return -1.0
+    lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    return float(((ours * theirs).sum(1) / np.maximum(lengths, 1e-12)).min())
