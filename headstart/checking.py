@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from headstart import __version__, cache, flow
+from headstart.cleaning import cleaned
 from headstart.extract import embed
 from headstart.find import name_of
+from headstart.grouping import by_twins
 from headstart.planner import choose
 from headstart.read import read
-from headstart.record import shown
+from headstart.record import flags, illustrate, line, shown
+from headstart.reporting import checked
 from headstart.run import Run
 
 
@@ -36,12 +41,16 @@ def check(
     kind: str | None = None,
     task: str | None = None,
     group: str | None = None,
+    group_twins: bool = False,
+    fix: str | Path | None = None,
     root: Path | None = None,
     echo: Callable[[dict], None] | None = None,
 ) -> Checked:
     """Every guard that needs no training looks at the data, in one pass over the features of the frozen backbone.
 
-    into: the folder; default runs/<name of the data>-check.  all else: as `fit` takes it
+    into: the folder; default runs/<name of the data>-check
+    fix: a folder that does not exist yet, for a cleaned copy of the list of examples; the data themselves stay
+    all else: as `fit` takes it
     A finding of level "stop" is among the findings and does not end the check.
     Raises what reading and embedding raise.
     """
@@ -50,7 +59,8 @@ def check(
     run.emit("start", {"source": shown(source), "version": __version__})
     given = {"test": test, "label": label, "input": input, "kind": kind, "task": task, "group": group}
     with run.stage("read"):
-        job = run.watched(read(source, seed=seed, **given))  # type: ignore[arg-type]
+        regroup = partial(by_twins, backbone=backbone, root=root, run=run) if group_twins else None
+        job = run.watched(read(source, seed=seed, regroup=regroup, **given))  # type: ignore[arg-type]
         sizes = {name: len(rows) for name, rows in job.parts.items()}
         run.emit("task", {"kind": job.kind, "n": sizes, "notes": list(job.notes), "objective": name_of(job.objective)})
     with run.stage("extract"):
@@ -59,16 +69,23 @@ def check(
         rows = embed(job.examples, plan.backbone, plan.cut, root, run)
         seen = run.watched(flow.seen_of(job, plan, rows))
     with run.stage("look"):
-        run.watched(flow.surveyed(seen, rows, root, run))
-    facts = {
+        survey = run.watched(flow.surveyed(seen, rows, root, run))
+    repeated = {"backbone": plan.backbone.name, "seed": seed, **given, "group_twins": group_twins}
+    facts: dict[str, Any] = {
         "schema": 1,
         "version": __version__,
         "source": shown(source),
         "backbone": plan.backbone.name,
         "task": {"kind": job.kind, "objective": name_of(job.objective), "n": sizes},
         "findings": [asdict(f) for f in run.found],
+        "aside": [asdict(a) for a in seen.task.aside],
         "seconds": run.seconds,
         "folder": str(run.folder),
+        "command": line(["headstart", "check", shown(source), *flags(repeated)]),
     }
+    if fix is not None:
+        facts["cleaned"] = cleaned(survey, Path(fix))
+    illustrate(run.folder, facts["findings"], survey)
     (run.folder / "check.json").write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
+    checked.write(run.folder, facts)
     return Checked(run.folder, facts)

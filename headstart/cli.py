@@ -62,6 +62,9 @@ def fit(
         int | None,
         typer.Option(help="Learn from at most so many examples of each class: what would fewer labels do?", min=1),
     ] = None,
+    group_twins: Annotated[
+        bool, typer.Option("--group-twins", help="Keep near-duplicates on one side of the split.")
+    ] = False,
     kind: Annotated[str | None, typer.Option(help="image or text, where it cannot be told.")] = None,
     task: Annotated[
         str | None, typer.Option(help="classes, tags (several a row) or number, where it cannot be told.")
@@ -88,8 +91,8 @@ def fit(
     echo = None if quiet else Screen().event
     outcome = flow.fit(
         data, into=into, backbone=backbone, method=method, settings=pairs(set), seed=seed, test=test,
-        label=label, input=input, kind=kind, task=task, group=group, shots=shots, budget=budget,
-        find_rate=find_rate, echo=echo,
+        label=label, input=input, kind=kind, task=task, group=group, shots=shots, group_twins=group_twins,
+        budget=budget, find_rate=find_rate, echo=echo,
     )  # fmt: skip
     _print({**outcome.result, "folder": str(outcome.folder)}, summary(outcome.result, str(outcome.folder)), as_json)
 

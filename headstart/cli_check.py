@@ -27,6 +27,12 @@ def check(
     group: Annotated[str | None, typer.Option(help="A column; rows of one group stay on one side of a split.")] = None,
     kind: Annotated[str | None, typer.Option(help="image or text, where it cannot be told.")] = None,
     task: Annotated[str | None, typer.Option(help="classes, tags or number, where it cannot be told.")] = None,
+    group_twins: Annotated[
+        bool, typer.Option("--group-twins", help="Keep near-duplicates on one side of the split.")
+    ] = False,
+    fix: Annotated[
+        Path | None, typer.Option(help="A new folder for a cleaned list of the examples; your files are left alone.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
@@ -35,6 +41,7 @@ def check(
     \b
     headstart check photos/
     headstart check tickets.csv --label team --input message
+    headstart check photos/ --fix cleaned && headstart fit cleaned
     """
     from headstart import checking
     from headstart.findings import table
@@ -48,6 +55,6 @@ def check(
 
     found = checking.check(
         data, into=into, backbone=backbone, seed=seed, test=test, label=label, input=input, group=group, kind=kind,
-        task=task, echo=None if quiet else echo,
+        task=task, group_twins=group_twins, fix=fix, echo=None if quiet else echo,
     )  # fmt: skip
     typer.echo(json.dumps(found.facts, default=str) if as_json else table(found.facts))

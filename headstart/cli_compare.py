@@ -30,6 +30,9 @@ def compare(
     input: Annotated[str | None, typer.Option(help="The column with the texts, images or paths.")] = None,
     group: Annotated[str | None, typer.Option(help="A column; rows of one group stay on one side of a split.")] = None,
     shots: Annotated[int | None, typer.Option(help="Learn from at most so many of each class.", min=1)] = None,
+    group_twins: Annotated[
+        bool, typer.Option("--group-twins", help="Keep near-duplicates on one side of the split.")
+    ] = False,
     kind: Annotated[str | None, typer.Option(help="image or text, where it cannot be told.")] = None,
     task: Annotated[str | None, typer.Option(help="classes, tags or number, where it cannot be told.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")] = False,
@@ -46,8 +49,8 @@ def compare(
 
     found = comparing.compare(
         data, methods=[m.strip() for m in methods.split(",") if m.strip()], into=into, backbone=backbone, seeds=seeds,
-        seed=seed, budget=budget, test=test, label=label, input=input, group=group, shots=shots, kind=kind,
-        task=task, echo=None if quiet else Screen().event,
+        seed=seed, budget=budget, test=test, label=label, input=input, group=group, shots=shots,
+        group_twins=group_twins, kind=kind, task=task, echo=None if quiet else Screen().event,
     )  # fmt: skip
     typer.echo(json.dumps(found.facts, default=str) if as_json else contested(found.facts))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,9 +12,10 @@ from pathlib import Path
 from headstart import __version__, cache, contest, digest, flow
 from headstart.errors import HeadstartError, NameNotFound, SourceError
 from headstart.find import name_of, names
+from headstart.grouping import by_twins
 from headstart.planner import default, find_card
 from headstart.read import read
-from headstart.record import shown
+from headstart.record import flags, line, shown
 from headstart.reporting import comparison
 from headstart.run import fresh
 from headstart.task import Task
@@ -47,6 +47,7 @@ def compare(
     task: str | None = None,
     group: str | None = None,
     shots: int | None = None,
+    group_twins: bool = False,
     budget: str = "normal",
     root: Path | None = None,
     echo: Callable[[dict], None] | None = None,
@@ -66,9 +67,12 @@ def compare(
     root, say = root or cache.default_root(), _once(echo or (lambda line: None))
     given = {
         "test": test, "label": label, "input": input, "group": group, "kind": kind, "task": task, "shots": shots,
+        "group_twins": group_twins,
     }  # fmt: skip
     say({"event": "start", "source": shown(source)})
-    job = read(source, seed=seed, **given)  # type: ignore[arg-type]
+    regroup = partial(by_twins, backbone=backbone, root=root, run=None) if group_twins else None
+    rest = {k: v for k, v in given.items() if k != "group_twins"}
+    job = read(source, seed=seed, regroup=regroup, **rest)  # type: ignore[arg-type]
     folder = _folder(into, source)
     if backbone in ("own", "auto") and job.kind != "vector":
         backbone = default(job.kind, hub_too=backbone == "auto")[0]
@@ -91,11 +95,12 @@ def compare(
     if not worth:
         raise refusals[0]
     pairs = contest.pairs(worth, objective, seed)
+    repeated = {"methods": ",".join(chosen), "seeds": seeds, **asked, **given, "into": into}
     facts = {
         "schema": 1,
         "version": __version__,
         "source": shown(source),
-        "command": _command(source, chosen, seeds, {**asked, **given, "into": into}),
+        "command": line(["headstart", "compare", shown(source), *flags(repeated)]),
         "backbone": backbone,
         "seeds": seeds,
         "methods": rows,
@@ -186,11 +191,3 @@ def _result(folder: Path, about: dict, fit: Callable, say: Callable[[dict], None
 
 def _curves(result: dict) -> dict:
     return {k: result["head"][k] for k in ("checks", "losses", "steps", "kept") if k in result["head"]}
-
-
-def _command(source: object, methods: list[str], seeds: int, given: dict) -> str:
-    """The line that repeats the comparison."""
-    words = ["headstart", "compare", shown(source), "--methods", ",".join(methods), "--seeds", str(seeds)]
-    for key, value in given.items():
-        words += [f"--{key}", shown(value)] if value is not None else []
-    return " ".join(map(shlex.quote, words))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from headstart.features import Features, join, joined, picked
 from headstart.find import member, name_of
 from headstart.forgetting import forgot
 from headstart.glance import glances
+from headstart.grouping import by_twins
 from headstart.guard import Embedded, Judged, Learned, Surveyed
 from headstart.inputs import collect
 from headstart.measure import baseline, headline, measure
@@ -59,6 +61,7 @@ def fit(
     task: str | None = None,
     group: str | None = None,
     shots: int | None = None,
+    group_twins: bool = False,
     budget: str = "normal",
     repeat: int = 0,
     find_rate: bool = False,
@@ -72,6 +75,7 @@ def fit(
     backbone: "family:name"; "own", what comes with Headstart; "auto", the recommended one of the hub where that can be
     had.  method: a file in methods/, or "probe", the head that the label wants; settings: its fields as text
     shots: learn from at most so many examples of each class, as if no more had been labelled
+    group_twins: whether near-duplicates stay on one side of the split, or out of training where a test part was given
     budget: "quick", "normal" or "thorough": how many steps a method takes that trains in steps
     repeat: another number trains on the same split from other random numbers
     find_rate: whether a range test finds the learning rate first
@@ -84,7 +88,8 @@ def fit(
     run.emit("start", {"source": shown(source), "version": __version__})
     with run.stage("read"):
         given: dict[str, Any] = {"label": label, "input": input, "kind": kind, "task": task, "group": group}
-        job = run.watched(read(source, seed=seed, test=test, shots=shots, **given))
+        regroup = partial(by_twins, backbone=backbone, root=root, run=run) if group_twins else None
+        job = run.watched(read(source, seed=seed, test=test, shots=shots, regroup=regroup, **given))
         sizes = {name: len(rows) for name, rows in job.parts.items()}
         run.emit("task", {"kind": job.kind, "n": sizes, "notes": list(job.notes), "objective": name_of(job.objective)})
     with run.stage("extract"):
@@ -111,9 +116,10 @@ def fit(
         summary = {m.name: {"value": m.value, "low": m.low, "high": m.high, "n": m.n} for m in judged.metrics[:1]}
         model = save(run.folder / "model", seen.task, plan, fitted, summary, features, examples)
     result = result_of(run, seen, rows, fitted, judged, model, shown(source))
-    flags = {"test": test, **given, "shots": shots, "into": into, "budget": budget if budget != "normal" else None}
-    result["command"] = command(shown(source), plan, asked, flags)
-    write(run, seen, rows, judged_on, scores, result)
+    given |= {"test": test, "shots": shots, "group_twins": group_twins, "into": into}
+    given["budget"] = budget if budget != "normal" else None
+    result["command"] = command(shown(source), plan, asked, given)
+    write(run, survey, rows, judged_on, scores, result)
     return Outcome(run.folder, result, model)
 
 

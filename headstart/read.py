@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -36,11 +36,13 @@ def read(
     task: str | None = None,
     group: str | None = None,
     shots: int | None = None,
+    regroup: Callable[[str, Sequence[Example]], tuple[str, ...]] | None = None,
 ) -> Task:
     """What is to be learned from a source, with its split; what was inferred is in the task's notes.
 
     test: a second source, judged on instead of a share of the first.  task: "classes", "tags" or "number"
     shots: learn from at most so many examples of each class
+    regroup: (kind, examples) -> the group of each, in place of those that the source gives
     Raises SourceError where the data cannot be read or their meaning is not clear, Stopped when too many are unusable.
     """
     main = reading(source, label=label, input=input, kind=kind, group=group)
@@ -58,6 +60,9 @@ def read(
     aside += unseen
     notes += more
     check_aside(aside, len(aside) + sum(map(len, parts.values())))
+    if regroup is not None:
+        parts, more = _regrouped(parts, main.kind, regroup)
+        notes += more
     examples = tuple(e for part in ("train", "val", "test") for e in parts.get(part, ()))
     _check(examples, main.kind)
     rows, fold, more = _split(parts, objective, seed, classes=name_of(objective) == "classes")
@@ -200,6 +205,32 @@ def _learnable(
         f"{n} held-out examples of {name!r} are set aside: it has no training example." for name, n in strange.items()
     ]
     return kept, aside, notes[:10]
+
+
+def _regrouped(
+    parts: dict[str, list[Example]], kind: str, regroup: Callable[[str, Sequence[Example]], tuple[str, ...]]
+) -> tuple[dict[str, list[Example]], list[str]]:
+    """The parts with other groups. What was given as a test part stays; what shares a group with it is left out."""
+    everything = [(part, e) for part, some in parts.items() for e in some]
+    groups = regroup(kind, [e for _, e in everything])
+    judging = [(e, group) for (part, e), group in zip(everything, groups, strict=True) if part == "test"]
+    tested = {group for _, group in judging if group} | {e.digest for e, _ in judging}
+    found: dict[str, list[Example]] = {part: [] for part in parts}
+    left = 0
+    for (part, example), group in zip(everything, groups, strict=True):
+        if part != "test" and (group in tested or example.digest in tested):
+            left += 1
+        else:
+            found[part].append(replace(example, group=group))
+    if not found["train"]:
+        raise SourceError(
+            "Every training example has a near-duplicate in the test part: there is nothing to learn from."
+        )
+    count = len({g for g in groups if g})
+    notes = [f"Near-duplicates were grouped: {count:,} groups."]
+    if left:
+        notes.append(f"{left:,} examples are left out of training: each has a duplicate in the test part.")
+    return found, notes
 
 
 def _named(label: object, objective: Objective) -> Sequence[str]:

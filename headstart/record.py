@@ -6,15 +6,16 @@ import csv
 import json
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from headstart import __version__
+from headstart import __version__, raw
 from headstart.artifact import Model
 from headstart.extract import Rows
 from headstart.find import name_of
-from headstart.guard import Embedded, Judged
+from headstart.guard import Embedded, Judged, Surveyed
 from headstart.measure import mistakes
 from headstart.plan import Fitted, Plan
 from headstart.reporting import page
@@ -104,16 +105,28 @@ def command(source: str, plan: Plan, settings: dict[str, str], given: dict[str, 
     ]
     for key, value in settings.items():
         words += ["--set", f"{key}={value}"]
-    for flag, said in given.items():
-        if said is not None:
-            words += [f"--{flag}", shown(said)]
+    return line([*words, *flags(given)])
+
+
+def flags(given: dict[str, object]) -> list[str]:
+    """Words of a command line for what was given; None and False were not."""
+    words: list[str] = []
+    for name, said in given.items():
+        if said is not None and said is not False:
+            words += [f"--{name.replace('_', '-')}", *([] if said is True else [shown(said)])]
+    return words
+
+
+def line(words: list[str]) -> str:
+    """Words as one types them."""
     return " ".join(map(shlex.quote, words))
 
 
-def write(run: Run, seen: Embedded, rows: Rows, judged_on: np.ndarray, scores: np.ndarray, result: dict) -> None:
+def write(run: Run, survey: Surveyed, rows: Rows, judged_on: np.ndarray, scores: np.ndarray, result: dict) -> None:
     """Everything of the run folder but the model: mistakes with thumbnails, predictions, plan, result and report."""
-    task = seen.task
+    task = survey.task
     y = task.objective.encode([task.examples[i].label for i in judged_on])
+    illustrate(run.folder, result["findings"], survey)
     result["mistakes"] = mistakes(task, judged_on, scores, y)
     if task.kind == "image":
         _thumbnails(run.folder / "thumbnails", rows, result["mistakes"])
@@ -139,6 +152,24 @@ def _thumbnails(folder: Path, rows: Rows, wrong: list[dict]) -> None:
             folder.mkdir(exist_ok=True)
             (folder / f"{n:03}.jpg").write_bytes(preview)
             entry["thumbnail"] = f"thumbnails/{n:03}.jpg"
+
+
+def illustrate(folder: Path, findings: Sequence[dict], survey: Surveyed) -> None:
+    """Adds to the examples in a finding's evidence what a page shows of them: a thumbnail's path, or the text."""
+    at = {e.id: i for i, e in enumerate(survey.task.examples)}
+    for finding in findings:
+        for n, entry in enumerate((finding["evidence"] or {}).get("examples", [])):
+            for key, picture, said in (("id", "thumbnail", "said"), ("with", "with_thumbnail", "with_said")):
+                position = at.get(entry.get(key))
+                if position is None:
+                    continue
+                if survey.task.kind == "text":
+                    entry[said] = str(raw.content(survey.task.examples[position]))[:2000]
+                elif preview := survey.previews([position])[0]:
+                    path = folder / "thumbnails" / f"{finding['guard']}-{n:02}-{key}.jpg"
+                    path.parent.mkdir(exist_ok=True)
+                    path.write_bytes(preview)
+                    entry[picture] = f"thumbnails/{path.name}"
 
 
 def _predictions(file: Path, task: Task, judged_on: np.ndarray, scores: np.ndarray) -> None:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1] / "headstart"
 FLOORS = [
     {"errors", "digest", "result", "features", "files", "wording", "intervals", "calibrate"},
     {"task", "backbone", "find"},
-    {"glance", "ledger", "pretext", "loop", "optim", "views", "pictures", "trunk"}
+    {"glance", "ledger", "hamming", "jaccard", "pretext", "loop", "optim", "views", "pictures", "trunk"}
     | {"plan", "guard", "raw", "split", "folds", "cache", "cards", "segments", "hub", "network", "chain", "encoder"}
     | {"linear", "softmax", "pixels", "columns", "sheet", "parts", "wordpiece", "static"}
     | {"readers", "preprocess", "objectives", "backbones", "engines"},
@@ -34,7 +34,7 @@ FLOORS = [
     | {"augment", "tune", "lesson", "levels", "ranging", "forgetting", "peftly", "pairing"}
     | {"pretexts", "gathering", "teachers", "students", "publish", "catalogue"}
     | {"writings", "vocabulary", "text_students", "distil_static"}
-    | {"reference", "record", "verdict", "reporting", "demo"},
+    | {"reference", "cleaning", "grouping", "near", "record", "verdict", "reporting", "demo"},
     {"flow", "checking", "comparing", "making", "making_static", "testing"},
     {"__init__", "cli", "cli_making", "cli_compare", "cli_check", "findings", "show", "estimators"},
 ]

@@ -20,4 +20,11 @@ def look(value: Embedded) -> Iterator[Finding]:
     count = sum(len(ids) for by in clashes for ids in by.values())
     message = f"{count} examples have the bytes of another with a different label: {shown}{' …' * (len(clashes) > 3)}."
     pairs = [{label: ids for label, ids in by.items()} for by in clashes[:50]]
-    yield Finding("conflict", "warn", message, "look at them, and correct or remove one of each", {"groups": pairs})
+    shown_too = [_example(by) for by in clashes[:24]]
+    fix = "look at them, and correct or remove one of each: headstart check DATA --fix FOLDER leaves them out"
+    yield Finding("conflict", "warn", message, fix, {"groups": pairs, "examples": shown_too})
+
+
+def _example(by: dict[str, list[str]]) -> dict:
+    (one, first), (other, second) = list(by.items())[:2]
+    return {"id": first[0], "with": second[0], "text": f"{one}, and {other}"}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from headstart.guard import Learned
+from headstart.plan import trains
 from headstart.result import Finding
 
 watches = Learned
@@ -12,6 +13,11 @@ def look(value: Learned) -> Iterator[Finding]:
     """Stops when nothing of the network moved; warns of single tensors that did not."""
     idle = [name for name in value.notes.get("idle") or [] if not name.startswith("head.")]
     learned = int(value.notes.get("learning_tensors") or 0)
+    if "learning_tensors" in value.notes and not learned and trains(value.plan.method):
+        message = "Nothing above the cut was asked to learn but the head: what should be trained was frozen too."
+        yield Finding(
+            "idle", "stop", message, "take --method probe, or unfreeze the blocks that are meant", {"idle": []}
+        )
     if not idle:
         return
     evidence = {"idle": idle[:50]}

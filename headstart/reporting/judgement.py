@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 
 from headstart.reporting import confusion, plots
+from headstart.reporting.evidence import card, picture, quoted
 from headstart.reporting.layout import SLIM, WIDE, bullets, facts, folded, paragraph, plot, scrolled, section, table
-from headstart.reporting.wording import SPACE, counted, esc, measure_of, name, nouns, number, percent, plain, short
-
-LEVELS = {"stop": "Stopped", "warn": "Warning", "note": "Note"}
-SHOWN = 260  # characters of a text before the rest is folded away
-HEAVIEST = 100_000  # bytes of a thumbnail; ours have 4,000
-PICTURES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png"}
+from headstart.reporting.wording import SPACE, counted, esc, measure_of, name, nouns, number, percent, plain
 
 
 def verdict(result: dict) -> str:
@@ -65,17 +60,17 @@ def _headline(result: dict) -> tuple[str, dict]:
     return key, head or {}
 
 
-def warnings(result: dict) -> str:
+def warnings(result: dict, folder: Path) -> str:
     """What should be known before the figure is believed."""
-    cards = [_card(f) for f in result.get("findings") or [] if f.get("level") in ("stop", "warn")]
+    cards = [card(f, folder) for f in result.get("findings") or [] if f.get("level") in ("stop", "warn")]
     return section("warnings", "Know this first", "What the automatic checks found.", *cards)
 
 
-def notes(result: dict) -> str:
+def notes(result: dict, folder: Path) -> str:
     """What the checks noted by the way."""
     if "findings" not in result:
         return ""
-    cards = [_card(f) for f in result["findings"] or [] if f.get("level") not in ("stop", "warn")]
+    cards = [card(f, folder) for f in result["findings"] or [] if f.get("level") not in ("stop", "warn")]
     loud = len(result["findings"] or []) - len(cards)
     clear = paragraph(
         "The automatic checks found nothing to warn of." if not loud else "Nothing beyond the warnings above."
@@ -83,14 +78,6 @@ def notes(result: dict) -> str:
     return section(
         "checks", "Checks", "Looked at on every run: silent mistakes that a good figure can hide.", *(cards or [clear])
     )
-
-
-def _card(finding: dict) -> str:
-    level = finding.get("level") if finding.get("level") in LEVELS else "note"
-    fix = f'<p class="fix"><b>What to do:</b> {esc(finding["fix"])}</p>' if finding.get("fix") else ""
-    kind = f'<span class="kind">{esc(finding.get("guard", ""))}</span>' if finding.get("guard") else ""
-    head = f'<p class="level"><b>{LEVELS[str(level)]}</b> {kind}</p>'
-    return f'<article class="finding {level}">{head}<p>{esc(finding.get("message", ""))}</p>{fix}</article>'
 
 
 def figures(result: dict) -> str:
@@ -207,30 +194,11 @@ def mistakes(result: dict, folder: Path) -> str:
 def _mistake(entry: dict, folder: Path, number_task: bool) -> str:
     sure = entry.get("confidence")
     told = f"{percent(sure)} sure" if not number_task and number(sure) is not None else ""
-    picture = _picture(str(entry.get("thumbnail") or ""), folder)
-    text = _quoted(str(entry.get("text") or ""))
+    shown = picture(str(entry.get("thumbnail") or ""), folder)
+    text = quoted(str(entry.get("text") or ""))
     said = [("in truth", name(entry.get("truth", ""), 40)), ("it said", name(entry.get("predicted", ""), 40))]
     answers = facts(said, "answers")
     bar = f'<p class="sure">{told}</p>' if told else ""
     whole = str(entry.get("id", ""))
     where = f'<p class="where" title="{esc(whole)}"><bdi>{esc(whole.rpartition("/")[2])}</bdi></p>'
-    return f'<article class="card{" worded" if text else ""}">{picture}{text}{answers}<div>{bar}{where}</div></article>'
-
-
-def _quoted(text: str) -> str:
-    if not text.strip():
-        return ""
-    if len(text) <= SHOWN:
-        return f'<blockquote dir="auto">{esc(text)}</blockquote>'
-    whole = f'<div dir="auto">{esc(text)}</div>'
-    return f'<blockquote dir="auto">{esc(short(text, SHOWN))}</blockquote>{folded("The whole text", whole)}'
-
-
-def _picture(path: str, folder: Path) -> str:
-    """A thumbnail inside the page. One that is gone, too heavy, no picture or outside the run is left out."""
-    file = (folder / path).resolve()
-    if not path or not file.is_relative_to(folder.resolve()) or not file.is_file():
-        return ""
-    data = file.read_bytes() if file.stat().st_size <= HEAVIEST else b""
-    kind = next((kind for magic, kind in PICTURES.items() if data.startswith(magic)), "")
-    return f'<img alt="" src="data:{kind};base64,{base64.b64encode(data).decode()}">' if kind else ""
+    return f'<article class="card{" worded" if text else ""}">{shown}{text}{answers}<div>{bar}{where}</div></article>'

@@ -96,7 +96,7 @@ def _ended(folder: Path) -> str:
 def _page(result: dict, folder: Path) -> str:
     parts = (
         judgement.number_section(result),
-        judgement.warnings(result),
+        judgement.warnings(result, folder),
         background.borrowed(result),
         judgement.figures(result),
         judgement.mixups(result),
@@ -105,7 +105,7 @@ def _page(result: dict, folder: Path) -> str:
         training.trained(result),
         judgement.mistakes(result, folder),
         background.data(result),
-        judgement.notes(result),
+        judgement.notes(result, folder),
         background.time(result),
         background.repeat(result),
     )

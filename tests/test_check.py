@@ -1,0 +1,183 @@
+"""`headstart check` finds what is wrong with data before anything is trained, shows it, and writes a clean list."""
+
+import csv
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_report_browser import CLASHES, browser  # noqa: F401  (a fixture)
+
+from headstart import checking, cli, flow
+from headstart.demo.photos import photos
+from headstart.errors import SourceError
+from headstart.guards.shortcut import guessed
+
+
+@pytest.fixture(scope="module")
+def flawed(tmp_path_factory):
+    """Rendered photos: one broken, one under two labels, test photos in training as they are and saved again."""
+    folder = tmp_path_factory.mktemp("flawed")
+    source = photos(folder / "all", 160)
+    files = sorted(p for p in source.rglob("*.jpg"))
+    data = folder / "data"
+    for n, path in enumerate(files):
+        part = "test" if n % 4 == 0 else "train"
+        into = data / part / path.parent.name / path.name
+        into.parent.mkdir(parents=True, exist_ok=True)
+        into.write_bytes(path.read_bytes())
+    kinds = sorted(p.name for p in (data / "train").iterdir())
+    test = sorted((data / "test" / kinds[0]).iterdir())
+    first = min((data / "train" / kinds[0]).iterdir())
+    (data / "train" / kinds[0] / "leaked.jpg").write_bytes(test[0].read_bytes())
+    (data / "train" / kinds[1] / "clash.jpg").write_bytes(first.read_bytes())
+    for n, path in enumerate(test[1:4]):
+        with Image.open(path) as picture:
+            picture.resize((200, 200)).save(data / "train" / kinds[0] / f"again{n}.jpg", quality=70)
+    (data / "train" / kinds[0] / "broken.jpg").write_bytes(test[0].read_bytes()[:200])
+    return folder, data
+
+
+def checked(folder, source, name="out", **given):
+    return checking.check(source, into=folder / name, backbone="stats", root=folder / "cache", **given).facts
+
+
+def test_flaws_are_found_and_shown(flawed):
+    folder, data = flawed
+    facts = checked(folder, data)
+    found = {f["guard"]: f for f in facts["findings"]}
+    assert {"aside", "conflict", "leak", "twins"} <= found.keys()
+    assert found["leak"]["evidence"]["examples"][0]["with"].endswith("leaked.jpg")
+    shown = {e["with"].rpartition("/")[2] for e in found["twins"]["evidence"]["examples"]}
+    assert {"again0.jpg", "again1.jpg", "again2.jpg"} <= shown
+    assert [a["id"].rpartition("/")[2] for a in facts["aside"]] == ["broken.jpg"]
+    page = (folder / "out" / "check.html").read_text()
+    assert page.count("data:image/jpeg") >= 8 and "again1.jpg" in page, "both sides of a pair are shown"
+    assert json.loads((folder / "out" / "check.json").read_text())["findings"] == facts["findings"]
+
+
+def test_a_clean_list_has_none_of_them_and_the_data_are_left_alone(flawed, tmp_path):
+    folder, data = flawed
+    before = {p: p.read_bytes() for p in data.rglob("*.jpg")}
+    done = checked(folder, data, "fixing", fix=tmp_path / "cleaned")["cleaned"]
+    assert {p: p.read_bytes() for p in data.rglob("*.jpg")} == before
+    with open(tmp_path / "cleaned" / "removed.csv", newline="") as file:
+        gone = {line["id"].rpartition("/")[2]: line["why"] for line in csv.DictReader(file)}
+    assert {"leaked.jpg", "clash.jpg", "broken.jpg", "again0.jpg", "again1.jpg", "again2.jpg"} <= gone.keys()
+    assert done["removed"] == len(gone)
+    again = checked(folder, tmp_path / "cleaned", "again")
+    assert not [f for f in again["findings"] if f["guard"] in ("aside", "conflict", "leak", "twins")]
+    assert sum(again["task"]["n"].values()) == done["kept"]
+    with pytest.raises(SourceError, match="exists"):
+        checked(folder, data, "fixing", fix=tmp_path / "cleaned")
+
+
+def test_texts_are_cleaned_too(tmp_path):
+    rows = [("my parcel is late", "post"), ("I want my money back", "money")]
+    rows = [(f"{text}, case {i}{i} of {'abcdefghijklmnop'[i]}", label) for i in range(16) for text, label in rows]
+    rows += [rows[0], (rows[1][0], "post")]
+    with open(tmp_path / "t.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    facts = checking.check(
+        tmp_path / "t.csv",
+        into=tmp_path / "out",
+        backbone="stats:text",
+        root=tmp_path / "cache",
+        fix=tmp_path / "clean",
+    ).facts
+    assert any(f["guard"] == "conflict" for f in facts["findings"])
+    with open(tmp_path / "clean" / "data.csv", newline="") as file:
+        kept = list(csv.DictReader(file))
+    assert len(kept) == 31, "one repeated text, and two that contradict each other, are gone"
+    assert (tmp_path / "out" / "check.html").is_file()
+
+
+def test_twins_stay_on_one_side_when_asked(flawed):
+    folder, data = flawed
+    again = checked(folder, data, "grouped", group_twins=True)
+    assert not [f for f in again["findings"] if f["guard"] in ("leak", "twins") and f["level"] == "warn"]
+    assert "--group-twins" in again["command"]
+    outcome = flow.fit(
+        data, into=folder / "fit", backbone="stats", method="centroid", root=folder / "cache", group_twins=True
+    )
+    assert "--group-twins" in outcome.result["command"]
+    assert any("left out of training" in note for note in outcome.result["task"]["notes"])
+
+
+def test_a_fit_shows_the_same_findings(flawed):
+    folder, data = flawed
+    outcome = flow.fit(data, into=folder / "plain", backbone="stats", method="centroid", root=folder / "cache")
+    assert {"conflict", "leak", "twins"} <= {f["guard"] for f in outcome.result["findings"]}
+    assert "twins-00-with.jpg" in {p.name for p in (outcome.folder / "thumbnails").iterdir()}
+
+
+def test_the_command(flawed, monkeypatch, capsys):
+    folder, data = flawed
+    monkeypatch.setenv("HEADSTART_CACHE", str(folder / "cache"))
+    asked = ["headstart", "check", str(data), "--backbone", "stats", "--into", str(folder / "said")]
+    monkeypatch.setattr(sys, "argv", [*asked, "-q", "--json"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 0 and json.loads(capsys.readouterr().out)["findings"]
+    monkeypatch.setattr(sys, "argv", asked)
+    with pytest.raises(SystemExit):
+        cli.main()
+    out = capsys.readouterr().out
+    assert "leaked.jpg" in out and "fix:" in out and max(map(len, out.splitlines())) <= 130
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_in_a_browser_nothing_overflows_or_overlaps(flawed, browser, width):  # noqa: F811
+    folder, data = flawed
+    checked(folder, data)
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto((folder / "out" / "check.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(CLASHES) == []
+
+
+def test_sizes_that_tell_are_a_shortcut_and_sizes_that_do_not_are_none():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 300)
+    noise = rng.normal(size=(300, 2))
+    assert guessed(noise, y) < 0.45
+    assert guessed(np.stack([y * 10 + noise[:, 0], noise[:, 1]], 1), y) > 0.95
+
+
+def test_how_a_network_is_fed_is_held_against_its_own_library(hub, tmp_path):
+    """DeiT's normalisation before ViT-tiny: the classic mistake that gives no error."""
+    source = photos(tmp_path / "some", 60)
+    right = "timm:hf-hub:headstart-test/vit_tiny_patch16_224.augreg_in1k"
+    wrong = f"{right}?mean=0.485,0.456,0.406&std=0.229,0.224,0.225"
+    said = {}
+    for name in (right, wrong):
+        facts = checking.check(source, into=tmp_path / "out", backbone=name, root=tmp_path / "cache").facts
+        said[name] = {f["guard"]: f for f in facts["findings"]}
+    assert "preprocess" not in said[right]
+    assert (
+        said[wrong]["preprocess"]["evidence"]["cosine"] < 0.95 and "mean=0.485" in said[wrong]["preprocess"]["message"]
+    )
+
+
+def test_the_old_classifier_is_asked_without_labels(hub, real_data, tmp_path):
+    name = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
+    files = [p for k in ("ants", "bees") for p in sorted((real_data / "hymenoptera" / "val" / k).iterdir())[:24]]
+    facts = checking.check(
+        (files, [p.parent.name for p in files]), into=tmp_path / "out", backbone=name, root=tmp_path / "cache"
+    ).facts
+    (found,) = (f for f in facts["findings"] if f["guard"] == "overlap")
+    assert found["evidence"]["zero_shot"] > 0.9 and "Few-shot results are inflated" in found["message"]
+
+
+def test_a_photo_is_glanced_at_once(tmp_path, monkeypatch):
+    from headstart import glance
+
+    source = photos(tmp_path / "some", 60)
+    checking.check(source, into=tmp_path / "a", backbone="stats", root=tmp_path / "cache")
+    monkeypatch.setattr(glance, "_glanced", lambda *some: pytest.fail("it was glanced at again"))
+    checking.check(source, into=tmp_path / "b", backbone="stats", root=tmp_path / "cache")
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 80, 3), np.uint8).astype(np.uint8))
+    small = np.asarray(picture.convert("L").resize((9, 8), Image.Resampling.BOX))
+    brighter = np.clip(small.astype(int) + 9, 0, 255)
+    assert glance.fingerprint(small) == glance.fingerprint(brighter), "brightness moves no bit"
