@@ -102,6 +102,25 @@ class Shelf:
         for name, reason in segment.reasons.items():
             self._reason.setdefault(name, reason)
 
+    def examine(self, limit: int) -> int:
+        """Reads rows against their checksums, segments of at most `limit` bytes together; drops those that do not fit.
+
+        Gives how many rows are dropped: they count as absent, and are made again.
+        """
+        sound, dropped, read_so_far = [], 0, 0
+        for segment in self.segments:
+            read_so_far += segment.rows.nbytes
+            if read_so_far <= limit and not segment.sound():
+                dropped += len(segment.digests)
+                segment.path.unlink(missing_ok=True)
+            else:
+                sound.append(segment)
+        if dropped:
+            self.segments, self._place, self._reason = sound, {}, {}
+            for number, segment in enumerate(sound):
+                self._add(number, segment)
+        return dropped
+
     def missing(self, digests: Sequence[str]) -> list[int]:
         """Positions of inputs not on the shelf, readable or not; of equal ones the first."""
         seen: set[bytes] = set()

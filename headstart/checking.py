@@ -80,6 +80,7 @@ def check(
         "findings": [asdict(f) for f in run.found],
         "aside": [asdict(a) for a in seen.task.aside],
         "seconds": run.seconds,
+        "guards": {"seconds": round(run.looked, 4)},
         "folder": str(run.folder),
         "command": line(["headstart", "check", shown(source), *flags(repeated)]),
     }

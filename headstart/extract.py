@@ -23,6 +23,7 @@ from headstart.split import check_aside, too_many
 from headstart.task import Example
 
 SHARD = 128  # inputs prepared at a time: bounds memory (128 photos at 224 px are 19 MB of pixels)
+EXAMINED = 64 << 20  # bytes of rows read against their checksums before they are used: 0.1 s at most
 SAVE_SECONDS = 20.0  # work lost at most to a kill, in seconds of embedding
 
 
@@ -87,6 +88,7 @@ class Rows:
     hits, misses: distinct inputs found on the shelf, and computed
     receipt:  of the network that made them; None where none was opened or there is none
     fresh:    the receipt is of this run
+    stale:    rows on the shelf that were no longer what was written, and were made again
     """
 
     x: Any
@@ -99,6 +101,7 @@ class Rows:
     misses: int
     receipt: Receipt | None
     fresh: bool
+    stale: int = 0
 
     def previews(self, positions: Sequence[int]) -> list[bytes]:
         """Thumbnails of the examples at these positions, b"" where there are none."""
@@ -115,6 +118,7 @@ def embed(examples: Sequence[Example], backbone: Backbone, cut: Cut, root: Path,
     if backbone.family == "vector":
         return _direct(examples, digests, backbone, cut)
     shelf = cache.Shelf(root, backbone, cut, dtype_of(backbone.preprocess, cut))
+    stale = shelf.examine(EXAMINED)
     distinct = len(set(digests))
     missing = shelf.missing(digests)
     receipt = None
@@ -136,7 +140,7 @@ def embed(examples: Sequence[Example], backbone: Backbone, cut: Cut, root: Path,
     shown = receipt or (stored[-1] if stored else None)
     misses = len(missing)
     x = shelf.rows(readable)
-    return Rows(x, index, reasons, beyond, digests, shelf, distinct - misses, misses, shown, fresh=receipt is not None)
+    return Rows(x, index, reasons, beyond, digests, shelf, distinct - misses, misses, shown, receipt is not None, stale)
 
 
 def _direct(examples: Sequence[Example], digests: tuple[str, ...], backbone: Backbone, cut: Cut) -> Rows:

@@ -178,7 +178,7 @@ def seen_of(task: Task, plan: Plan, rows: Rows, views: tuple[Any, ...] = ()) -> 
         task = without(task, [SetAside(ids[i], reason) for i, reason in sorted(rows.reasons.items())])
     parts = _parts(task, rows.x)
     parts["train"] = replace(parts["train"], views=views)
-    return Embedded(task, plan, parts, rows.beyond[rows.index], rows.receipt)
+    return Embedded(task, plan, parts, rows.beyond[rows.index], rows.receipt, rows.stale)
 
 
 def _parts(task: Task, x: Any) -> dict[str, Features]:

@@ -26,6 +26,7 @@ class Embedded:
 
     beyond:  (n,) float32, share of each example's text beyond one window
     receipt: None where no network is below the cut
+    stale:   rows of the cache that were no longer what was written, and were made again
     """
 
     task: Task
@@ -33,6 +34,7 @@ class Embedded:
     parts: dict[str, Features]
     beyond: np.ndarray
     receipt: Receipt | None
+    stale: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -82,6 +82,7 @@ def result_of(run: Run, seen: Embedded, rows: Rows, fitted: Fitted, judged: Judg
             {"guard": f.guard, "level": f.level, "message": f.message, "evidence": f.evidence, "fix": f.fix}
             for f in run.found
         ],
+        "guards": {"seconds": round(run.looked, 4)},
         "details": judged.details,
         "aside": [{"id": a.id, "reason": a.reason} for a in task.aside],
         "beyond": {"share": float(seen.beyond.mean()) if len(seen.beyond) else 0.0, "texts": int(long.sum())},

@@ -24,6 +24,7 @@ class Run:
 
     echo:    called with every event as it is written; a terminal shows them
     halting: whether a finding of level "stop" ends the run
+    looked:  seconds that guards took, part of the stages' seconds
     """
 
     folder: Path
@@ -32,6 +33,7 @@ class Run:
     seconds: dict[str, float] = field(default_factory=dict)
     began: float = field(default_factory=time.perf_counter)
     halting: bool = True
+    looked: float = 0.0
 
     @classmethod
     def start(cls, into: Path, echo: Callable[[dict], None] | None = None, *, halting: bool = True) -> Run:
@@ -85,7 +87,9 @@ class Run:
 
     def watched(self, value: T) -> T:
         """Hands the value on after every guard for its type has looked. Raises Stopped where it halts."""
+        began = time.perf_counter()
         findings = list(look(value))
+        self.looked += time.perf_counter() - began
         for finding in findings:
             self.found.append(finding)
             facts = {"guard": finding.guard, "level": finding.level, "message": finding.message, "fix": finding.fix}

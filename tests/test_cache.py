@@ -223,3 +223,24 @@ def test_a_cache_that_cannot_be_written_is_refused_in_words(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CacheError, match="HEADSTART_CACHE"):
         cache.Shelf(tmp_path / "file", CARD, TOP)
+
+
+def test_rows_that_somebody_changed_are_made_again_and_told(tmp_path):
+    from headstart import checking
+    from headstart.demo.photos import photos
+
+    source = photos(tmp_path / "some", 60)
+
+    def findings(name):
+        return checking.check(source, into=tmp_path / name, backbone="stats", root=tmp_path / "cache").facts["findings"]
+
+    assert not [f for f in findings("a") if f["guard"] == "stale"]
+    (segment,) = (p for p in (tmp_path / "cache" / "features").rglob("*") if p.stat().st_size > 60 * 614 * 4)
+    data = bytearray(segment.read_bytes())
+    at = data.rfind(b"\xff\xd8\xff", 0, len(data) // 2)  # before the thumbnails: among the rows
+    place = len(data) // 2 if at < 0 else max(at - 4096, 4096)
+    data[place] ^= 0x40
+    segment.write_bytes(bytes(data))
+    (told,) = (f for f in findings("b") if f["guard"] == "stale")
+    assert told["evidence"]["rows"] == 60
+    assert not [f for f in findings("c") if f["guard"] == "stale"], "they were mended"

@@ -174,6 +174,7 @@ PLANTED = {
         embedded(["a", "b"], Receipt(9, ("bn1.running_mean",), "sha256:a", "sha256:b")),
         embedded(["a", "b"], Receipt(9, (), "sha256:a", "sha256:a")),
     ),
+    "stale": (replace(embedded(["a", "b"]), stale=60), embedded(["a", "b"])),
     "peeked": (judged(0.6, 0.7, 0.5, models=40), judged(0.6, 0.7, 0.5, models=6)),
     "preprocess": (
         embedded(["a", "b"], Receipt(9, (), "sha256:a", "sha256:a", 0.98)),

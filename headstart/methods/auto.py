@@ -28,7 +28,7 @@ from headstart.task import Objective
 if TYPE_CHECKING:
     from headstart.network import Above
 
-FEW = 50  # examples of the median class up to which pairs are tried
+FEW = 100  # examples of the median class up to which pairs are tried
 ENOUGH = 200  # held-out examples from which one split judges; fewer are dealt into folds
 SHORT = 3  # a first try takes so small a share of the steps
 SURE = 1.0  # standard deviations by which a believed gain must lie above none
