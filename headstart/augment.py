@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart import cache, digest, raw
+from headstart import cache, digest, housekeeping, raw
 from headstart.backbone import Backbone, Cut
 from headstart.errors import PlanError, Unreadable
 from headstart.extract import SAVE_SECONDS, crossing, dtype_of, start
@@ -48,7 +48,7 @@ def views_of(
             missing.setdefault(at % len(examples), []).append(at // len(examples))
         _fill(shelf, card, cut, examples, names, dict(sorted(missing.items())), side, seed, say)
         shelf.settle()
-        cache.evict(root, cache.limit(), keep=(shelf.key,))
+        housekeeping.evict(root, cache.limit(), keep=(shelf.key,))
     return tuple(shelf.rows(row) for row in names)
 
 

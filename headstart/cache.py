@@ -12,11 +12,10 @@ what was not yet appended.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -222,92 +221,6 @@ class Shelf:
         except OSError:
             return  # a merge is a favour: a read-only or full disk keeps what it has, and all of it stays readable
         self._open()
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """One shelf, for people. used: seconds since 1970."""
-
-    key: str
-    backbone: str
-    cut: int
-    rows: int
-    bytes: int
-    used: float
-
-
-def contents(root: Path) -> list[Held]:
-    """Every shelf, most recently used first."""
-    held = []
-    for folder in _shelves(root):
-        facts = read_json(folder / "shelf.json") or {}
-        rows = sum(len(s.digests) for s in map(read, folder.glob(f"*{SUFFIX}")) if s is not None)
-        used = _used(folder)
-        held.append(
-            Held(folder.name, facts.get("backbone", "unknown"), facts.get("cut", -1), rows, _size(folder), used)
-        )
-    return sorted(held, key=lambda h: -h.used)
-
-
-def evict(root: Path, most: int, keep: Collection[str] = ()) -> list[str]:
-    """Drops whole shelves, least recently used first, until at most `most` bytes are left. Gives their keys."""
-    sizes = {folder: _size(folder) for folder in _shelves(root)}
-    gone = []
-    for folder in sorted(sizes, key=_used):
-        if sum(sizes.values()) <= most:
-            break
-        if folder.name not in keep:
-            shutil.rmtree(folder, ignore_errors=True)
-            del sizes[folder]
-            gone.append(folder.name)
-    return gone
-
-
-def clear(root: Path, backbone: str | None = None) -> int:
-    """Drops all shelves, or those of one backbone. Gives the bytes freed. Raises CacheError for an unknown backbone."""
-    chosen = [
-        f for f in _shelves(root) if backbone is None or (read_json(f / "shelf.json") or {}).get("backbone") == backbone
-    ]
-    if backbone is not None and not chosen:
-        known = sorted({h.backbone for h in contents(root)})
-        raise CacheError(f"The cache has nothing of {backbone!r}. It has: {', '.join(known) or 'nothing'}.")
-    freed = sum(map(_size, chosen))
-    for folder in chosen:
-        shutil.rmtree(folder, ignore_errors=True)
-    if backbone is None:
-        shutil.rmtree(root / "cards", ignore_errors=True)
-    return freed
-
-
-def verify(root: Path) -> list[str]:
-    """Reads every number against its checksum. Gives a line for each damaged segment, which is dropped."""
-    problems = []
-    for folder in _shelves(root):
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
-            segment = read(path)
-            if segment is None or not segment.sound():
-                path.unlink(missing_ok=True)
-                problems.append(f"{path} was damaged and is dropped; its rows will be computed again.")
-    return problems
-
-
-def _shelves(root: Path) -> list[Path]:
-    return [f for f in sorted((root / "features").glob("*")) if f.is_dir()]
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for path in folder.iterdir():
-        try:
-            total += path.stat().st_size
-        except FileNotFoundError:
-            continue  # another process merged or swept it meanwhile
-    return total
-
-
-def _used(folder: Path) -> float:
-    marker = folder / "used"
-    return marker.stat().st_mtime if marker.exists() else 0.0
 
 
 def _touch(folder: Path) -> None:

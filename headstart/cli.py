@@ -190,18 +190,19 @@ def cache(
     from dataclasses import asdict
 
     from headstart import cache as store
+    from headstart import housekeeping
     from headstart.show import held
 
     root = store.default_root()
     if action == "list":
-        rows = [asdict(h) for h in store.contents(root)]
+        rows = [asdict(h) for h in housekeeping.contents(root)]
         total = sum(r["bytes"] for r in rows)
         _print({"root": str(root), "bytes": total, "shelves": rows}, held(rows, total, str(root)), as_json)
     elif action == "clear":
-        freed = store.clear(root, backbone)
+        freed = housekeeping.clear(root, backbone)
         _print({"root": str(root), "freed": freed}, f"Freed {freed:,} bytes in {root}.", as_json)
     elif action == "verify":
-        problems = store.verify(root)
+        problems = housekeeping.verify(root)
         _print({"root": str(root), "problems": problems}, "\n".join(problems) or f"All is well in {root}.", as_json)
     else:
         raise HeadstartError(f"cache {action}: not known. Type one of: headstart cache list | clear | verify.")

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from headstart import cache, digest, raw, reference
+from headstart import cache, digest, housekeeping, raw, reference
 from headstart.backbone import Backbone, Cut, Preprocess
 from headstart.errors import Unreadable
 from headstart.find import member, members
@@ -129,7 +129,7 @@ def embed(examples: Sequence[Example], backbone: Backbone, cut: Cut, root: Path,
         receipt = replace(running.receipt(), agreement=_agreement(backbone, cut, running, root))
         shelf.seal(receipt)
         shelf.settle()
-        cache.evict(root, cache.limit(), keep=(shelf.key,))
+        housekeeping.evict(root, cache.limit(), keep=(shelf.key,))
     stored = shelf.receipts()
     reasons = shelf.reasons(digests)
     check_aside([SetAside(examples[i].id, reason) for i, reason in sorted(reasons.items())], len(examples))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart import cache, digest
+from headstart import cache, digest, housekeeping
 from headstart.backbone import Backbone, Preprocess
 from headstart.errors import Stopped
 from headstart.extract import SAVE_SECONDS, start
@@ -55,7 +55,7 @@ def teach(
             say,
         )
         shelf.settle()
-        cache.evict(root, cache.limit(), keep=(shelf.key,))
+        housekeeping.evict(root, cache.limit(), keep=(shelf.key,))
     return Teaching(card.name, shelf.rows(names), member("backbones", card.family).classifier(card))
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headstart import cache, cards, segments
+from headstart import cache, cards, housekeeping, segments
 from headstart.backbone import Backbone, Block, Preprocess
 from headstart.digest import of_bytes
 from headstart.errors import CacheError
@@ -139,7 +139,7 @@ def test_a_damaged_segment_gives_no_wrong_row(tmp_path_factory, data):
     else:
         content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(content)
-    cache.verify(root)
+    housekeeping.verify(root)
     again = cache.Shelf(root, CARD, TOP)
     missing = set(again.missing([name(i) for i in range(5)]))
     kept = [i for i in range(5) if i not in missing]
@@ -195,12 +195,12 @@ def test_the_least_recently_used_goes_first(tmp_path):
         shelf.append(entries(range(50)))
         os.utime(shelf.folder / "used", (1000 + n, 1000 + n))
         kept.append(shelf.key)
-    size = cache.contents(tmp_path)[0].bytes
-    assert cache.evict(tmp_path, 2 * size + 10) == [kept[0]]
-    assert cache.evict(tmp_path, 0, keep=(kept[1],)) == [kept[2]]
-    assert [h.rows for h in cache.contents(tmp_path)] == [50]
-    assert cache.clear(tmp_path) > 0
-    assert cache.contents(tmp_path) == []
+    size = housekeeping.contents(tmp_path)[0].bytes
+    assert housekeeping.evict(tmp_path, 2 * size + 10) == [kept[0]]
+    assert housekeeping.evict(tmp_path, 0, keep=(kept[1],)) == [kept[2]]
+    assert [h.rows for h in housekeeping.contents(tmp_path)] == [50]
+    assert housekeeping.clear(tmp_path) > 0
+    assert housekeeping.contents(tmp_path) == []
 
 
 def test_receipts_are_kept_with_the_rows(tmp_path):

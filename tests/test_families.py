@@ -148,6 +148,36 @@ def texts(lengths: tuple[int, int]) -> Surveyed:
     return Surveyed(replace(some.task, examples=examples), some.plan, {}, lambda some: [b""] * len(some))
 
 
+def seen(x, labels, contents=None, judged=0) -> Surveyed:
+    """What the frozen backbone sees in examples with these rows, of which the last `judged` are the test part."""
+    some, n = embedded(labels), len(labels)
+    contents = contents or [str(i) for i in range(n)]
+    examples = tuple(
+        replace(e, content=c, digest=f"d{e.id}") for e, c in zip(some.task.examples, contents, strict=True)
+    )
+    parts = {"train": np.arange(n - judged), "val": np.zeros(0, np.int64), "test": np.arange(n - judged, n)}
+    whole = Features(x.astype(np.float32), some.task.objective.encode(labels), tuple(e.id for e in examples))
+    rows = {name: whole.rows(index) for name, index in parts.items()}
+    return Surveyed(replace(some.task, examples=examples, parts=parts), some.plan, rows, lambda p: [b""] * len(p))
+
+
+def written(judged: str) -> Surveyed:
+    """Three texts to learn from and one to judge by."""
+    learned_from = [
+        "The parcel never arrived, please help!",
+        "Card declined at the till",
+        "How do I reset my password?",
+    ]
+    return seen(np.zeros((4, 3)), ["a", "b", "a", "a"], [*learned_from, judged], judged=1)
+
+
+def labelled(wrong: int) -> Surveyed:
+    """Three classes far apart, the first `wrong` examples under another's label."""
+    true = np.arange(120) % 3
+    x = np.random.default_rng(0).standard_normal((120, 8)) + 6 * np.eye(3, 8)[true]
+    return seen(x, [f"c{v}" for v in np.where(np.arange(120) < wrong, (true + 1) % 3, true)], judged=20)
+
+
 def learned(method="finetune", **notes) -> Learned:
     some = embedded(["a", "b"])
     return Learned(some.task, replace(some.plan, method=method_of(method, {})), notes)
@@ -174,6 +204,8 @@ PLANTED = {
         embedded(["a", "b"], Receipt(9, ("bn1.running_mean",), "sha256:a", "sha256:b")),
         embedded(["a", "b"], Receipt(9, (), "sha256:a", "sha256:a")),
     ),
+    "twins": (written("the parcel never arrived - PLEASE help"), written("the parcel is far too large")),
+    "labels": (labelled(6), labelled(0)),
     "stale": (replace(embedded(["a", "b"]), stale=60), embedded(["a", "b"])),
     "peeked": (judged(0.6, 0.7, 0.5, models=40), judged(0.6, 0.7, 0.5, models=6)),
     "preprocess": (

@@ -14,7 +14,21 @@ FLOORS = [
     {"errors", "digest", "result", "features", "files", "wording", "intervals", "calibrate"},
     {"task", "backbone", "find"},
     {"glance", "ledger", "hamming", "jaccard", "pretext", "loop", "optim", "views", "pictures", "trunk"}
-    | {"plan", "guard", "raw", "split", "folds", "cache", "cards", "segments", "hub", "network", "chain", "encoder"}
+    | {
+        "plan",
+        "guard",
+        "raw",
+        "split",
+        "folds",
+        "cache",
+        "housekeeping",
+        "cards",
+        "segments",
+        "hub",
+        "network",
+        "chain",
+        "encoder",
+    }
     | {"linear", "softmax", "pixels", "columns", "sheet", "parts", "wordpiece", "static"}
     | {"readers", "preprocess", "objectives", "backbones", "engines"},
     {

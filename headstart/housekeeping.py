@@ -1,0 +1,99 @@
+"""The feature cache as a whole: what it holds, what goes when it is full, whether its numbers are what was written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from headstart.errors import CacheError
+from headstart.files import read_json
+from headstart.segments import SUFFIX, read
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One shelf, for people. used: seconds since 1970."""
+
+    key: str
+    backbone: str
+    cut: int
+    rows: int
+    bytes: int
+    used: float
+
+
+def contents(root: Path) -> list[Held]:
+    """Every shelf, most recently used first."""
+    held = []
+    for folder in _shelves(root):
+        facts = read_json(folder / "shelf.json") or {}
+        rows = sum(len(s.digests) for s in map(read, folder.glob(f"*{SUFFIX}")) if s is not None)
+        used = _used(folder)
+        held.append(
+            Held(folder.name, facts.get("backbone", "unknown"), facts.get("cut", -1), rows, _size(folder), used)
+        )
+    return sorted(held, key=lambda h: -h.used)
+
+
+def evict(root: Path, most: int, keep: Collection[str] = ()) -> list[str]:
+    """Drops whole shelves, least recently used first, until at most `most` bytes are left. Gives their keys."""
+    sizes = {folder: _size(folder) for folder in _shelves(root)}
+    gone = []
+    for folder in sorted(sizes, key=_used):
+        if sum(sizes.values()) <= most:
+            break
+        if folder.name not in keep:
+            shutil.rmtree(folder, ignore_errors=True)
+            del sizes[folder]
+            gone.append(folder.name)
+    return gone
+
+
+def clear(root: Path, backbone: str | None = None) -> int:
+    """Drops all shelves, or those of one backbone. Gives the bytes freed. Raises CacheError for an unknown backbone."""
+    chosen = [
+        f for f in _shelves(root) if backbone is None or (read_json(f / "shelf.json") or {}).get("backbone") == backbone
+    ]
+    if backbone is not None and not chosen:
+        known = sorted({h.backbone for h in contents(root)})
+        raise CacheError(f"The cache has nothing of {backbone!r}. It has: {', '.join(known) or 'nothing'}.")
+    freed = sum(map(_size, chosen))
+    for folder in chosen:
+        shutil.rmtree(folder, ignore_errors=True)
+    if backbone is None:
+        for name in ("cards", "glances", "reference"):
+            shutil.rmtree(root / name, ignore_errors=True)
+    return freed
+
+
+def verify(root: Path) -> list[str]:
+    """Reads every number against its checksum. Gives a line for each damaged segment, which is dropped."""
+    problems = []
+    for folder in _shelves(root):
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            segment = read(path)
+            if segment is None or not segment.sound():
+                path.unlink(missing_ok=True)
+                problems.append(f"{path} was damaged and is dropped; its rows will be computed again.")
+    return problems
+
+
+def _shelves(root: Path) -> list[Path]:
+    return [f for f in sorted((root / "features").glob("*")) if f.is_dir()]
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.iterdir():
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue  # another process merged or swept it meanwhile
+    return total
+
+
+def _used(folder: Path) -> float:
+    marker = folder / "used"
+    return marker.stat().st_mtime if marker.exists() else 0.0

@@ -1,0 +1,275 @@
+"""Near-duplicates: no pair of prints or words is missed; copies of real photos are found, different ones are not."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headstart import hamming, jaccard, near, testing
+from headstart.checking import check
+from headstart.features import Features
+from headstart.find import member
+from headstart.glance import Glances
+from headstart.guard import Surveyed
+from headstart.near import Pair
+from headstart.plan import Plan
+from headstart.planner import method_of
+from headstart.task import Example, Task
+
+twins = member("guards", "twins")
+
+
+def surveyed(labels, x=None, contents=None, prints=None, test=(), folds=None, kind="text") -> Surveyed:
+    """A task with these labels, rows (n, d), contents and fingerprints, whose last `test` positions judge."""
+    n = len(labels)
+    contents = contents or [str(i) for i in range(n)]
+    x = np.zeros((n, 3), np.float32) if x is None else x.astype(np.float32)
+    examples = tuple(
+        Example(f"e{i}", c, f"d{i}", label) for i, (c, label) in enumerate(zip(contents, labels, strict=True))
+    )
+    objective = member("objectives", "classes").of(labels)
+    held = np.array(sorted(test), np.int64)
+    parts = {"train": np.setdiff1d(np.arange(n), held), "val": np.zeros(0, np.int64), "test": held}
+    card = member("backbones", "vector").card(str(x.shape[1]))
+    task = Task(kind, objective, examples, parts, None if folds is None else np.array(folds))
+    whole = Features(x, objective.encode(labels), tuple(e.id for e in examples))
+    glances = None
+    if prints is not None:
+        size = np.full((n, 2), 64, np.int32)
+        glances = Glances(np.array(prints, np.uint64), np.full((n, 3), 99, np.float32), size, np.full(n, 9, np.int64))
+    plan = Plan(card, card.cut(1), method_of("logistic", {}), 0)
+    rows = {name: whole.rows(index) for name, index in parts.items()}
+    return Surveyed(task, plan, rows, lambda positions: [b""] * len(positions), glances)
+
+
+def photos(copies: bool, seed=0, n=60) -> Surveyed:
+    """Photos with prints and features at random; the last four judge and are, or are not, copies of the first four."""
+    rng = np.random.default_rng(seed)
+    x, prints = rng.standard_normal((n, 32)), rng.integers(0, 2**63, n, dtype=np.uint64)
+    if copies:
+        x[-4:] = x[:4] + 0.05 * rng.standard_normal((4, 32))
+        prints[-4:] = prints[:4] ^ np.uint64(0b1001)
+    return surveyed(["a", "b"] * (n // 2), x, prints=prints, test=range(n - 4, n), kind="image")
+
+
+def texts(*judged: str) -> Surveyed:
+    """Texts to learn from, and others to judge by."""
+    learned = ["The parcel never arrived, please help!", "Card declined at the till", "How do I reset my password?"]
+    learned += [f"question {word} about {word}ing" for word in ("bill", "ship", "train", "paint", "rent", "cook")]
+    contents = [*learned, *judged]
+    n = len(contents)
+    labels = ["a" if i % 2 else "b" for i in range(len(learned))] + ["b"] * len(judged)
+    return surveyed(labels, contents=contents, test=range(len(learned), n))
+
+
+PLANTED = {
+    "photos": (photos(True), photos(False)),
+    "texts": (texts("the parcel never arrived - PLEASE help"), texts("the parcel is far too large")),
+}
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_the_guard_sees_twins_across_the_split_and_is_silent_without_them(kind):
+    testing.check_guard(twins, *PLANTED[kind])
+
+
+def test_the_finding_names_who_is_whose_twin():
+    (found,) = twins.look(photos(True))
+    assert found.level == "warn" and "4 of 4 test examples (100.0%)" in found.message
+    assert found.evidence["pairs"] == 4 and found.evidence["judged"] == 4
+    assert {e["id"]: e["with"] for e in found.evidence["examples"]} == {f"e{56 + i}": f"e{i}" for i in range(4)}
+
+
+# ---- prints
+
+
+@st.composite
+def clustered(draw):
+    """Prints of which some are others with a few bits turned, and some equal."""
+    base = draw(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=6))
+    masks = st.sets(st.integers(0, 63), max_size=14).map(lambda bits: sum(1 << b for b in bits))
+    turned = draw(st.lists(st.tuples(st.sampled_from(base), masks), max_size=40))
+    return np.array(base + [value ^ mask for value, mask in turned], np.uint64)
+
+
+def every(prints, radius):
+    n = len(prints)
+    both = [(i, j, bin(int(prints[i] ^ prints[j])).count("1")) for i in range(n) for j in range(i + 1, n)]
+    return [pair for pair in both if pair[2] <= radius]
+
+
+@settings(deadline=None, max_examples=60)
+@given(clustered(), st.integers(0, hamming.WIDEST), st.sampled_from((0, 8192)))
+def test_all_close_prints_are_found_and_no_others(prints, radius, small):
+    with patch.object(hamming, "SMALL", small):
+        found = hamming.within(prints, radius)
+    assert list(zip(*(a.tolist() for a in found), strict=True)) == every(prints, radius)
+
+
+def test_prints_that_are_all_alike_take_bounded_work():
+    prints = np.concatenate([np.full(3000, 7, np.uint64), np.array([7, 2**40], np.uint64) << np.uint64(3)])
+    i, j, bits = hamming.within(prints, most=10_000)
+    assert len(i) <= 10_000 and (i < j).all() and (bits <= 3).all()
+
+
+def test_no_prints_give_no_pairs():
+    assert [len(a) for a in hamming.within(np.zeros(0, np.uint64))] == [0, 0, 0]
+
+
+# ---- words
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.lists(st.integers(0, 12), max_size=9), min_size=1, max_size=20), st.floats(0.2, 1))
+def test_all_sets_that_are_alike_are_found_and_no_others(raw, bound):
+    owner = np.array([i for i, some in enumerate(raw) for _ in some], np.int64)
+    element = np.array([e for some in raw for e in some], np.int64)
+    n = len(raw)
+    held = {e: sum(e in some for some in raw) for some in raw for e in some}
+
+    def weigh(some):
+        return sum(np.log1p(n / held[e]) for e in some)
+
+    i, j, likeness = jaccard.alike(jaccard.sets(owner, element, n), bound)
+    found = dict(zip(zip(i.tolist(), j.tolist(), strict=True), likeness.tolist(), strict=True))
+    for a in range(n):
+        for b in range(a + 1, n):
+            whole = weigh(set(raw[a]) | set(raw[b]))
+            like = weigh(set(raw[a]) & set(raw[b])) / whole if whole else 0.0
+            if like >= bound + 1e-6:
+                assert found[a, b] == pytest.approx(like)
+            elif like < bound - 1e-6:
+                assert (a, b) not in found
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "alike"),
+    [
+        ("Where is my card?", "where is MY card", True),
+        ("Please call 08712402902 now, it is urgent", "Please CALL 08712402779 now - it is urgent!", True),
+        ("What happened in 1965 in Paris?", "What happened in 1970 in Paris?", False),
+        ("What is the capital of Peru?", "What is the capital of Chad?", False),
+        ("!!!", "???", False),
+    ],
+)
+def test_which_texts_are_twins(a, b, alike):
+    assert bool(near.pairs(surveyed(["a", "b"], contents=[a, b]))) is alike
+
+
+def test_texts_of_one_wording_are_paired_with_one_on_either_side():
+    contents = [f"Sorry, I'll call later{'!' * i}" for i in range(200)]
+    some = surveyed(["a", "b"] * 100, contents=contents, test=range(150, 200))
+    found = near.pairs(some)
+    assert len(found) < 1000
+    side = near.sides(some)
+    across = {k for p in found if side[p.i] != side[p.j] for k in (p.i, p.j)}
+    assert across >= set(range(150, 200))
+
+
+# ---- photos
+
+
+def saved(picture, quality=95) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def test_copies_of_real_photos_are_found_and_different_photos_are_not(real_data, tmp_path):
+    from PIL import Image, ImageEnhance
+
+    folder = tmp_path / "photos"
+    for name in ("ants", "bees"):
+        (folder / name).mkdir(parents=True)
+        for i, path in enumerate(sorted((real_data / "hymenoptera" / "train" / name).glob("*.jpg"))[:30]):
+            picture = Image.open(path).convert("RGB")
+            w, h = picture.size
+            (folder / name / f"{i:02}.jpg").write_bytes(path.read_bytes())
+            if i < 6:
+                copies = {
+                    "again": saved(picture, 40),
+                    "small": saved(picture.resize((w * 2 // 3, h * 2 // 3))),
+                    "bright": saved(ImageEnhance.Brightness(picture).enhance(1.2)),
+                    "crop": saved(picture.crop((w // 40, h // 40, w - w // 40, h - h // 40))),
+                }
+                for copy, data in copies.items():
+                    (folder / name / f"{i:02}-{copy}.jpg").write_bytes(data)
+    facts = check(folder, into=tmp_path / "run", root=tmp_path / "cache", seed=1).facts
+    (found,) = [f for f in facts["findings"] if f["guard"] == "twins" and "test" in f["message"]]
+    assert found["level"] == "warn"
+    stem = [(e["id"].split("-")[0].removesuffix(".jpg"), e["with"].split("-")[0].removesuffix(".jpg")) for e in
+            found["evidence"]["examples"]]  # fmt: skip
+    assert all(a == b for a, b in stem), "a photo was taken for the twin of another"
+    assert found["evidence"]["judged"] >= 5
+
+
+def test_flat_photos_of_equal_prints_are_no_twins_unless_their_features_agree():
+    rng = np.random.default_rng(0)
+    flat = surveyed(["a", "b"] * 30, rng.standard_normal((60, 32)), prints=[5] * 60, test=range(50, 60), kind="image")
+    assert not list(twins.look(flat))
+
+
+def test_photos_without_a_thumbnail_and_vectors_have_no_twins():
+    some = surveyed(["a", "b"] * 6, np.zeros((12, 4)), prints=[0] * 12, test=[1], kind="image")
+    blank = replace(some.glances, colour=np.zeros((12, 3), np.float32))
+    assert near.pairs(replace(some, glances=blank)) == []
+    assert near.pairs(surveyed(["a", "b"], kind="vector")) == []
+
+
+# ---- sides, labels, groups
+
+
+def test_twins_in_other_folds_are_counted_and_those_of_one_fold_are_not():
+    contents = ["one two three", "One, two, three!", "four five six", "seven eight nine"]
+    apart = surveyed(["a", "b"] * 2, contents=contents, folds=[0, 1, 0, 1])
+    (found,) = twins.look(replace(apart, task=replace(apart.task, folds=np.array([0, 1, 0, 1]))))
+    assert "2 of 4 examples" in found.message and "another fold" in found.message
+    together = surveyed(["a", "a", "a", "b"], contents=contents, folds=[0, 0, 1, 1])
+    assert [f.level for f in twins.look(together)] == ["note"]
+
+
+def test_twins_with_two_labels_in_training_are_noted():
+    contents = ["the colour is wrong here", "the colour is wrong HERE", "all is well", "what a pity"]
+    (found,) = twins.look(surveyed(["a", "b", "a", "b"], contents=contents))
+    assert found.level == "note" and "different labels" in found.message
+    assert found.evidence["examples"][0] == {"id": "e0", "with": "e1", "text": "a, its twin b, likeness 1.00"}
+
+
+@given(st.integers(1, 30), st.data())
+def test_groups_are_what_hangs_together(n, data):
+    ends = st.integers(0, n - 1)
+    some = data.draw(st.lists(st.tuples(ends, ends), max_size=40))
+    root = near.groups(n, [Pair(min(p), max(p), 1.0) for p in some])
+    assert all(root[a] == root[b] for a, b in some)
+    assert (root <= np.arange(n)).all() and (root[root] == root).all()
+    apart = len(set(root.tolist()))
+    assert apart >= n - len({frozenset(p) for p in some if p[0] != p[1]})
+
+
+def test_near_duplicates_join_the_groups_of_their_owner():
+    contents = ["one two three", "ONE two three", "four five six", "four five, six", "alone at last", "grouped too"]
+    some = surveyed(["a", "b"] * 3, contents=contents)
+    named = ("", "g1", "", "", "", "g1")
+    examples = [replace(e, group=group) for e, group in zip(some.task.examples, named, strict=True)]
+    found = near.grouped("text", examples, np.zeros((6, 3), np.float32), None)
+    assert found == ("g1", "g1", "twins of e2", "twins of e2", "", "g1")
+
+
+def test_a_check_of_texts_tells_of_twins(tmp_path):
+    from headstart.demo.tickets import tickets
+
+    rows = list(tickets())
+    with open(tmp_path / "mine.csv", "w", newline="", encoding="utf-8") as file:
+        write = csv.writer(file)
+        write.writerow(["text", "label"])
+        write.writerows(rows)
+        write.writerows((text.upper() + " !", label) for text, label in rows[:40])
+    facts = check(tmp_path / "mine.csv", into=tmp_path / "run", backbone="stats:text", root=tmp_path / "cache").facts
+    assert any(f["guard"] == "twins" and f["level"] == "warn" for f in facts["findings"])
