@@ -15,7 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +162,9 @@ class Shelf:
     def receipts(self) -> list[Receipt]:
         """All proofs, oldest first."""
         some = [read_json(path) for path in sorted(self.folder.glob("receipt-*.json"))]
-        return [Receipt(**{**facts, "moved": tuple(facts["moved"])}) for facts in some if facts]
+        known = {f.name for f in fields(Receipt)}  # a later version may say more
+        kept = [{k: v for k, v in facts.items() if k in known} for facts in some if facts]
+        return [Receipt(**{**facts, "moved": tuple(facts["moved"])}) for facts in kept]
 
     def rows(self, digests: Sequence[str]) -> Any:
         """(n, …) as kept, or Ragged: a read-only map where they lie in one run, else a copy (Ragged stays a map).
