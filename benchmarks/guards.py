@@ -1,9 +1,10 @@
 """Silent bugs planted in real runs: which guard catches each, and how often guards cry wolf on clean runs.
 
-    python benchmarks/guards.py [--only NAME,NAME] [--clean]
+    python benchmarks/guards.py [--only NAME,NAME] [--clean | --lost]
 
 Each bug is planted in a run of `fit` on real data and weights, with a cache of its own. --clean runs the same data, and
-others, without any bug, and counts stops and warnings. Prints one Markdown table.
+others, without any bug, and counts stops and warnings. --lost lets nothing stop a run, and tells what each bug costs in
+accuracy on more of the same data. Prints one Markdown table.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ SHARED = Path(os.environ.get("HEADSTART_SHARED", Path(__file__).parents[1] / "..
 CNN = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
 VIT = "timm:hf-hub:headstart-test/vit_tiny_patch16_224.augreg_in1k"
 BERT = os.environ.get("HEADSTART_MINILM", "transformers:sentence-transformers/all-MiniLM-L6-v2")
+NAMES = {CNN: "MobileNetV2", VIT: "ViT-tiny", BERT: "MiniLM"}
 Data = dict[str, tuple[list, list]]
 
 
@@ -53,8 +55,8 @@ def photos(train: int = 40, test: int = 20) -> Data:
     return found
 
 
-def texts(each: int = 16) -> Data:
-    """Questions of six kinds: `each` of a kind to learn from, twice as many in all to judge."""
+def texts(each: int = 16, test: int = 120) -> Data:
+    """Questions of six kinds: `each` of a kind to learn from, `test` in all to judge."""
     from headstart.read import read
     from headstart.split import fewer
 
@@ -62,7 +64,7 @@ def texts(each: int = 16) -> Data:
     from headstart import raw
 
     found: Data = {}
-    for part, rows in (("train", task.parts["train"]), ("test", task.parts["test"][:120])):
+    for part, rows in (("train", task.parts["train"]), ("test", task.parts["test"][:test])):
         some = [task.examples[i] for i in rows]
         found[part] = [raw.content(e) for e in some], [e.label for e in some]
     return found
@@ -362,6 +364,35 @@ def found_in(bug: Bug) -> tuple[list[tuple[str, str]], float]:
     return said, time.perf_counter() - began
 
 
+def lost(wanted: set[str]) -> None:
+    """What each bug costs when nobody stops it: accuracy without it and with it, on the same examples."""
+    from headstart import flow
+
+    larger = {photos: lambda: photos(110, 69), texts: lambda: texts(64, 500)}
+    right: dict[tuple, float] = {}
+
+    def scored(bug: Bug, broken: Callable, backbone: str, settings: dict) -> float:
+        with tempfile.TemporaryDirectory() as folder, broken(), patch("headstart.run.halt", lambda findings: None):
+            outcome = flow.fit(larger[bug.data](), into=Path(folder) / "run", backbone=backbone, method=bug.method,
+                               settings=settings, root=Path(folder) / "cache")  # fmt: skip
+        return outcome.result["metrics"]["accuracy"]["value"]
+
+    print("| planted | backbone | method | without | with | lost |\n|---|---|---|---|---|---|")
+    for bug in BUGS:
+        if bug.data not in larger or bug.guard not in ("drift", "preprocess", "rate"):
+            continue
+        if wanted and bug.guard not in wanted:
+            continue
+        backbone = bug.backbone.partition("?")[0]
+        settings = {k: v for k, v in bug.settings.items() if k != "rate"}
+        key = (backbone, bug.data, bug.method, tuple(settings.items()))
+        if key not in right:
+            right[key] = scored(bug, _nothing, backbone, settings)
+        wrong = scored(bug, bug.broken, bug.backbone, bug.settings)
+        print(f"| {bug.name} | {NAMES[backbone]} | {bug.method} | {right[key]:.3f} | {wrong:.3f} | "
+              f"{100 * (right[key] - wrong):.1f} |", flush=True)  # fmt: skip
+
+
 def clean() -> None:
     """Runs without a bug: what guards say of them."""
     from headstart import checking
@@ -388,13 +419,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="guards by commas")
     parser.add_argument("--clean", action="store_true")
+    parser.add_argument("--lost", action="store_true")
     given = parser.parse_args()
     os.environ.setdefault("HF_HOME", str(SHARED / "hub"))
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    if given.clean:
-        clean()
-        return
     wanted = set(filter(None, given.only.split(",")))
+    if given.clean or given.lost:
+        clean() if given.clean else lost(wanted)
+        return
     print("| planted | backbone | guard | caught | also said | seconds |\n|---|---|---|---|---|---|")
     caught = total = 0
     for bug in BUGS:
@@ -404,7 +436,7 @@ def main() -> None:
         level = next((level for guard, level in said if guard == bug.guard), "")
         others = ", ".join(dict.fromkeys(guard for guard, _ in said if guard != bug.guard))
         total, caught = total + 1, caught + bool(level)
-        short = {CNN: "MobileNetV2", VIT: "ViT-tiny", BERT: "MiniLM"}[bug.backbone.partition("?")[0]]
+        short = NAMES[bug.backbone.partition("?")[0]]
         print(f"| {bug.name} | {short} | {bug.guard} | {level or '**no**'} | {others} | {seconds:.1f} |", flush=True)
     print(f"\n{caught} of {total} caught")
 

@@ -6,6 +6,7 @@ a network learns the place. Source: Geirhos et al. 2020, Shortcut learning in de
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ OUTSIDE = 0.4  # of the way from the commonest class to always right, by what is
 INSIDE = 0.8  # by the mean colour or the length, which may well be meant: worth a note
 SURE = 3.0  # standard errors above the commonest class
 MOST = 20_000  # examples looked at
+WITHIN, BEYOND, LEAST = 0.95, 0.005, 8  # share of a class that a word stands in, of all others, and texts of the class
+WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 def look(value: Surveyed) -> Iterator[Finding]:
@@ -32,6 +35,7 @@ def look(value: Surveyed) -> Iterator[Finding]:
     if n < 40 or len(np.unique(y)) < 2:
         return
     chance = float(np.bincount(y).max() / n)
+    yield from _telling_word(value, y)
     for what, columns, limit in _clues(value, n):
         right = guessed(columns, y)
         skill = (right - chance) / (1 - chance)
@@ -48,6 +52,29 @@ def look(value: Surveyed) -> Iterator[Finding]:
         else:
             fix = "if the class should not depend on it, judge on data where it varies (--test)"
             yield Finding("shortcut", "note", message, fix, evidence)
+
+
+def _telling_word(value: Surveyed, y: np.ndarray) -> Iterator[Finding]:
+    """Notes a word that stands in nearly all texts of one class and in hardly any other: a signature or a form."""
+    texts = [e.content for e in value.task.examples[: len(y)]]
+    if value.task.kind != "text" or not all(isinstance(t, str) for t in texts):
+        return
+    holding: dict[str, list[int]] = {}
+    for i, text in enumerate(texts):
+        for word in set(WORD.findall(str(text).lower())):
+            holding.setdefault(word, []).append(i)
+    total = np.bincount(y)
+    names = value.task.objective.facts()["names"]
+    for word, rows in sorted(holding.items()):
+        counts = np.bincount(y[rows], minlength=len(total))
+        k = int(counts.argmax())
+        inside, outside = int(counts[k]), len(rows) - int(counts[k])
+        if total[k] >= LEAST and inside >= WITHIN * total[k] and outside <= BEYOND * (len(y) - total[k]):
+            name = str(names[k])
+            message = f"The word {word!r} stands in {inside} of {total[k]} texts of {name!r} and in {outside} others."
+            fix = "if that is how the texts were collected, take it out; judge on texts from a new source (--test)"
+            yield Finding("shortcut", "note", message, fix, {"clue": "word", "word": word, "class": name})
+            return
 
 
 def _clues(value: Surveyed, n: int) -> list[tuple[str, np.ndarray, float]]:

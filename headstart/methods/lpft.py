@@ -37,7 +37,7 @@ class Settings:
     blocks: int = 0
     steps: int = 0
     batch: int = 16
-    rate: float = 1e-5
+    rate: float = 1e-4
     decay: float = 0.8
     smooth: float = 0.1
     norms: Literal["frozen", "adapt"] = "frozen"
