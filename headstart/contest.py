@@ -25,6 +25,7 @@ BEST_FOR = {
     "logistic": "nearly everything first: seconds, and nothing of the backbone moves",
     "ridge": "numbers; many outputs at once",
     "knn": "a look without training; classes that come and go",
+    "zeroshot": "no labels at all: classes that words can name, on a clip: backbone",
     "centroid": "very few labels; classes that come and go",
     "mlp": "many labels whose classes no straight line parts",
     "finetune": "hundreds of labels, pictures unlike those of the pretraining",

@@ -1,4 +1,4 @@
-"""An encoder of transformers as stem, layers and pool. Opens torch and transformers inside its functions only."""
+"""An encoder of transformers as stem, layers and pool, and its pictures. Opens torch in its functions only."""
 
 from __future__ import annotations
 
@@ -18,18 +18,65 @@ if TYPE_CHECKING:
 
     from headstart.chain import Division
 
+PIXELS = "preprocessor_config.json"
+RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 PROBE = (11, 7)  # tokens of the two texts that a division is proven on: of unequal length, so that the mask counts
+
+
+def pictured(name: str, facts: dict) -> dict[str, Any]:
+    """How pictures must be prepared, as preprocess/image.py reads it, from what preprocessor_config.json says.
+
+    Raises PlanError naming each fact that it lacks, or what it asks for that is not done here.
+    """
+    size, crop = facts.get("size"), facts.get("crop_size") if facts.get("do_center_crop") else None
+    edge = size.get("shortest_edge") if isinstance(size, dict) else size if crop else None
+    whole = _pair(size) if edge is None else None
+    target = _pair(crop) if crop else whole
+    scaled = edge if edge else whole[0] if whole else None
+    plain = facts.get("do_normalize") is False
+    odd = facts.get("do_resize") is False or abs(float(facts.get("rescale_factor", 1 / 255)) * 255 - 1) > 1e-6
+    if odd or (target is None and size is not None):
+        raise PlanError(
+            f"{name}: its {PIXELS} asks for what Headstart does not do (size {size}, crop {crop}): try timm:…"
+        )
+    wanted = {
+        "crop_mode": "center" if edge else "squash",
+        "crop_pct": _share(min(target), scaled) if target and scaled else None,
+        "input_size": (3, *target) if target else None,
+        "interpolation": RESAMPLE.get(facts.get("resample", -1)),
+        "mean": (0.0,) * 3 if plain else facts.get("image_mean") and tuple(facts["image_mean"]),
+        "std": (1.0,) * 3 if plain else facts.get("image_std") and tuple(facts["image_std"]),
+    }
+    missing = [key for key, value in wanted.items() if value is None]
+    if missing:
+        raise PlanError(
+            f"{name} does not say how its inputs were prepared: its {PIXELS} lacks {', '.join(missing)}. "
+            f"A guess would be silently wrong. Write what its authors used into a copy of the folder, and name that."
+        )
+    return wanted
+
+
+def _pair(size: object) -> tuple[int, int] | None:
+    if isinstance(size, int):
+        return size, size
+    return (size["height"], size["width"]) if isinstance(size, dict) and {"height", "width"} <= size.keys() else None
+
+
+def _share(crop: int, edge: int) -> float:
+    """crop / edge such that int(crop / share) is edge again, which plain division misses for some sizes."""
+    share = crop / edge
+    return share if int(crop / share) == edge else crop / (edge + 0.25)
 
 
 def configuration(name: str, folder: Path):
     """config.json as transformers understands it. Raises PlanError where it does not, or would have to run its code."""
-    transformers = _transformers(name)
+    transformers = library(name)
     try:
         return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PlanError(
             f"{name}: transformers {transformers.__version__} cannot follow its config.json: it is too old for it, "
-            f"or would have to run code that comes with the weights, which is never done: {_first_line(error)}"
+            f"or would have to run code that comes with the weights, which is never done: {first_line(error)}"
         ) from error
 
 
@@ -38,7 +85,7 @@ def load(name: str, folder: Path) -> nn.Module:
 
     Raises PlanError naming the weights that do not fit.
     """
-    transformers = _transformers(name)
+    transformers = library(name)
     import torch
 
     def attempt(attention: str):
@@ -61,7 +108,7 @@ def load(name: str, folder: Path) -> nn.Module:
         ):  # not every encoder has this form of attention; every one has the other, for the same numbers
             model, info = attempt("eager")
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise PlanError(f"{name}: transformers cannot open it: {_first_line(error)}") from error
+        raise PlanError(f"{name}: transformers cannot open it: {first_line(error)}") from error
     children = {child for child, _ in model.named_children()}
     wrong = [f"missing {k}" for k in sorted(info["missing_keys"]) if not k.startswith("pooler.")]
     wrong += [f"unknown {k}" for k in sorted(info["unexpected_keys"]) if k.partition(".")[0] in children - {"pooler"}]
@@ -85,7 +132,7 @@ def divide(name: str, model: nn.Module, spec: Preprocess) -> Division:
 
     from headstart import chain
 
-    batch = _probe(model, spec)
+    batch = probe(model, spec)
     reach = _Reach(spec.kind)
     try:
         with torch.inference_mode():
@@ -93,7 +140,7 @@ def divide(name: str, model: nn.Module, spec: Preprocess) -> Division:
             short = {k: v[1:, : PROBE[1]] for k, v in batch.items()} if spec.kind == "text" else batch
             alone = _Finish((), spec)(model, reach(model, short))
     except Exception as error:  # encoders that want other inputs, two towers, decoders: as many types as there are such
-        raise PlanError(f"{name} is not an encoder that gives one vector a token: {_first_line(error)}") from error
+        raise PlanError(f"{name} is not an encoder that gives one vector a token: {first_line(error)}") from error
     if float((truth[-1:] - alone).abs().max()) > 1e-4 * max(1.0, float(alone.abs().max())):
         raise PlanError(f"{name} gives a text another vector when a longer one stands beside it; it cannot be kept.")
     children = dict(model.named_children())
@@ -185,7 +232,8 @@ _LAYOUTS = (
 )
 
 
-def _probe(model: Any, spec: Preprocess) -> dict[str, torch.Tensor]:
+def probe(model: Any, spec: Preprocess) -> dict[str, torch.Tensor]:
+    """A batch of noise on which a division is proven: one image, or two texts of unequal length."""
     import torch
 
     rng = np.random.default_rng(0)
@@ -223,12 +271,14 @@ def quiet(transformers) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error of the library says first, at most 200 characters; its kind where it says nothing."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     return f"{lines[0][:200]}" if lines else type(error).__name__
 
 
-def _transformers(name: str):
+def library(name: str):
+    """transformers itself. Raises MissingExtra."""
     try:
         import torch  # noqa: F401
         import transformers

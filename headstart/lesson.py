@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from headstart import folds, loop, ranging
+from headstart import folds, loop, paces, ranging
 from headstart.calibrate import calibrate
 from headstart.features import Features
+from headstart.losses import course
 from headstart.optim import cosine
+from headstart.paces import Recipe
 from headstart.pairing import alike
 from headstart.pretext import turn
 from headstart.task import Objective
@@ -30,33 +32,6 @@ SAMPLE = 256  # rows whose drift is measured
 SAID = 0.5  # seconds between two words of progress
 
 Loss = Callable[[Learner, dict[str, torch.Tensor]], torch.Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How to train.
-
-    steps, batch: how long.  rate: AdamW's learning rate of the topmost block; head: of the head
-    find:   a range test finds the rate first, and both are times that
-    decay:  the rate of a block is so many times that of the block above it. Source: Howard and Ruder 2018
-    weight: AdamW's decay of matrices.  start: pull toward the weights at the start (L2-SP, Li et al. 2018)
-    smooth: label smoothing.  warm: share of the steps in which the rate rises; it falls along a cosine
-    norms:  "frozen" keeps BatchNorm's statistics; "adapt" lets them follow the batches
-    thaw:   share of the steps over which blocks begin to learn one by one, from the top; 0 = all at once
-    """
-
-    steps: int
-    batch: int = 16
-    rate: float = 1e-4
-    head: float = 1e-3
-    decay: float = 0.8
-    weight: float = 0.01
-    start: float = 0.0
-    smooth: float = 0.0
-    warm: float = 0.1
-    norms: str = "frozen"
-    thaw: float = 0.0
-    find: bool = False
 
 
 def learn(
@@ -89,7 +64,7 @@ def learn(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         watched = held if loss is None else held.rows(np.zeros(0, np.int64))
-        found = _train(learner, learn_from, watched, objective, recipe, seed, loss)
+        found = _train(learner, learn_from, watched, objective, recipe, seed, loss, begun)
     found |= finish()
     moved = [name for name, tensor in _frozen(learner).items() if not torch.equal(tensor, still[name])]
     temperature, log_loss = 1.0, None
@@ -135,8 +110,12 @@ def _train(
     recipe: Recipe,
     seed: int,
     loss: Loss | None,
+    begun: dict[str, torch.Tensor],
 ) -> dict:
-    """Steps, and looks at `held` between them; leaves the learner with the weights to keep. Gives notes."""
+    """Steps, and looks at `held` between them; leaves the learner with the weights to keep. Gives notes.
+
+    begun: what learns, as it was. Where the loss ran away, a range test from there tells which rate would have held
+    """
     lesson = Lesson(learner, loss or usual(objective, recipe.smooth), recipe.start)
     learner.norms = recipe.norms
     pad = int(str(dict(learner.card.preprocess.settings).get("pad", 0)))
@@ -148,21 +127,22 @@ def _train(
 
     tested: dict = {}
     if recipe.find:
-        factor, curve = ranging.found(lesson, draw, rates(learner, recipe))
+        factor, curve = ranging.found(lesson, draw, paces.rates(learner, recipe))
         recipe = replace(recipe, rate=factor * recipe.rate, head=factor * recipe.head)
         tested = {"range": curve, "rate": recipe.rate}
-    optimizer = torch.optim.AdamW(rates(learner, recipe), lr=1.0, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(paces.rates(learner, recipe), lr=1.0, betas=(0.9, 0.98))
     every = max(1, recipe.steps // CHECKS)
     checks: list[dict] = []
     kept: list[tuple[float, dict[str, torch.Tensor]]] = []
+    calm: tuple[float, int, dict[str, torch.Tensor]] = (float("inf"), 0, begun)
     losses: list[float] = []
     said = began = time.perf_counter()
     learner.train()
-    thaw(learner, 0, recipe)
+    paces.thaw(learner, 0, recipe)
     for step in loop.steps(lesson, draw, optimizer, cosine(1.0, recipe.steps, recipe.warm), recipe.steps, spare=0):
         losses.append(step.loss)
         done, now = step.index + 1, time.perf_counter()
-        thaw(learner, done, recipe)
+        paces.thaw(learner, done, recipe)
         if now - said > SAID or done == recipe.steps:
             speed = round(done * recipe.batch / (now - began), 1)
             mean = round(float(np.mean(losses[-20:])), 5)
@@ -174,9 +154,16 @@ def _train(
             kept = sorted([*kept, (found, snapshot(learner))], key=lambda pair: pair[0])[:SOUP]
             if len(checks) > PATIENCE and min(c["loss"] for c in checks[-PATIENCE:]) > kept[0][0]:
                 break
+        elif not len(held) and done % every == 0 and float(np.mean(losses[-every:])) < calm[0]:
+            calm = float(np.mean(losses[-every:])), done, snapshot(learner)
     learner.eval()
-    thaw(learner, recipe.steps, recipe)
+    paces.thaw(learner, recipe.steps, recipe)
     used = _keep(learner, kept, held, objective) if kept else "the last step"
+    if course(losses)[0]:
+        tested |= _held_by(learner, lesson, draw, recipe, begun) if not recipe.find else {}
+        if not kept:
+            put(learner, calm[2])
+            used = f"step {calm[1]}, where the loss was least before it ran away"
     seconds = round(time.perf_counter() - began, 3)
     return {
         "steps": len(losses),
@@ -185,6 +172,17 @@ def _train(
         "losses": _thinned(losses),
         "train_seconds": seconds,
     } | tested
+
+
+def _held_by(learner: Learner, lesson: Lesson, draw: Callable, recipe: Recipe, begun: dict[str, torch.Tensor]) -> dict:
+    """{"holds": the topmost block's rate by a range test from the start}; the learner stays as it is."""
+    now = snapshot(learner)
+    put(learner, begun)
+    try:
+        unit = replace(recipe, rate=1.0, head=recipe.head / recipe.rate)
+        return {"holds": ranging.found(lesson, draw, paces.rates(learner, unit))[0]}
+    finally:
+        put(learner, now)
 
 
 def _thinned(losses: list[float], most: int = 200) -> list[float]:
@@ -222,41 +220,6 @@ def held_loss(learner: Learner, held: Features, objective: Objective) -> float:
     """The objective's mean loss on rows that do not train."""
     scores = torch.from_numpy(passed(learner, held.x, learner))
     return float(objective.loss(scores, torch.from_numpy(held.y)))
-
-
-def rates(learner: Learner, recipe: Recipe) -> list[dict]:
-    """The optimizer's groups: every parameter that learns in exactly one, with its share of the schedule as "scale"."""
-    groups: dict[tuple[float, float], dict] = {}
-    last = max(len(learner.body) - 2, 0)  # the pool counts to the topmost block
-    for name, parameter in learner.body.named_parameters():
-        if parameter.requires_grad:
-            rate = recipe.rate * recipe.decay ** max(0, last - int(name.partition(".")[0]))
-            _into(groups, parameter, rate, recipe.weight)
-    for parameter in learner.head.parameters():
-        _into(groups, parameter, recipe.head, recipe.weight)
-    return list(groups.values())
-
-
-def _into(groups: dict, parameter: nn.Parameter, rate: float, weight: float) -> None:
-    # Vectors, class tokens and positions do not decay.
-    decay = weight if parameter.ndim > 1 and parameter.shape[0] > 1 else 0.0
-    group = groups.setdefault((rate, decay), {"params": [], "scale": rate, "weight_decay": decay})
-    group["params"].append(parameter)
-
-
-def thaw(learner: Learner, done: int, recipe: Recipe) -> None:
-    """Before step `done`: the blocks that may learn by then ask for gradients; their optimizer's state stays.
-
-    The head learns alone for a fifth of the time, then block after block from the top. Source: Howard and Ruder 2018.
-    """
-    if not recipe.thaw:
-        return
-    count = max(len(learner.body) - 1, 1)
-    share = done / (recipe.thaw * recipe.steps)
-    awake = 0 if share < 0.2 else min(count, 1 + int((share - 0.2) / 0.8 * count))
-    own = dict(learner.body.named_parameters())
-    for name in learner.learns or ():
-        own[name].requires_grad_(min(int(name.partition(".")[0]), count - 1) >= count - awake)  # the pool with the top
 
 
 def usual(objective: Objective, smooth: float) -> Loss:

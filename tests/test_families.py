@@ -16,6 +16,7 @@ from headstart.guard import Embedded, Judged, Learned, Surveyed
 from headstart.plan import Plan
 from headstart.planner import find_card, method_of
 from headstart.result import Metric, Receipt, SetAside
+from headstart.similarity import Compared
 from headstart.task import Example, Task
 
 LABELS = {
@@ -178,6 +179,15 @@ def labelled(wrong: int) -> Surveyed:
     return seen(x, [f"c{v}" for v in np.where(np.arange(120) < wrong, (true + 1) % 3, true)], judged=20)
 
 
+def borrowed(verdict: str, against: str) -> Compared:
+    """What a plan found of a backbone against hand-made numbers."""
+    pair = {"measure": "accuracy", "difference": -0.1, "low": -0.2, "high": -0.05, "p": 0.001, "n": 90}
+    hurt = verdict == "hurt"
+    return Compared(
+        "timm:x", "image", verdict, {"stats": {**pair, "verdict": against}}, hurt, "different", "take stats"
+    )
+
+
 def learned(method="finetune", **notes) -> Learned:
     some = embedded(["a", "b"])
     return Learned(some.task, replace(some.plan, method=method_of(method, {})), notes)
@@ -206,6 +216,7 @@ PLANTED = {
     ),
     "twins": (written("the parcel never arrived - PLEASE help"), written("the parcel is far too large")),
     "labels": (labelled(6), labelled(0)),
+    "negative": (borrowed("hurt", "worse"), borrowed("helped", "better")),
     "stale": (replace(embedded(["a", "b"]), stale=60), embedded(["a", "b"])),
     "peeked": (judged(0.6, 0.7, 0.5, models=40), judged(0.6, 0.7, 0.5, models=6)),
     "preprocess": (

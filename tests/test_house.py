@@ -11,7 +11,7 @@ from headstart.find import FAMILIES, names
 
 ROOT = Path(__file__).parents[1] / "headstart"
 FLOORS = [
-    {"errors", "digest", "result", "features", "files", "wording", "intervals", "calibrate"},
+    {"errors", "digest", "result", "features", "files", "wording", "intervals", "calibrate", "losses"},
     {"task", "backbone", "find"},
     {"glance", "ledger", "hamming", "jaccard", "pretext", "loop", "optim", "views", "pictures", "trunk"}
     | {
@@ -45,12 +45,27 @@ FLOORS = [
         "answer",
         "contest",
     }
-    | {"augment", "tune", "lesson", "levels", "ranging", "forgetting", "peftly", "pairing"}
+    | {"augment", "tune", "paces", "lesson", "levels", "ranging", "forgetting", "peftly", "pairing"}
     | {"pretexts", "gathering", "teachers", "students", "publish", "catalogue"}
     | {"writings", "vocabulary", "text_students", "distil_static"}
-    | {"reference", "cleaning", "grouping", "near", "record", "verdict", "reporting", "demo"},
-    {"flow", "checking", "comparing", "making", "making_static", "testing"},
-    {"__init__", "cli", "cli_making", "cli_compare", "cli_check", "findings", "show", "estimators"},
+    | {
+        "reference",
+        "cleaning",
+        "grouping",
+        "near",
+        "similarity",
+        "curve",
+        "untrained",
+        "quadrant",
+        "ground",
+        "telling",
+        "record",
+        "verdict",
+        "reporting",
+        "demo",
+    },
+    {"flow", "checking", "advising", "comparing", "making", "making_static", "testing"},
+    {"__init__", "cli", "cli_making", "cli_compare", "cli_check", "cli_plan", "findings", "show", "estimators"},
 ]
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(ROOT.rglob("*.py"))

@@ -100,13 +100,13 @@ def test_what_was_measured_is_what_is_predicted(kind, method, request, tmp_path)
 
 
 def test_every_parameter_learns_at_one_rate_and_lower_blocks_slower(vision, tmp_path):
-    from headstart import lesson, tune
+    from headstart import paces, tune
     from headstart.network import open_above
 
     card = find_card(vision, tmp_path)
     learner = tune.Learner(open_above(card, card.cut(2)), 2)
     learner.body.requires_grad_(True)
-    groups = lesson.rates(learner, lesson.Recipe(10, rate=1e-4, head=1e-3, decay=0.5, weight=0.1))
+    groups = paces.rates(learner, paces.Recipe(10, rate=1e-4, head=1e-3, decay=0.5, weight=0.1))
     rate = {id(p): g["scale"] for g in groups for p in g["params"]}
     everything = [p for g in groups for p in g["params"]]
     learns = [p for p in learner.parameters() if p.requires_grad]
@@ -122,18 +122,18 @@ def test_every_parameter_learns_at_one_rate_and_lower_blocks_slower(vision, tmp_
 def test_gradual_unfreezing_keeps_the_optimizer_of_what_learns_already(vision, tmp_path):
     import torch
 
-    from headstart import lesson, tune
+    from headstart import paces, tune
     from headstart.network import open_above
 
     card = find_card(vision, tmp_path)
     learner = tune.Learner(open_above(card, card.cut(1)), 2)
     learner.body.requires_grad_(True)
     learner.learns = tuple(n for n, _ in learner.body.named_parameters())
-    recipe = lesson.Recipe(100, thaw=0.5)
-    optimizer = torch.optim.AdamW(lesson.rates(learner, recipe), lr=1.0)
+    recipe = paces.Recipe(100, thaw=0.5)
+    optimizer = torch.optim.AdamW(paces.rates(learner, recipe), lr=1.0)
     awake = []
     for done in (0, 20, 35, 60):
-        lesson.thaw(learner, done, recipe)
+        paces.thaw(learner, done, recipe)
         awake.append(sum(p.requires_grad for p in learner.body.parameters()))
         loss = sum(p.square().sum() for p in learner.parameters() if p.requires_grad)
         optimizer.zero_grad(set_to_none=True)
@@ -232,3 +232,19 @@ def test_what_cannot_be_trained_says_what_to_type(tmp_path):
         flow.fit(texts, into=tmp_path / "b", find_rate=True, kind="text")
     with pytest.raises(PlanError, match="rank=two cannot be read as a whole number"):
         method_of("lora", {"rank": "two"})
+
+
+def test_a_rate_that_blows_up_is_rolled_back_and_the_one_that_holds_is_named(hub, tmp_path):
+    """A rate 500 times too high: the weights of the calm step are kept, and a range test from the start is quoted."""
+    from headstart import flow
+    from headstart.demo.photos import photos
+
+    source = photos(tmp_path / "some", 100)
+    name = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
+    settings = {"rate": "0.5", "steps": "30", "views": "0", "blocks": "1"}
+    outcome = flow.fit(
+        source, into=tmp_path / "run", backbone=name, method="finetune", settings=settings, root=tmp_path / "cache"
+    )
+    (found,) = (f for f in outcome.result["findings"] if f["guard"] == "rate")
+    assert 1e-7 < found["evidence"]["holds"] < 0.05 and "--set rate=" in found["fix"]
+    assert "where the loss was least" in found["message"]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart import digest, encoder, hub
 from headstart.backbone import Backbone, Block, Cut, Preprocess
+from headstart.encoder import PIXELS
 from headstart.errors import PlanError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 WANTED = ("config.json", "model.safetensors")
 MODULES, POOLING, LENGTH = "modules.json", "1_Pooling/config.json", "sentence_bert_config.json"
 PROMPTS, TOKENIZER, TOKENS = "config_sentence_transformers.json", "tokenizer.json", "tokenizer_config.json"
-PIXELS, README = "preprocessor_config.json", "README.md"
+README = "README.md"
 PERHAPS = (MODULES, POOLING, LENGTH, PROMPTS, TOKENIZER, TOKENS, PIXELS, README)
 
 POOLINGS = ("mean", "cls", "max")
@@ -38,7 +39,6 @@ OLD = {
     f"pooling_mode_{long}": short
     for long, short in (("mean_tokens", "mean"), ("cls_token", "cls"), ("max_tokens", "max"))
 }
-RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 
 
 def files(local: str) -> list[Path]:
@@ -65,7 +65,7 @@ def card(local: str) -> Backbone:
         division.width,
         count,
         paths["model.safetensors"].stat().st_size,
-        licence=_licence(paths[README]) if README in paths else "",
+        licence=licence_of(paths[README]) if README in paths else "",
     )
 
 
@@ -98,17 +98,19 @@ def reference(card: Backbone, raws: Callable[[], list[bytes | str]]) -> np.ndarr
     import transformers
 
     where = paths["config.json"].parent
-    length = _json(paths[LENGTH]) if LENGTH in paths else {}
+    length = facts_of(paths[LENGTH]) if LENGTH in paths else {}
     pooling, normalize = _pooling(paths)
     with encoder.quiet(transformers):
         words = transformers.AutoTokenizer.from_pretrained(where, local_files_only=True)
         model = transformers.AutoModel.from_pretrained(where, local_files_only=True, use_safetensors=True).eval()
+    most = _length(card.name, paths, model.config, length, {})
     texts = [str(card.preprocess["prompt"]) + str(raw) for raw in raws()]
     texts = [text.lower() for text in texts] if length.get("do_lower_case") else texts
     rows = []
     with torch.inference_mode():
         for text in texts:  # one by one: no padding that a mask could miss
-            states = model(**words(text, return_tensors="pt", truncation=True)).last_hidden_state[0]
+            read = words(text, return_tensors="pt", truncation=most is not None, max_length=most)
+            states = model(**read).last_hidden_state[0]
             by = pooling or said.get("pooling")
             row = states.mean(0) if by == "mean" else states[0] if by == "cls" else states.max(0).values
             rows.append(row / row.norm() if normalize else row)
@@ -143,7 +145,10 @@ def _spec(name: str, paths: dict[str, Path], config, said: dict[str, Any]) -> Pr
     """How inputs must be prepared and what is made of the tokens, from the weights' own words; nothing is assumed."""
     reads = [kind for kind, file in (("text", TOKENIZER), ("image", PIXELS)) if file in paths]
     if config.is_encoder_decoder or len(reads) == 2:
-        raise PlanError(f"{name} is a {config.model_type}, which has two halves; one encoder is expected.")
+        towers = not config.is_encoder_decoder and {"text_config", "vision_config"} <= config.to_dict().keys()
+        local = name.partition(":")[2]
+        hint = f" For what sees images in a CLIP, type --backbone clip:{local}." if towers else ""
+        raise PlanError(f"{name} is a {config.model_type}, which has two halves; one encoder is expected.{hint}")
     if not reads:
         raise PlanError(
             f"{name} has neither {TOKENIZER} (texts) nor {PIXELS} (images) beside its weights, so inputs cannot be "
@@ -153,13 +158,13 @@ def _spec(name: str, paths: dict[str, Path], config, said: dict[str, Any]) -> Pr
     odd = [key for key in said if reads == ["image"] and key not in STATED[:2]]
     if odd:
         raise PlanError(f"{name} reads images: {odd[0]!r} cannot be stated of it. What can: {', '.join(STATED[:2])}.")
-    facts = _text(name, paths, config, said) if reads == ["text"] else _image(name, _json(paths[PIXELS]), config, said)
+    facts = _text(name, paths, config, said) if reads == ["text"] else _image(name, paths, config, said)
     return Preprocess(reads[0], tuple(sorted(facts.items())))
 
 
 def _text(name: str, paths: dict[str, Path], config, said: dict[str, Any]) -> dict[str, Any]:
-    length = _json(paths[LENGTH]) if LENGTH in paths else {}
-    prompts = _json(paths[PROMPTS]) if PROMPTS in paths else {}
+    length = facts_of(paths[LENGTH]) if LENGTH in paths else {}
+    prompts = facts_of(paths[PROMPTS]) if PROMPTS in paths else {}
     pooling, normalize = _pooling(paths)
     wanted = {
         "lower": bool(length.get("do_lower_case", False)),
@@ -199,11 +204,11 @@ def _stating(name: str, text: str) -> str:
 
 def _pooling(paths: dict[str, Path]) -> tuple[str | None, bool]:
     """How token states become one vector and whether it is given length 1, as sentence-transformers wrote it down."""
-    modules = _json(paths[MODULES]) if MODULES in paths else []
+    modules = facts_of(paths[MODULES]) if MODULES in paths else []
     kinds = [str(m.get("type", "")).rpartition(".")[2] for m in modules]
     if POOLING not in paths:
         return None, "Normalize" in kinds
-    facts = _json(paths[POOLING])
+    facts = facts_of(paths[POOLING])
     modes = [OLD.get(k, k) for k, on in facts.items() if k.startswith("pooling_mode_") and on is True]
     newer = facts.get("pooling_mode")
     modes = modes or ([newer] if isinstance(newer, str) else list(newer or ()))
@@ -216,7 +221,7 @@ def _length(name: str, paths: dict[str, Path], config, length: dict, said: dict[
     table = getattr(config, "max_position_embeddings", None)
     offset = getattr(config, "pad_token_id", 1) + 1 if config.model_type in OFFSET else 0
     room = table - offset if table else ENDLESS
-    tokens = _json(paths[TOKENS]) if TOKENS in paths else {}
+    tokens = facts_of(paths[TOKENS]) if TOKENS in paths else {}
     given = said.get("max_length") or length.get("max_seq_length") or tokens.get("model_max_length") or room
     if said.get("max_length", 8) > room or said.get("max_length", 8) < 8:
         raise PlanError(
@@ -226,57 +231,22 @@ def _length(name: str, paths: dict[str, Path], config, length: dict, said: dict[
     return given if given < ENDLESS else None
 
 
-def _image(name: str, facts: dict, config, said: dict[str, Any]) -> dict[str, Any]:
-    size, crop = facts.get("size"), facts.get("crop_size") if facts.get("do_center_crop") else None
-    edge = size.get("shortest_edge") if isinstance(size, dict) else size if crop else None
-    whole = _pair(size) if edge is None else None
-    target = _pair(crop) if crop else whole
-    scaled = edge if edge else whole[0] if whole else None
-    plain = facts.get("do_normalize") is False
-    odd = facts.get("do_resize") is False or abs(float(facts.get("rescale_factor", 1 / 255)) * 255 - 1) > 1e-6
-    if odd or (target is None and size is not None):
-        raise PlanError(
-            f"{name}: its {PIXELS} asks for what Headstart does not do (size {size}, crop {crop}): try timm:…"
-        )
-    wanted = {
-        "crop_mode": "center" if edge else "squash",
-        "crop_pct": _share(min(target), scaled) if target and scaled else None,
-        "input_size": (3, *target) if target else None,
-        "interpolation": RESAMPLE.get(facts.get("resample", -1)),
-        "mean": (0.0,) * 3 if plain else facts.get("image_mean") and tuple(facts["image_mean"]),
-        "std": (1.0,) * 3 if plain else facts.get("image_std") and tuple(facts["image_std"]),
-    }
-    missing = [key for key, value in wanted.items() if value is None]
-    if missing:
-        raise PlanError(
-            f"{name} does not say how its inputs were prepared: its {PIXELS} lacks {', '.join(missing)}. "
-            f"A guess would be silently wrong. Write what its authors used into a copy of the folder, and name that."
-        )
+def _image(name: str, paths: dict[str, Path], config, said: dict[str, Any]) -> dict[str, Any]:
+    wanted = encoder.pictured(name, facts_of(paths[PIXELS]))
     wanted |= {"normalize": False, "pooling": "cls" if config.model_type in CLS else None, **said}
     _complete(name, wanted, {"pooling": "mean"})
     return wanted
 
 
-def _pair(size: object) -> tuple[int, int] | None:
-    if isinstance(size, int):
-        return size, size
-    return (size["height"], size["width"]) if isinstance(size, dict) and {"height", "width"} <= size.keys() else None
-
-
-def _share(crop: int, edge: int) -> float:
-    """crop / edge such that int(crop / share) is edge again, which plain division misses for some sizes."""
-    share = crop / edge
-    return share if int(crop / share) == edge else crop / (edge + 0.25)
-
-
-def _json(path: Path) -> Any:
+def facts_of(path: Path) -> Any:
+    """What a JSON file beside the weights says. Raises PlanError where it is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise PlanError(f"{path} is not JSON: {error}.") from error
 
 
-def _licence(readme: Path) -> str:
+def licence_of(readme: Path) -> str:
     """The licence that the front matter of a README states, or ""."""
     _, fence, front = readme.read_text(encoding="utf-8", errors="replace").partition("---\n")
     lines = front.partition("\n---")[0].splitlines() if fence else []

@@ -64,7 +64,7 @@ class Settings:
         """The blocks above the cut learn from pairs; then the probe's head is fitted on what they give."""
         if objective.link != "softmax":
             raise PlanError("Pairs are alike or not by their class: contrast is for classes. Use --method lpft.")
-        from headstart import lesson, tune
+        from headstart import lesson, paces, tune
         from headstart.features import join
 
         data = join(train, val) if len(val) else train
@@ -77,7 +77,7 @@ class Settings:
 
         each = min(self.batch, len(data)) * (min(self.batch, len(data)) - 1) // 2
         steps = max(1, min(self.steps, self.pairs // max(1, each)))
-        recipe = lesson.Recipe(steps, self.batch, self.rate, 0.0, self.decay)
+        recipe = paces.Recipe(steps, self.batch, self.rate, 0.0, self.decay)
         nothing = data.rows(np.zeros(0, np.int64))
         loss = attraction(self.heat)
         return lesson.learn(

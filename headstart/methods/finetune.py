@@ -81,14 +81,14 @@ def tuned(
     thaw: float = 0.0,
 ) -> Tuned:
     """Fine-tunes with the settings of a method of this kind. headed: from a head that is fitted first"""
-    from headstart import lesson, tune
+    from headstart import lesson, paces, tune
 
     learner, rows = tune.opened(above, objective, train)
     alter(learner, asdict(method))
     notes = {"probe": tune.probed(learner, rows, train, objective, rng)} if headed else {}
     rate = method.rate or 1.0
     head = HEAD * rate if not headed else 2 * rate  # a fitted head has little left to learn
-    recipe = lesson.Recipe(
+    recipe = paces.Recipe(
         method.steps, method.batch, rate, head, method.decay, smooth=method.smooth, norms=method.norms, thaw=thaw,
         start=pull(train, objective), find=not method.rate,
     )  # fmt: skip
@@ -107,14 +107,14 @@ def evenly(
     """Trains what `alter` lets learn and the head, all at the method's one rate."""
     import torch
 
-    from headstart import lesson, tune
+    from headstart import lesson, paces, tune
 
     learner, rows = tune.opened(above, objective, train)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**31)))
         alter(learner, asdict(method))
     rate = method.rate or 1.0
-    recipe = lesson.Recipe(method.steps, method.batch, rate, rate, 1.0, smooth=method.smooth, find=not method.rate)
+    recipe = paces.Recipe(method.steps, method.batch, rate, rate, 1.0, smooth=method.smooth, find=not method.rate)
     return lesson.learn(learner, rows, train, val, objective, recipe, asdict(method), rng)
 
 

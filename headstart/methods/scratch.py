@@ -53,7 +53,7 @@ class Settings:
         rng: np.random.Generator,
     ) -> Tuned:
         """Random weights, then everything learns; val chooses the step to keep."""
-        from headstart import lesson, tune
+        from headstart import lesson, paces, tune
 
         seed = int(rng.integers(2**31))
 
@@ -62,7 +62,7 @@ class Settings:
             forget(learner, seed)
 
         learner, rows = tune.opened(above, objective, train, begin)
-        recipe = lesson.Recipe(
+        recipe = paces.Recipe(
             self.steps, self.batch, self.rate, self.rate, 1.0, self.weight, smooth=self.smooth, norms="adapt"
         )
         return lesson.learn(learner, rows, train, val, objective, recipe, asdict(self), rng)

@@ -64,7 +64,7 @@ class Settings:
         rng: np.random.Generator,
     ) -> Tuned:
         """The probe's head first, then everything above the cut, then the mix; notes have the curve over shares."""
-        from headstart import folds, lesson, tune
+        from headstart import folds, lesson, paces, tune
 
         train, val = folds.parted(train, val, objective, rng)
         learner, rows = tune.opened(above, objective, train)
@@ -86,5 +86,5 @@ class Settings:
             at(chosen)
             return {**notes, "share": chosen, "curve": curve}
 
-        recipe = lesson.Recipe(self.steps, self.batch, self.rate, 2 * self.rate, self.decay, smooth=self.smooth)
+        recipe = paces.Recipe(self.steps, self.batch, self.rate, 2 * self.rate, self.decay, smooth=self.smooth)
         return lesson.learn(learner, rows, train, val, objective, recipe, settings, rng, finish=mix)

@@ -1,0 +1,221 @@
+"""The verb `plan`: how much data, how similar to what the backbone has seen, and so which method, at what price."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from headstart import __version__, cache, flow, ground, quadrant, telling, untrained
+from headstart.extract import embed
+from headstart.find import name_of
+from headstart.intervals import wilson
+from headstart.plan import Plan
+from headstart.planner import choose
+from headstart.quadrant import Advice, Amount, Case, Price
+from headstart.read import read
+from headstart.record import shown
+from headstart.reporting import quadrant as page
+from headstart.run import Run
+from headstart.similarity import Compared, Likeness
+from headstart.task import Task
+from headstart.untrained import Opened
+
+Said = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Advised:
+    """What a plan gave: its folder, and plan.json as a dict."""
+
+    folder: Path
+    facts: dict
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """What was measured. rate: examples a second while embedding, None where all were in the cache"""
+
+    here: ground.Ground
+    opened: Opened | None
+    likeness: Likeness | None
+    transfer: dict
+    probe: ground.Probed
+    amount: Amount
+    rate: float | None
+
+
+def plan(
+    source: object,
+    *,
+    into: str | Path | None = None,
+    backbone: str = "own",
+    seed: int = 0,
+    test: object = None,
+    label: str | None = None,
+    input: str | None = None,
+    kind: str | None = None,
+    task: str | None = None,
+    group: str | None = None,
+    shots: int | None = None,
+    budget: str = "normal",
+    reference: object = None,
+    root: Path | None = None,
+    echo: Callable[[dict], None] | None = None,
+) -> Advised:
+    """Measures how similar and how many the examples are, and what borrowing gains; recommends a method with prices.
+
+    into: the folder; default runs/<name of the data>-plan.  all else: as `fit` takes it
+    reference: examples like those the backbone was trained on, in a folder or table; their distance is measured too
+    At most ground.LEARN examples are learned from and ground.JUDGE judge, so that large data take seconds too.
+    Raises what reading and embedding raise.
+    """
+    root = root or cache.default_root()
+    run = Run.start(Path(into) if into else flow.folder_for(source, "-plan"), echo, halting=False)
+    run.emit("start", {"source": shown(source), "version": __version__})
+    given: Said = {"test": test, "label": label, "input": input, "kind": kind, "task": task, "group": group}
+    given["shots"] = shots
+    with run.stage("read"):
+        job = run.watched(read(source, seed=seed, **given))
+        sizes = {name: len(rows) for name, rows in job.parts.items()}
+        run.emit("task", {"kind": job.kind, "n": sizes, "notes": list(job.notes), "objective": name_of(job.objective)})
+    with run.stage("extract"):
+        plain = run.watched(choose(job, backbone, "probe", {}, seed, root))
+        run.emit("plan", plain.facts())
+        here, rate = _grounded(job, plain, root, run)
+    found = _measured(job, here, rate, run)
+    case = _case(job, found)
+    run.watched(_compared(case, found))
+    advice = quadrant.advise(case)
+    settings = quadrant.settings_for(advice, plain.backbone)
+    advised = choose(job, advice.backbone or plain.backbone.name, advice.method, settings, seed, root, budget)
+    flags = {**given, "budget": budget if budget != "normal" else None}
+    typed = {"method": advice.method, **flags}
+    facts = {
+        **_facts(source, job, plain, case, found, run),
+        "reference": ground.far(here, reference),
+        "method": advice.method,
+        "plan": advised.facts(),
+        "price": _price(job, advised, advice, found).facts(),
+        "reasons": [*telling.reasons(case, found.likeness, found.transfer, found.probe), *advice.reasons],
+        "command": _line("fit", source, advised.backbone.name, seed, settings, typed),
+        "again": _line("plan", source, plain.backbone.name, seed, {}, {**flags, "reference": reference}),
+        "folder": str(run.folder),
+    }
+    facts["verdict"] = telling.verdict(facts)
+    facts["seconds"] = {**run.seconds, "total": time.perf_counter() - run.began}
+    (run.folder / "plan.json").write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
+    page.write(run.folder, facts)
+    return Advised(run.folder, facts)
+
+
+def _grounded(job: Task, plain: Plan, root: Path, run: Run) -> tuple[ground.Ground, float | None]:
+    """Rows of a bounded share of the data, and how many a second were embedded."""
+    few = ground.bounded(job, plain.seed)
+    rows = embed(few.examples, plain.backbone, plain.cut, root, run)
+    seen = run.watched(flow.seen_of(few, plain, rows))
+    rate = run.last("progress", "rate") if rows.misses else None
+    here = ground.ground(seen.task, plain.backbone, rows.x, plain.seed, root, run)
+    return here, float(rate) if isinstance(rate, int | float) and rate else None
+
+
+def _measured(job: Task, here: ground.Ground, rate: float | None, run: Run) -> _Found:
+    with run.stage("open"):
+        opened = ground.opened(here)
+    with run.stage("answer"):
+        said = ground.answered(here)
+    with run.stage("borrow"):
+        transfer = ground.transfer(here, said)
+    with run.stage("likeness"):
+        likeness = ground.likeness(here, opened, transfer["against"])
+    with run.stage("probe"):
+        probe = ground.probed(here, said)
+    amount = quadrant.amount(ground.per_class(job), probe.curve)
+    return _Found(here, opened, likeness, transfer, probe, amount, rate)
+
+
+def _case(job: Task, found: _Found) -> Case:
+    transfer, probe = found.transfer, found.probe
+    return Case(
+        job.kind,
+        name_of(job.objective),
+        len(job.parts["train"]) + len(job.parts["val"]),
+        found.likeness.verdict if found.likeness else "different",
+        found.amount,
+        probe.curve,
+        untrained.trainable(found.here.card),
+        transfer["verdict"] if transfer["against"] else "",
+        transfer["skip"],
+        transfer["floor"],
+        probe.value if job.objective.link != "identity" else None,
+    )
+
+
+def _compared(case: Case, found: _Found) -> Compared:
+    transfer, instead = found.transfer, telling.otherwise(case)
+    return Compared(
+        found.here.card.name, case.kind, case.helped, transfer["against"], case.skip, case.similarity, instead
+    )
+
+
+def _facts(source: object, job: Task, plain: Plan, case: Case, found: _Found, run: Run) -> Said:
+    """The part of plan.json that was measured."""
+    n = {name: len(rows) for name, rows in job.parts.items()}
+    task = {"kind": job.kind, "objective": name_of(job.objective), "n": n, "looked_at": len(found.here.x)}
+    probe = asdict(found.probe)
+    return {
+        "schema": 1,
+        "version": __version__,
+        "source": shown(source),
+        "backbone": plain.backbone.name,
+        "task": task,
+        "similarity": case.similarity,
+        "likeness": found.likeness.facts() if found.likeness else None,
+        "neighbours": ground.neighbours(found.here),
+        "amount": found.amount.verdict,
+        "data": asdict(found.amount),
+        "curve": probe.pop("curve"),
+        "probe": probe,
+        "transfer": found.transfer,
+        "skip": case.skip,
+        "findings": [asdict(f) for f in run.found],
+    }
+
+
+def _price(job: Task, advised: Plan, advice: Advice, found: _Found) -> Price:
+    other = bool(advice.backbone)
+    opened = found.opened if not other else None
+    each = None if other else 1 / found.rate if found.rate else opened.seconds if opened else None
+    probe = found.probe
+    now = probe.value, probe.low, probe.high
+    if other:
+        now = _other(found.transfer["against"]["stats"], now)
+    sizes = opened.sizes if opened else None
+    train = len(job.parts["train"]) + len(job.parts["val"])
+    percent = job.objective.link != "identity"
+    return quadrant.price(
+        advised, len(job.examples), train, job.objective.width, each, probe.seconds, sizes, now, percent
+    )
+
+
+def _other(pair: dict, now: tuple[float, float, float]) -> tuple[float, float, float]:
+    """The score of the floor with its 95 % interval, as far as it is known. now: that of the backbone's probe"""
+    if pair["measure"] == "accuracy":
+        return pair["other"], *wilson(pair["other"] * pair["n"], pair["n"])
+    return now[0] - pair["difference"], now[1] - pair["difference"], now[2] - pair["difference"]
+
+
+def _line(
+    verb: str, source: object, backbone: str, seed: int, settings: dict[str, str], given: dict[str, object]
+) -> str:
+    """What to type."""
+    words = ["headstart", verb, shown(source), "--backbone", backbone, "--seed", str(seed)]
+    for flag, said in given.items():
+        words += [f"--{flag}", shown(said)] if said is not None else []
+    for key, value in settings.items():
+        words += ["--set", f"{key}={value}"]
+    return " ".join(map(shlex.quote, words))
