@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 FEW = 100  # examples of the median class up to which pairs are tried
 ENOUGH = 200  # held-out examples from which one split judges; fewer are dealt into folds
+CLEAR = 1.5  # standard deviations of a believed gain from none that make further folds needless
 SHORT = 3  # a first try takes so small a share of the steps
 SURE = 1.0  # standard deviations by which a believed gain must lie above none
 # What a method gained over the probe on other data: (mean, standard deviation), in shares of the merit's scale.
@@ -185,7 +186,7 @@ class _Race:
         return settings(steps=max(10, round(share * self.settings.steps)))
 
     def _try(self, name: str, share: float, splits: list) -> Gain | None:
-        """Fits and judges; gives what is believed of its gain, None for a method that declines."""
+        """Fits and judges until its gain is clear; gives what is believed of it, None for a method that declines."""
         from headstart.errors import HeadstartError
 
         self.say("race", {"method": name, "share": round(share, 2), "splits": len(splits)})
@@ -197,20 +198,29 @@ class _Race:
                 rng = np.random.default_rng(self.seed)
                 fitted = method.fit(part, nothing, self.objective, above=self.above, rng=rng)
                 scores.append(fitted.scores(picked(self.data.x, held)))
+                gain = self._enter(name, np.concatenate(scores), short=share < 1.0)
+                if abs(gain.mean) > CLEAR * gain.sd:
+                    break
         except HeadstartError as refusal:
             self.results[name] = {"refused": str(refusal)}
             return None
-        self._enter(name, np.concatenate(scores), short=share < 1.0)
-        return self.results[name]["gain"]
+        return gain
 
-    def _enter(self, name: str, scores: np.ndarray, **facts: Any) -> None:
+    def _enter(self, name: str, scores: np.ndarray, **facts: Any) -> Gain:
         """Keeps how a candidate did on the first splits: its merit, and what is believed of its gain."""
         held = self.held[: len(scores)]
         worth = merits(self.objective, scores, self.data.y[held])[1]
         base = self.results["probe"]["worth"][: len(scores)] if name != "probe" else worth
         scale = abs(float(base.mean())) if self.objective.link == "identity" else 1.0
         gain = believed((worth - base) / max(scale, 1e-12), *self._usual(name))
-        self.results[name] = {"worth": worth, "merit": float(worth.mean()), "gain": gain, **facts}
+        self.results[name] = {
+            "worth": worth,
+            "merit": float(worth.mean()),
+            "gain": gain,
+            "judged": len(scores),
+            **facts,
+        }
+        return gain
 
     def _usual(self, name: str) -> tuple[float, float]:
         """What a method's gain was on other data like these."""
@@ -225,7 +235,7 @@ class _Race:
         table, best = [], "probe"
         for name, result in self.results.items():
             entry: dict[str, Any] = {
-                "method": name, **{k: result[k] for k in ("merit", "refused", "which") if k in result},
+                "method": name, **{k: result[k] for k in ("merit", "judged", "refused", "which") if k in result},
             }  # fmt: skip
             if "gain" in result and name != "probe":
                 gain = result["gain"]
