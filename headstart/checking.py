@@ -13,7 +13,7 @@ from headstart import __version__, cache, flow
 from headstart.cleaning import cleaned
 from headstart.extract import embed
 from headstart.find import name_of
-from headstart.grouping import by_twins
+from headstart.grouping import by_twins, referenced
 from headstart.planner import choose
 from headstart.read import read
 from headstart.record import flags, illustrate, line, shown
@@ -42,6 +42,7 @@ def check(
     task: str | None = None,
     group: str | None = None,
     group_twins: bool = False,
+    against: object = None,
     fix: str | Path | None = None,
     root: Path | None = None,
     echo: Callable[[dict], None] | None = None,
@@ -49,6 +50,7 @@ def check(
     """Every guard that needs no training looks at the data, in one pass over the features of the frozen backbone.
 
     into: the folder; default runs/<name of the data>-check
+    against: a reference, such as what the backbone was trained on, in a folder or table; labels are not read
     fix: a folder that does not exist yet, for a cleaned copy of the list of examples; the data themselves stay
     all else: as `fit` takes it
     A finding of level "stop" is among the findings and does not end the check.
@@ -70,7 +72,9 @@ def check(
         seen = run.watched(flow.seen_of(job, plan, rows))
     with run.stage("look"):
         survey = run.watched(flow.surveyed(seen, rows, root, run))
-    repeated = {"backbone": plan.backbone.name, "seed": seed, **given, "group_twins": group_twins}
+        if against is not None:
+            run.watched(referenced(survey, against, root, run))
+    repeated = {"backbone": plan.backbone.name, "seed": seed, **given, "group_twins": group_twins, "against": against}
     facts: dict[str, Any] = {
         "schema": 1,
         "version": __version__,

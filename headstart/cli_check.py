@@ -30,6 +30,10 @@ def check(
     group_twins: Annotated[
         bool, typer.Option("--group-twins", help="Keep near-duplicates on one side of the split.")
     ] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(help="What the backbone was trained on, if you have it: is any of it in your test part?"),
+    ] = None,
     fix: Annotated[
         Path | None, typer.Option(help="A new folder for a cleaned list of the examples; your files are left alone.")
     ] = None,
@@ -55,6 +59,6 @@ def check(
 
     found = checking.check(
         data, into=into, backbone=backbone, seed=seed, test=test, label=label, input=input, group=group, kind=kind,
-        task=task, group_twins=group_twins, fix=fix, echo=None if quiet else echo,
+        task=task, group_twins=group_twins, against=against, fix=fix, echo=None if quiet else echo,
     )  # fmt: skip
     typer.echo(json.dumps(found.facts, default=str) if as_json else table(found.facts))

@@ -1,4 +1,4 @@
-"""Near-duplicates as groups, so that no split made here has one side judge what the other all but saw."""
+"""Near-duplicates across lists: groups of them, so that no split has one side judge what the other all but saw."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from headstart import near
+from headstart.backbone import Backbone
+from headstart.errors import SourceError
 from headstart.extract import embed
-from headstart.glance import glances
+from headstart.glance import Glances, glances
+from headstart.guard import Referenced, Surveyed
 from headstart.planner import default, find_card
+from headstart.read import reading
+from headstart.record import shown
 from headstart.run import Run
 from headstart.task import Example
 
@@ -25,13 +30,38 @@ def by_twins(kind: str, examples: Sequence[Example], backbone: str, root: Path, 
         return near.grouped(kind, examples, np.zeros((len(examples), 0), np.float32), None)
     if backbone in ("own", "auto"):
         backbone = default(kind, hub_too=backbone == "auto")[0]
-    card = find_card(backbone, root)
+    index, x, looked = _looked(kind, examples, find_card(backbone, root), root, run)
+    some = [examples[i] for i in index]
+    found = dict(zip(index.tolist(), near.grouped(kind, some, x, looked), strict=True))
+    return tuple(found.get(i, e.group) for i, e in enumerate(examples))
+
+
+def referenced(survey: Surveyed, source: object, root: Path, run: Run | None) -> Referenced:
+    """Which examples of the task the reference `source` holds too, equal or nearly.
+
+    Raises SourceError where it holds another kind of data, and what reading and embedding raise.
+    """
+    task, given = survey.task, reading(source, label="")
+    if given.kind != task.kind:
+        raise SourceError(f"The data are {task.kind}s, and the reference holds {given.kind}s.")
+    others = [e for part in given.examples.values() for e in part]
+    everything, first = [*task.examples, *others], len(task.examples)
+    index, x, looked = np.arange(len(everything)), np.zeros((len(everything), 0), np.float32), None
+    if task.kind != "text":
+        index, x, looked = _looked(task.kind, everything, survey.plan.backbone, root, run)
+    some = [everything[i] for i in index]
+    pairs = near.shared(task.kind, some, x, looked, int((index < first).sum()))
+    return Referenced(task, shown(source), len(others), tuple((some[i].id, some[j].id, like) for i, j, like in pairs))
+
+
+def _looked(
+    kind: str, examples: Sequence[Example], card: Backbone, root: Path, run: Run | None
+) -> tuple[np.ndarray, np.ndarray, Glances | None]:
+    """(positions that can be read, their rows at the top, their glances)."""
     rows = embed(examples, card, card.cut(len(card.blocks)), root, run)
     some = [examples[i] for i in rows.index]
 
     def previews(positions: Sequence[int]) -> list[bytes]:
         return rows.shelf.previews([some[i].digest for i in positions]) if rows.shelf else [b""] * len(positions)
 
-    looked = glances(some, previews, root) if kind == "image" else None
-    found = dict(zip(rows.index.tolist(), near.grouped(kind, some, rows.x, looked), strict=True))
-    return tuple(found.get(i, e.group) for i, e in enumerate(examples))
+    return rows.index, rows.x, glances(some, previews, root) if kind == "image" else None

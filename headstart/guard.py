@@ -54,6 +54,20 @@ class Surveyed:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Referenced:
+    """Examples of a task that a reference holds too, such as what a backbone was trained on.
+
+    reference: as it was named, with n examples
+    found:     (id in the task, id in the reference, likeness), 1 for equal bytes; each of the task's once
+    """
+
+    task: Task
+    reference: str
+    n: int
+    found: tuple[tuple[str, str, float], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Learned:
     """What training gave, for the guards that look at how it went. notes: of what was fitted"""
 

@@ -85,6 +85,22 @@ def pairs(survey: Surveyed) -> list[Pair]:
     return _pairs(task.kind, task.examples, rows, survey.glances, sides(survey))
 
 
+def shared(
+    kind: str, examples: Sequence[Example], x: np.ndarray, glances: Glances | None, first: int
+) -> list[tuple[int, int, float]]:
+    """Of one list after another, examples[:first] and the rest: (i, j, likeness) of what stands in both, each i once.
+
+    x: (n, d).  glances: of all of them, where they are photos.  Equal bytes have likeness 1
+    """
+    side = (np.arange(len(examples)) >= first).astype(np.int64)
+    there = {e.digest: j for j, e in enumerate(examples[first:], first)}
+    found = {i: (there[e.digest], 1.0) for i, e in enumerate(examples[:first]) if e.digest in there}
+    for pair in _pairs(kind, examples, lambda index: x[index], glances, side):
+        if pair.i < first <= pair.j:
+            found.setdefault(pair.i, (pair.j, pair.likeness))
+    return [(i, j, like) for i, (j, like) in sorted(found.items(), key=lambda item: -item[1][1])]
+
+
 def sides(survey: Surveyed) -> np.ndarray:
     """(n,) int64, who is judged by whom: the fold; or 1 for the test part, 0 for what is learned and chosen from."""
     task = survey.task

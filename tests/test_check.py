@@ -105,6 +105,18 @@ def test_twins_stay_on_one_side_when_asked(flawed):
     assert any("left out of training" in note for note in outcome.result["task"]["notes"])
 
 
+def test_what_judges_is_looked_for_in_a_reference(flawed, tmp_path):
+    folder, data = flawed
+    (tmp_path / "seen").mkdir()
+    kind = min((data / "test").iterdir())
+    for n, path in enumerate(sorted(kind.iterdir())[4:7]):
+        with Image.open(path) as picture:
+            picture.resize((180, 180)).save(tmp_path / "seen" / f"{n}.jpg", quality=80)
+    facts = checked(folder, data, "known", against=tmp_path / "seen")
+    (found,) = (f for f in facts["findings"] if f["guard"] == "known")
+    assert found["level"] == "warn" and found["evidence"]["judged"] == 3
+
+
 def test_a_fit_shows_the_same_findings(flawed):
     folder, data = flawed
     outcome = flow.fit(data, into=folder / "plain", backbone="stats", method="centroid", root=folder / "cache")
