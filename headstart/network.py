@@ -76,7 +76,11 @@ class Above:
 
 
 def open_above(card: Backbone, cut: Cut, say: Callable[[str, dict], None] = lambda event, facts: None) -> Above:
-    """Opens a backbone for what learns above a cut. Raises what `open_network` raises."""
+    """Opens a backbone for what learns above a cut; nothing is opened at the top. Raises what `open_network` raises."""
+    if cut.top:
+        from torch import nn
+
+        return Above(nn.Sequential(), card, cut, say)
     return Above(open_network(card).above(cut), card, cut, say)
 
 

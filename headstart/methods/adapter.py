@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from headstart.tune import Learner, Tuned
 
 
-PARTS = (".attn", ".mlp", ".output.dense", ".attention.o_proj", ".attention.out_lin", ".ffn.lin2")
+PARTS = (".attn", ".self_attn", ".mlp", ".output.dense", ".attention.o_proj", ".attention.out_lin", ".ffn.lin2")
 
 
 @dataclass(frozen=True, slots=True)
