@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,15 +16,20 @@ from headstart.digest import of_bytes
 from headstart.extract import embed
 from headstart.features import Features
 from headstart.find import member
+from headstart.pairing import alike
 from headstart.plan import Plan
 from headstart.read import read
 from headstart.reference import folder
 from headstart.task import Example
 
+if TYPE_CHECKING:
+    from headstart.tune import Learner
+
 
 def forgot(fitted: Any, plan: Plan, above: Callable, root: Path) -> dict | None:
-    """{"before", "after", "drop", "n"}: accuracy of a linear probe on the reference, borrowed and tuned.
+    """{"before", "after", "drop", "n", "blocks"}: accuracy of a linear probe on the reference, borrowed and tuned.
 
+    blocks: [{"block", "before", "after", "drift"}], the same after each block above the cut; drift is 1 less linear CKA
     None for what trained nothing of the network, or where the backbone cannot read the reference.
     """
     learner = getattr(getattr(fitted, "fitted", fitted), "learner", None)
@@ -42,7 +47,29 @@ def forgot(fitted: Any, plan: Plan, above: Callable, root: Path) -> dict | None:
         _probed(tune.passed(some, found.x, some.rows), y, objective)
         for some in (borrowed.to(learner.mean.device), learner)
     )
-    return {"before": before, "after": after, "drop": before - after, "n": len(y)}
+    facts = {"before": before, "after": after, "drop": before - after, "n": len(y)}
+    return facts | {"blocks": _by_block(borrowed, learner, found.x, y, plan, objective)}
+
+
+def _by_block(borrowed: Learner, tuned: Learner, x: Any, y: np.ndarray, plan: Plan, objective: Any) -> list[dict]:
+    """What each block's pooled output is worth before and after; none where a method put other parts in their place."""
+    from headstart import levels
+
+    names = ["stem"] * (plan.cut.at == 0) + [b.name for b in plan.backbone.blocks[plan.cut.at :]]
+    if len(tuned.body) != len(names) + 1 or len(borrowed.body) != len(tuned.body):
+        return []
+    first = int(plan.cut.at == 0)
+    which = range(first, len(names))
+    (old, widths), (new, _) = (levels.looked(some, x, which) for some in (borrowed, tuned))
+    if old.shape != new.shape:
+        return []
+    edges = np.cumsum([0, *widths])
+    told = []
+    for name, a, b in zip(names[first:], edges, edges[1:], strict=False):
+        before, after = (_probed(rows[:, a:b], y, objective) for rows in (old, new))
+        drift = 1.0 - alike(old[:, a:b], new[:, a:b])
+        told.append({"block": name, "before": before, "after": after, "drift": drift})
+    return told
 
 
 def _reference(kind: str, root: Path) -> list[Example]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from headstart.reporting.canvas import Circle, Drawing, Line, Mark, Scale, Text, powers, ticks
-from headstart.reporting.layout import SLIM, WIDE, bullets, plot, section
-from headstart.reporting.wording import breadth, esc, number, plain
+from headstart.reporting.layout import SLIM, WIDE, bullets, folded, plot, section, table
+from headstart.reporting.wording import breadth, esc, number, percent, plain
 
 HEIGHT = 220.0
 
@@ -45,8 +45,12 @@ def trained(result: dict) -> str:
         short = " (a short try)" if entry.get("short") else ""
         mark = " <strong>(taken)</strong>" if entry["method"] == race.get("winner") else ""
         told.append(f"{esc(entry['method'])}{merit}{gain}{short}{mark}")
+    blocks = (lost or {}).get("blocks") or []
+    rows = [(esc(b["block"]), percent(b["before"]), percent(b["after"]), plain(b["drift"])) for b in blocks]
+    heads = ("Block", "Before", "After", "Drift")
+    old = folded("The old skill, block by block", table("The old skill by block", heads, rows)) if rows else ""
     lead = "The loss on training batches, and on the part that chooses the step to keep, where there is one."
-    return section("training", "How it trained", lead, pictures, bullets(told, "told")) if pictures or race else ""
+    return section("training", "How it trained", lead, pictures, bullets(told, "told"), old) if pictures or race else ""
 
 
 def losses(result: dict, width: float) -> Drawing | None:
