@@ -11,6 +11,7 @@ from typing import Any
 
 from headstart import __version__, cache, flow
 from headstart.cleaning import cleaned
+from headstart.errors import SourceError
 from headstart.extract import embed
 from headstart.find import name_of
 from headstart.grouping import by_twins, referenced
@@ -56,6 +57,8 @@ def check(
     A finding of level "stop" is among the findings and does not end the check.
     Raises what reading and embedding raise.
     """
+    if fix is not None and Path(fix).exists():
+        raise SourceError(f"{fix} exists. Name a new folder: --fix FOLDER.")
     root = root or cache.default_root()
     run = Run.start(Path(into) if into else flow.folder_for(source, "-check"), echo, halting=False)
     run.emit("start", {"source": shown(source), "version": __version__})

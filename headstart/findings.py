@@ -20,11 +20,14 @@ def table(facts: dict) -> str:
         lines.append("")
     counts = [(level, sum(f["level"] == level for f in found)) for level in LEVELS]
     said = ", ".join(f"{n} {WORDS[level].lower()}{'s' * (n > 1)}" for level, n in counts if n) or "nothing found"
-    lines += [
-        f"  {said} in {total:,} examples, seen through {facts['backbone']}",
-        f"  all of it  {facts['folder']}/check.json",
-        "",
-    ]
+    lines += [f"  {said} in {total:,} examples, seen through {facts['backbone']}", ""]
+    done = facts.get("cleaned")
+    if done:
+        lines.append(
+            f"  cleaned   {done['folder']}  ({done['kept']:,} kept, {done['removed']:,} left out: removed.csv)"
+        )
+        lines.append(f"  try it    headstart fit {done['folder']}")
+    lines += [f"  report    {facts['folder']}/check.html", ""]
     return "\n".join(lines)
 
 
