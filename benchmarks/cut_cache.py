@@ -1,10 +1,12 @@
 """One epoch of fine-tuning the top quarter of the blocks: from cached activations at the cut, and without the cache.
 
-    python benchmarks/cut_cache.py [--data hymenoptera] [--photos 240] [--trainer]
+    python benchmarks/cut_cache.py [--data hymenoptera] [--photos 240] [--trainer] [--fastai PYTHON]
 
 Without: every photo is decoded, resized, and goes through the frozen blocks in every epoch, as other libraries do it.
 --trainer: the same blocks learn in Hugging Face's Trainer too, with the same batch size, from decoded photos.
-Both in one process, in turn, on the machine as it is; quote the ratio.
+--fastai: in fastai too, run by the Python of an environment that has it (uv pip install fastai timm): the same weights,
+files, batch size and blocks, frozen parts run again in every epoch.
+All but that in one process, in turn, on the machine as it is; quote the ratio.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -24,7 +27,7 @@ BACKBONES = (f"{HUB}mobilenetv2_100.tf_in1k", f"{HUB}vit_tiny_patch16_224.augreg
 BATCH = 16
 
 
-def epochs(name: str, data: str, photos: int, trainer: bool, root: Path) -> dict:
+def epochs(name: str, data: str, photos: int, trainer: bool, fastai: str, root: Path) -> dict:
     """Seconds an epoch of each way, best of two after a first one that warms up."""
     import torch
     from torch import nn
@@ -83,6 +86,8 @@ def epochs(name: str, data: str, photos: int, trainer: bool, root: Path) -> dict
             if lap:
                 took[way].append(time.perf_counter() - began)
     best = {way: round(min(some), 3) for way, some in took.items()}
+    if fastai:
+        best["fastai"] = round(_fastai(fastai, card, cut, examples, root), 3)
     facts = {"backbone": name, "cut": cut.at, "blocks": len(card.blocks), "photos": len(x), "seconds_an_epoch": best}
     facts |= {f"{way}_over_cached": round(best[way] / best["cached"], 2) for way in best if way != "cached"}
     return {**facts, "filling_the_cache": round(filled, 2), "bytes": int(x.nbytes)}
@@ -127,18 +132,35 @@ def _trainer(card, cut, examples, y, width, prepare):
     return lambda: Trainer(model, arguments, train_dataset=Photos()).train()
 
 
+def _fastai(python: str, card, cut, examples, root: Path) -> float:
+    """Seconds of an epoch of fastai, the blocks above the cut and what stands behind them learning."""
+    learns = [block.name for block in card.blocks[cut.at :]]
+    learns += ["conv_head", "bn2", "norm.", "fc_norm", "classifier", "head"]
+    job = {
+        "model": card.local, "files": [str(e.content) for e in examples], "labels": [str(e.label) for e in examples],
+        "learns": learns, "batch": BATCH, "size": card.preprocess["input_size"][1],
+    }  # fmt: skip
+    (root / "job.json").write_text(json.dumps(job), encoding="utf-8")
+    script = Path(__file__).parent / "peers" / "fastai_epoch.py"
+    done = subprocess.run([python, str(script), str(root / "job.json")], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])["seconds"]
+
+
 def main() -> None:
     """Prints one JSON line a backbone."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="hymenoptera")
     parser.add_argument("--photos", type=int, default=240)
     parser.add_argument("--trainer", action="store_true")
+    parser.add_argument("--fastai", default="", help="the Python that has it")
     given = parser.parse_args()
     os.environ.setdefault("HF_HOME", str(SHARED / "hub"))
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     with tempfile.TemporaryDirectory() as root:
         for name in BACKBONES:
-            print(json.dumps(epochs(name, given.data, given.photos, given.trainer, Path(root))), flush=True)
+            print(
+                json.dumps(epochs(name, given.data, given.photos, given.trainer, given.fastai, Path(root))), flush=True
+            )
 
 
 if __name__ == "__main__":
