@@ -1,4 +1,4 @@
-"""Seconds an epoch of fastai on the same weights, files and batch size: run by cut_cache.py, in an environment of its own.
+"""Seconds an epoch of fastai on the same weights, files and batch size: run by cut_cache.py, in its own environment.
 
     python fastai_epoch.py JOB.json
 
