@@ -139,13 +139,10 @@ def _similar(case: Case) -> Advice:
 
 def _without(case: Case) -> Advice:
     """What to do instead of borrowing."""
-    if case.helped == "hurt" and case.trainable and case.amount.verdict == "large":
-        said = "Borrowing hurts here and labels are many: a small network of its own, from scratch, owes nothing."
-        return Advice("compact", {}, "", (said,))
     well = "better" if case.helped == "hurt" else "as good"
     said = f"Take the floor {case.floor}, which borrows nothing: it is {well} here, smaller and faster."
     if case.trainable and case.amount.verdict == "large":
-        said += " With time to train, a small network from scratch (--method compact) may do better still."
+        said += " With far more labels, a small network from scratch may do better still: compare --method compact."
     return Advice("probe", {}, case.floor, (said,))
 
 

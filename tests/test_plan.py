@@ -204,7 +204,7 @@ CASE = Case("image", "classes", 800, "similar", at(), None, True, "helped", Fals
         ({"similarity": "different", "amount": at("small")}, "auto"),
         ({"kind": "text", "amount": at("small", 8.0)}, "contrast"),
         ({"skip": True, "helped": "cannot tell"}, "probe"),
-        ({"skip": True, "helped": "hurt", "similarity": "different"}, "compact"),
+        ({"skip": True, "helped": "hurt", "similarity": "different"}, "probe"),
     ],
 )
 def test_each_case_has_its_advice(change, method):
