@@ -167,6 +167,10 @@ def _step(
     mean = ((p * (1 - p)) * problem.weights).sum(2)
     scale = mean[..., None] * problem.bend
     scale[..., :-1] += ridge
+    # A tag that is always on has an intercept without end: its curvature underflows, and a rounding error over it would
+    # be a step without end. The Hessian alone is changed, so the answer is the same.
+    least = np.finfo(dtype).eps
+    scale[..., -1] += least
     scale = 1 / np.maximum(scale, np.finfo(dtype).tiny * 1e8)
     db, ds = np.zeros_like(slope), np.zeros_like(p)
     rest = -slope
@@ -178,6 +182,7 @@ def _step(
         ds_way = problem.scores(way)
         bent = problem.pull(problem.bent(p, ds_way))
         bent[..., :-1] += ridge * way[..., :-1]
+        bent[..., -1] += least * way[..., -1]
         curve = _dot(way, bent)
         going &= curve > 0
         far = np.where(going, square / np.where(going, curve, 1), 0).astype(dtype)[:, None, None]

@@ -271,3 +271,20 @@ def test_a_column_that_varies_by_rounding_alone_has_no_weight():
     mean, gain = scaling(x)
     assert gain[4] == gain[5] == 0 and (gain[:4] > 0).all()
     assert np.isfinite(mean).all()
+
+
+def test_a_tag_that_is_always_on_gives_no_step_without_end():
+    """Its intercept has no end: the curvature underflows, and what is left of the slope is rounding."""
+    import warnings
+
+    rng = np.random.default_rng(0)
+    names = [("always", "left") if v > 0 else ("always",) for v in rng.normal(size=40)]
+    objective = member("objectives", "tags").of([*names, ("left",), ()])
+    x = rng.normal(size=(40, 300)).astype(np.float32)
+    part = Features(x, objective.encode(names), tuple(map(str, range(40))))
+    nothing = part.rows(np.zeros(0, np.int64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        head = member("methods", "logistic").Settings()
+        scores = head.fit(part, nothing, objective, above=None, rng=np.random.default_rng(0)).scores(x)
+    assert np.isfinite(scores).all() and (scores[:, objective.encode([("always",)])[0] > 0] > 0).all()
