@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,8 +16,7 @@ from headstart.intervals import wilson
 from headstart.plan import Plan
 from headstart.planner import choose
 from headstart.quadrant import Advice, Amount, Case, Price
-from headstart.read import read
-from headstart.record import shown
+from headstart.record import flags, line, shown
 from headstart.reporting import quadrant as page
 from headstart.run import Run
 from headstart.similarity import Compared, Likeness
@@ -76,13 +74,9 @@ def plan(
     """
     root = root or cache.default_root()
     run = Run.start(Path(into) if into else flow.folder_for(source, "-plan"), echo, halting=False)
-    run.emit("start", {"source": shown(source), "version": __version__})
     given: Said = {"test": test, "label": label, "input": input, "kind": kind, "task": task, "group": group}
     given["shots"] = shots
-    with run.stage("read"):
-        job = run.watched(read(source, seed=seed, **given))
-        sizes = {name: len(rows) for name, rows in job.parts.items()}
-        run.emit("task", {"kind": job.kind, "n": sizes, "notes": list(job.notes), "objective": name_of(job.objective)})
+    job = flow.begun(run, source, given, seed, backbone, root)
     with run.stage("extract"):
         plain = run.watched(choose(job, backbone, "probe", {}, seed, root))
         run.emit("plan", plain.facts())
@@ -213,9 +207,5 @@ def _line(
     verb: str, source: object, backbone: str, seed: int, settings: dict[str, str], given: dict[str, object]
 ) -> str:
     """What to type."""
-    words = ["headstart", verb, shown(source), "--backbone", backbone, "--seed", str(seed)]
-    for flag, said in given.items():
-        words += [f"--{flag}", shown(said)] if said is not None else []
-    for key, value in settings.items():
-        words += ["--set", f"{key}={value}"]
-    return " ".join(map(shlex.quote, words))
+    sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    return line(["headstart", verb, shown(source), *flags({"backbone": backbone, "seed": seed, **given}), *sets])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,8 @@ from headstart.cleaning import cleaned
 from headstart.errors import SourceError
 from headstart.extract import embed
 from headstart.find import name_of
-from headstart.grouping import by_twins, referenced
+from headstart.grouping import referenced
 from headstart.planner import choose
-from headstart.read import read
 from headstart.record import flags, illustrate, line, shown
 from headstart.reporting import checked
 from headstart.run import Run
@@ -61,13 +59,9 @@ def check(
         raise SourceError(f"{fix} exists. Name a new folder: --fix FOLDER.")
     root = root or cache.default_root()
     run = Run.start(Path(into) if into else flow.folder_for(source, "-check"), echo, halting=False)
-    run.emit("start", {"source": shown(source), "version": __version__})
     given = {"test": test, "label": label, "input": input, "kind": kind, "task": task, "group": group}
-    with run.stage("read"):
-        regroup = partial(by_twins, backbone=backbone, root=root, run=run) if group_twins else None
-        job = run.watched(read(source, seed=seed, regroup=regroup, **given))  # type: ignore[arg-type]
-        sizes = {name: len(rows) for name, rows in job.parts.items()}
-        run.emit("task", {"kind": job.kind, "n": sizes, "notes": list(job.notes), "objective": name_of(job.objective)})
+    given["group_twins"] = group_twins
+    job = flow.begun(run, source, given, seed, backbone, root)
     with run.stage("extract"):
         plan = run.watched(choose(job, backbone, "probe", {}, seed, root))
         run.emit("plan", plan.facts())
@@ -77,13 +71,17 @@ def check(
         survey = run.watched(flow.surveyed(seen, rows, root, run))
         if against is not None:
             run.watched(referenced(survey, against, root, run))
-    repeated = {"backbone": plan.backbone.name, "seed": seed, **given, "group_twins": group_twins, "against": against}
+    repeated = {"backbone": plan.backbone.name, "seed": seed, **given, "against": against}
     facts: dict[str, Any] = {
         "schema": 1,
         "version": __version__,
         "source": shown(source),
         "backbone": plan.backbone.name,
-        "task": {"kind": job.kind, "objective": name_of(job.objective), "n": sizes},
+        "task": {
+            "kind": job.kind,
+            "objective": name_of(job.objective),
+            "n": {name: len(rows) for name, rows in job.parts.items()},
+        },
         "findings": [asdict(f) for f in run.found],
         "aside": [asdict(a) for a in seen.task.aside],
         "seconds": run.seconds,

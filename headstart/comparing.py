@@ -12,9 +12,8 @@ from pathlib import Path
 from headstart import __version__, cache, contest, digest, flow
 from headstart.errors import HeadstartError, NameNotFound, SourceError
 from headstart.find import name_of, names
-from headstart.grouping import by_twins
+from headstart.grouping import task_of
 from headstart.planner import default, find_card
-from headstart.read import read
 from headstart.record import flags, line, shown
 from headstart.reporting import comparison
 from headstart.run import fresh
@@ -70,9 +69,7 @@ def compare(
         "group_twins": group_twins,
     }  # fmt: skip
     say({"event": "start", "source": shown(source)})
-    regroup = partial(by_twins, backbone=backbone, root=root, run=None) if group_twins else None
-    rest = {k: v for k, v in given.items() if k != "group_twins"}
-    job = read(source, seed=seed, regroup=regroup, **rest)  # type: ignore[arg-type]
+    job = task_of(source, given, seed, backbone, root, None)
     folder = _folder(into, source)
     if backbone in ("own", "auto") and job.kind != "vector":
         backbone = default(job.kind, hub_too=backbone == "auto")[0]

@@ -104,8 +104,9 @@ class Rows:
     stale: int = 0
 
     def previews(self, positions: Sequence[int]) -> list[bytes]:
-        """Thumbnails of the examples at these positions, b"" where there are none."""
-        return self.shelf.previews([self.digests[i] for i in positions]) if self.shelf else [b""] * len(positions)
+        """Thumbnails of the readable examples at these positions, those of x; b"" where there are none."""
+        some = [self.digests[self.index[i]] for i in positions]
+        return self.shelf.previews(some) if self.shelf else [b""] * len(some)
 
 
 def embed(examples: Sequence[Example], backbone: Backbone, cut: Cut, root: Path, run: Run | None = None) -> Rows:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import secrets
 import time
+from collections.abc import Callable
 from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
 
 from headstart.errors import CacheError
 
@@ -32,6 +37,26 @@ def write_bytes(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     temporary.write_bytes(content)
     temporary.replace(path)
+
+
+def kept(path: Path, root: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays by name from an .npz file of the cache folder `root`; made and written where it is absent or damaged.
+
+    Raises CacheError where it cannot be written, and what `make` raises.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        pass  # never made, or damaged: it is written anew
+    found, buffer = make(), io.BytesIO()
+    np.savez(buffer, **found)  # type: ignore[arg-type]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, buffer.getvalue())
+    except OSError as error:
+        raise unwritable(root, error) from error
+    return found
 
 
 def sweep(folder: Path) -> None:

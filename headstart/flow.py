@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from headstart.features import Features, join, joined, picked
 from headstart.find import member, name_of
 from headstart.forgetting import forgot
 from headstart.glance import glances
-from headstart.grouping import by_twins
+from headstart.grouping import task_of
 from headstart.guard import Embedded, Judged, Learned, Surveyed
 from headstart.inputs import collect
 from headstart.measure import baseline, headline, measure
@@ -28,7 +27,6 @@ from headstart.network import Above, open_above
 from headstart.pairing import facts, paired
 from headstart.plan import Fitted, Plan
 from headstart.planner import DEFAULT, choose
-from headstart.read import read
 from headstart.record import command, result_of, shown, write
 from headstart.reporting import page
 from headstart.result import SetAside
@@ -85,13 +83,9 @@ def fit(
     """
     root = root or cache.default_root()
     run = Run.start(Path(into) if into else folder_for(source), echo)
-    run.emit("start", {"source": shown(source), "version": __version__})
-    with run.stage("read"):
-        given: dict[str, Any] = {"label": label, "input": input, "kind": kind, "task": task, "group": group}
-        regroup = partial(by_twins, backbone=backbone, root=root, run=run) if group_twins else None
-        job = run.watched(read(source, seed=seed, test=test, shots=shots, regroup=regroup, **given))
-        sizes = {name: len(rows) for name, rows in job.parts.items()}
-        run.emit("task", {"kind": job.kind, "n": sizes, "notes": list(job.notes), "objective": name_of(job.objective)})
+    given: dict[str, Any] = {"label": label, "input": input, "kind": kind, "task": task, "group": group, "test": test}
+    given |= {"shots": shots, "group_twins": group_twins}
+    job = begun(run, source, given, seed, backbone, root)
     with run.stage("extract"):
         asked = {**(settings or {}), **(_found(method) if find_rate else {})}
         plan = run.watched(choose(job, backbone, method, asked, seed, root, budget, repeat))
@@ -116,8 +110,7 @@ def fit(
         summary = {m.name: {"value": m.value, "low": m.low, "high": m.high, "n": m.n} for m in judged.metrics[:1]}
         model = save(run.folder / "model", seen.task, plan, fitted, summary, features, examples)
     result = result_of(run, seen, rows, fitted, judged, model, shown(source))
-    given |= {"test": test, "shots": shots, "group_twins": group_twins, "into": into}
-    given["budget"] = budget if budget != "normal" else None
+    given |= {"into": into, "budget": budget if budget != "normal" else None}
     result["command"] = command(shown(source), plan, asked, given)
     write(run, survey, rows, judged_on, scores, result)
     return Outcome(run.folder, result, model)
@@ -156,6 +149,16 @@ def _found(method: str) -> dict[str, str]:
     if "rate" not in known:
         raise PlanError(f"{method} has no learning rate to find. Name a method that has one: --method finetune.")
     return {"rate": "0"}
+
+
+def begun(run: Run, source: object, given: dict[str, Any], seed: int, backbone: str, root: Path) -> Task:
+    """The task of a source, told and looked at by the guards: how verbs on data begin. given: as `task_of` has it"""
+    run.emit("start", {"source": shown(source), "version": __version__})
+    with run.stage("read"):
+        job = run.watched(task_of(source, given, seed, backbone, root, run))
+        sizes = {name: len(rows) for name, rows in job.parts.items()}
+        run.emit("task", {"kind": job.kind, "n": sizes, "notes": list(job.notes), "objective": name_of(job.objective)})
+    return job
 
 
 def folder_for(source: object, suffix: str = "") -> Path:
@@ -199,12 +202,8 @@ def surveyed(seen: Embedded, rows: Rows, root: Path, run: Run) -> Surveyed:
         rows = embed(examples, card, card.cut(len(card.blocks)), root, run)
         parts = _parts(seen.task, rows.x)
 
-    def previews(positions: Sequence[int]) -> list[bytes]:
-        shelf = rows.shelf
-        return shelf.previews([examples[i].digest for i in positions]) if shelf else [b""] * len(positions)
-
-    looked = glances(examples, previews, root) if seen.task.kind == "image" else None
-    return Surveyed(seen.task, seen.plan, parts, previews, looked)
+    looked = glances(examples, rows.previews, root) if seen.task.kind == "image" else None
+    return Surveyed(seen.task, seen.plan, parts, rows.previews, looked)
 
 
 def _learn(seen: Embedded, run: Run) -> tuple[Fitted, np.ndarray, np.ndarray]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from headstart import digest, raw
-from headstart.files import unwritable, write_bytes
+from headstart.files import kept
 from headstart.task import Example
 
 FORMAT = 1
@@ -45,20 +45,8 @@ def glances(examples: Sequence[Example], previews: Callable[[Sequence[int]], lis
     """
     key = digest.of_value([FORMAT, [e.digest for e in examples]]).replace(":", "-")
     path = root / "glances" / f"{key}.npz"
-    try:
-        with np.load(path, allow_pickle=False) as kept:
-            return Glances(**{name: kept[name] for name in COLUMNS})
-    except (OSError, ValueError, KeyError, EOFError):
-        pass  # never glanced at, or the file is damaged: it is written anew
-    found = _glanced(examples, previews)
-    buffer = io.BytesIO()
-    np.savez(buffer, **{name: getattr(found, name) for name in COLUMNS})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, buffer.getvalue())
-    except OSError as error:
-        raise unwritable(root, error) from error
-    return found
+    found = kept(path, root, lambda: asdict(_glanced(examples, previews)))
+    return Glances(**{name: found[name] for name in COLUMNS})
 
 
 def _glanced(examples: Sequence[Example], previews: Callable[[Sequence[int]], list[bytes]]) -> Glances:

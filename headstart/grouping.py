@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +16,20 @@ from headstart.extract import embed
 from headstart.glance import Glances, glances
 from headstart.guard import Referenced, Surveyed
 from headstart.planner import default, find_card
-from headstart.read import reading
+from headstart.read import read, reading
 from headstart.record import shown
 from headstart.run import Run
-from headstart.task import Example
+from headstart.task import Example, Task
+
+
+def task_of(source: object, given: dict[str, Any], seed: int, backbone: str, root: Path, run: Run | None) -> Task:
+    """What `read` makes of a source. given: its arguments beside the seed, and "group_twins", False where it lacks.
+
+    Raises what `read` raises, and what embedding raises where twins are grouped.
+    """
+    rest = {name: said for name, said in given.items() if name != "group_twins"}
+    regroup = partial(by_twins, backbone=backbone, root=root, run=run) if given.get("group_twins") else None
+    return read(source, seed=seed, regroup=regroup, **rest)
 
 
 def by_twins(kind: str, examples: Sequence[Example], backbone: str, root: Path, run: Run | None) -> tuple[str, ...]:
@@ -61,7 +73,4 @@ def _looked(
     rows = embed(examples, card, card.cut(len(card.blocks)), root, run)
     some = [examples[i] for i in rows.index]
 
-    def previews(positions: Sequence[int]) -> list[bytes]:
-        return rows.shelf.previews([some[i].digest for i in positions]) if rows.shelf else [b""] * len(positions)
-
-    return rows.index, rows.x, glances(some, previews, root) if kind == "image" else None
+    return rows.index, rows.x, glances(some, rows.previews, root) if kind == "image" else None

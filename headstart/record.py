@@ -147,7 +147,7 @@ def _plain(value: object) -> object:
 
 def _thumbnails(folder: Path, rows: Rows, wrong: list[dict]) -> None:
     # Kept on the shelf since the pictures were decoded, so that a cached fit needs no picture library.
-    previews = rows.previews([int(rows.index[entry["row"]]) for entry in wrong])
+    previews = rows.previews([entry["row"] for entry in wrong])
     for n, (entry, preview) in enumerate(zip(wrong, previews, strict=True)):
         if preview:
             folder.mkdir(exist_ok=True)

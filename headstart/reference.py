@@ -15,10 +15,10 @@ from headstart import digest
 from headstart.backbone import Backbone
 from headstart.demo.photos import photos
 from headstart.demo.tickets import tickets
-from headstart.files import unwritable, write_bytes
+from headstart.files import kept
 from headstart.find import member
 
-FORMAT = 1  # of what is kept; a higher number asks anew
+FORMAT = 2  # of what is kept; a higher number asks anew
 COUNT = 4
 LEAST = 0.999  # cosine. Nearest to it of what was planted: bicubic for bilinear resizing, 0.996
 RENDERED = 96  # photos of the reference that forgetting is measured on too
@@ -53,22 +53,14 @@ def expected(card: Backbone, root: Path) -> np.ndarray | None:
 
     Raises CacheError where the cache folder cannot be written, and what opening the network raises.
     """
-    path = root / "reference" / f"{digest.of_value([FORMAT, card.name, card.weights])}.npy"
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        pass  # never asked, or the file is damaged
-    rows = member("backbones", card.family).reference(card, lambda: inputs(card.preprocess.kind, root))
-    if rows is None:
-        return None
-    buffer = io.BytesIO()
-    np.save(buffer, rows.astype(np.float32))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, buffer.getvalue())
-    except OSError as error:
-        raise unwritable(root, error) from error
-    return rows
+    family = member("backbones", card.family)
+
+    def asked() -> dict[str, np.ndarray]:
+        rows = family.reference(card, lambda: inputs(card.preprocess.kind, root))
+        return {} if rows is None else {"rows": rows.astype(np.float32)}
+
+    name = digest.of_value([FORMAT, card.name, card.weights])
+    return kept(root / "reference" / f"{name}.npz", root, asked).get("rows")
 
 
 def agreement(ours: np.ndarray, theirs: np.ndarray) -> float:

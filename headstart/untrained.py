@@ -5,7 +5,6 @@ Both need the network opened, which takes seconds: they are taken from few examp
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from headstart.backbone import Backbone
 from headstart.errors import SourceError, Unreadable
 from headstart.extract import Untouched, crossing
 from headstart.features import stacked
-from headstart.files import unwritable, write_bytes
+from headstart.files import kept
 from headstart.find import member
 from headstart.network import open_above
 from headstart.similarity import Moments
@@ -58,13 +57,10 @@ def opened(examples: Sequence[Example], card: Backbone, root: Path) -> Opened:
     Raises CacheError where that folder cannot be written, and what opening the network raises.
     """
     path = _place("opened", examples, card, root)
-    kept = _kept(path)
-    if kept is None:
-        kept = _look(examples, card)
-        _keep(path, kept, root)
+    found = kept(path, root, lambda: _look(examples, card))
     names = ("mean", "square", "kept_mean", "kept_variance")
-    layers = tuple(Moments(*(kept[f"{name}-{i}"] for name in names)) for i in range(int(kept["layers"])))
-    return Opened(layers, kept["sizes"], float(kept["seconds"]))
+    layers = tuple(Moments(*(found[f"{name}-{i}"] for name in names)) for i in range(int(found["layers"])))
+    return Opened(layers, found["sizes"], float(found["seconds"]))
 
 
 def rows(examples: Sequence[Example], card: Backbone, root: Path) -> np.ndarray:
@@ -75,11 +71,7 @@ def rows(examples: Sequence[Example], card: Backbone, root: Path) -> np.ndarray:
     Raises CacheError where the cache folder cannot be written, and what opening the network raises.
     """
     path = _place("untrained", examples, card, root)
-    kept = _kept(path)
-    if kept is None:
-        kept = {"rows": _drawn(examples, card)}
-        _keep(path, kept, root)
-    return kept["rows"]
+    return kept(path, root, lambda: {"rows": _drawn(examples, card)})["rows"]
 
 
 def _look(examples: Sequence[Example], card: Backbone) -> dict[str, np.ndarray]:
@@ -172,22 +164,3 @@ def _prepared(examples: Sequence[Example], card: Backbone) -> Any:
 def _place(what: str, examples: Sequence[Example], card: Backbone, root: Path) -> Path:
     facts = {"weights": card.weights, "preprocess": asdict(card.preprocess), "examples": [e.digest for e in examples]}
     return root / "untrained" / f"{what}-{digest.of_value([FORMAT, facts]).replace(':', '-')}.npz"
-
-
-def _kept(path: Path) -> dict[str, np.ndarray] | None:
-    """None where it was never made, or the file is damaged: it is made anew."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, EOFError):
-        return None
-
-
-def _keep(path: Path, found: dict[str, np.ndarray], root: Path) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, **found)  # type: ignore[arg-type]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, buffer.getvalue())
-    except OSError as error:
-        raise unwritable(root, error) from error

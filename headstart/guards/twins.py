@@ -58,7 +58,7 @@ def _across(some: list[Pair], examples: tuple[Example, ...], judged: np.ndarray,
         f"{concerned:,} of {int(judged.sum()):,} {'' if folds else 'test '}examples ({share:.1%}) are near-duplicates "
         f"of {where}, such as {test} of {learned}. The score on them says little about new ones."
     )
-    fix = "look at them; --group-twins keeps near-duplicates on one side of a split made here"
+    fix = "look at them; --group-twins keeps them on one side of the split, or out of training"
     first: dict[int, dict] = {}
     for (a, b), p in zip(ordered, some, strict=True):
         first.setdefault(a, _shown(examples, a, b, p))
