@@ -12,7 +12,7 @@ from types import ModuleType
 
 from headstart.errors import NameNotFound
 
-FAMILIES = ("readers", "preprocess", "backbones", "engines", "objectives", "methods", "guards", "pretexts")
+FAMILIES = ("readers", "preprocess", "backbones", "engines", "objectives", "methods", "guards", "pretexts", "formats")
 
 
 def names(family: str) -> list[str]:

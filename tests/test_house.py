@@ -41,11 +41,12 @@ FLOORS = [
         "extract",
         "measure",
         "artifact",
+        "witness",
         "inputs",
         "answer",
         "contest",
     }
-    | {"augment", "tune", "paces", "lesson", "levels", "ranging", "forgetting", "peftly", "pairing"}
+    | {"augment", "delta", "untrusted", "tune", "paces", "lesson", "levels", "ranging", "forgetting", "peftly", "pairing"}
     | {"pretexts", "gathering", "teachers", "students", "publish", "catalogue"}
     | {"writings", "vocabulary", "text_students", "distil_static"}
     | {
@@ -63,7 +64,8 @@ FLOORS = [
         "verdict",
         "reporting",
         "demo",
-    },
+    }
+    | {"heads", "rebuilt", "ported", "sketch", "looked", "formats"},
     {"flow", "checking", "advising", "comparing", "making", "making_static", "testing"},
     {"__init__", "cli", "cli_making", "cli_compare", "cli_check", "cli_plan", "findings", "show", "estimators"},
 ]
