@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from headstart import raw
-from headstart.artifact import Model, embed_fresh
+from headstart.artifact import Model
 from headstart.errors import Unreadable
 from headstart.extract import SHARD, Running
 from headstart.find import member
 from headstart.result import SetAside
 from headstart.task import Example
+from headstart.witness import embed_fresh
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,40 +1,36 @@
 """A fitted task as a folder: what changed, which base it changes, and proof that it still answers the same.
 
 card.json          what it is: base with its digest, preprocessing, cut, labels, figures
-delta.safetensors  what was learned, nothing else
+delta.safetensors  what was learned, nothing else; see delta.py
+peft/              what was learned by a method of PEFT, as PEFT writes it
 witness.npz        a few inputs as file bytes, what each stage made of them, and the scores they must give
 """
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart import __version__, digest, raw
-from headstart.backbone import Backbone, Cut, Preprocess, restore
-from headstart.errors import ArtifactError, Unreadable
-from headstart.extract import Running, crossing, start
-from headstart.features import Ragged, stacked
+from headstart import __version__, delta, digest, peftly, untrusted, witness
+from headstart.backbone import Backbone, Cut, restore
+from headstart.errors import ArtifactError, HeadstartError, PlanError
+from headstart.extract import Running, start
 from headstart.find import member, name_of
 from headstart.network import open_above
 from headstart.plan import Fitted, Plan
 from headstart.planner import find_card
-from headstart.task import Example, Objective, Task
+from headstart.task import Objective, Task
+from headstart.witness import embed_fresh, testify
 
-SCHEMA = 1
-WITNESSES = 8
-WITNESS_BYTES = (
-    2_000_000  # a model folder stays small: larger photos are not taken as witnesses where others are at hand
-)
-# Another batch size or thread count moves fp32 sums: 2e-5 of a score's size was the most seen over the three hub
-# backbones; a wrong mean or crop moves them by more than 1e-1.
-TOLERANCE = 1e-3
+if TYPE_CHECKING:
+    from headstart.network import Above
+
+__all__ = ["Model", "embed_fresh", "load", "model_folder", "read_card", "save", "testify"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,24 +48,38 @@ class Model:
     facts: dict
 
 
-def save(folder: Path, task: Task, plan: Plan, fitted: Fitted, summary: dict, rows: Any, taken: np.ndarray) -> Model:
+def save(
+    folder: Path,
+    task: Task,
+    plan: Plan,
+    fitted: Fitted,
+    summary: dict,
+    rows: Any,
+    taken: np.ndarray,
+    root: Path,
+    opened: bool = False,
+) -> Model:
     """Writes the model folder.
 
     rows: m features, as left the cut; taken: (m,) int64 which examples they are: witnesses are drawn from these
-    summary: figures to keep on the card
+    summary: figures to keep on the card.  root: the cache folder.  opened: whether this run has opened photos anyway
     """
     from safetensors.numpy import save as as_bytes
 
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: np.ascontiguousarray(array) for name, array in fitted.state().items()}
-    (folder / "delta.safetensors").write_bytes(as_bytes(state))
     more = fitted.files()
+    stored = delta.packed(fitted.state(), _base(fitted, plan))
+    told = delta.said(fitted, stored)
+    stored = _once(stored, more)
+    (folder / untrusted.DELTA).write_bytes(as_bytes(stored))
     for name, content in more.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
-    _witness(folder / "witness.npz", task, plan, fitted, rows, taken)
+    witness.write(folder / untrusted.WITNESS, task, plan, fitted, rows, taken, root, opened)
+    size = sum((folder / name).stat().st_size for name in (untrusted.DELTA, *more))
+    head = sum(a.nbytes for name, a in stored.items() if not name.startswith(("body.", "diff.", "rows.")))
     facts = {
-        "schema": SCHEMA,
+        "schema": untrusted.SCHEMA,
         "headstart": __version__,
         "kind": task.kind,
         "backbone": {**plan.backbone.facts(), "source_classes": []},  # thirty kilobytes that no load looks at
@@ -78,11 +88,29 @@ def save(folder: Path, task: Task, plan: Plan, fitted: Fitted, summary: dict, ro
         "objective": {"name": name_of(task.objective), **task.objective.facts()},
         "notes": fitted.notes,
         "summary": summary,
-        "tolerance": TOLERANCE,
-        "files": {name: digest.of_files([folder / name]) for name in ("delta.safetensors", "witness.npz", *more)},
+        # A whole copy at the precision in which the base itself is stored.
+        "delta": {**told, "bytes": size, "full": plan.backbone.size + head if plan.backbone.size else 0},
+        "tolerance": witness.TOLERANCES,
+        "files": {n: digest.of_files([folder / n]) for n in (untrusted.DELTA, untrusted.WITNESS, *more)},
     }
-    (folder / "card.json").write_text(json.dumps(facts, indent=1, default=_plain) + "\n", encoding="utf-8")
+    (folder / untrusted.CARD).write_text(json.dumps(facts, indent=1, default=_plain) + "\n", encoding="utf-8")
     return Model(folder, plan.backbone, plan.cut, task.objective, fitted, facts)
+
+
+def _base(fitted: Fitted, plan: Plan) -> dict[str, np.ndarray]:
+    """What was borrowed, where something of it may have been tuned; nothing is opened for a head."""
+    tuned = "stored" in fitted.notes and not plan.cut.top and peftly.MATRICES not in fitted.files()
+    return delta.tensors(open_above(plan.backbone, plan.cut)) if tuned else {}
+
+
+def _once(stored: dict[str, np.ndarray], more: dict[str, bytes]) -> dict[str, np.ndarray]:
+    """Without the numbers that PEFT's own file holds."""
+    if peftly.MATRICES not in more:
+        return stored
+    from safetensors.numpy import load as from_bytes
+
+    there = peftly.ours(from_bytes(more[peftly.MATRICES]))
+    return {n: a for n, a in stored.items() if n not in there or not np.array_equal(a, there[n])}
 
 
 def _plain(value: object) -> object:
@@ -93,79 +121,12 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} cannot be written to card.json")
 
 
-def _witness(file: Path, task: Task, plan: Plan, fitted: Fitted, rows: Any, taken: np.ndarray) -> None:
-    chosen = _chosen(task, taken)
-    some = rows[np.array(chosen)]
-    arrays: dict[str, np.ndarray] = {"scores": fitted.scores(some)}
-    if isinstance(some, Ragged):
-        for n, (item, windows) in enumerate(zip(some.items, some.windows, strict=True)):
-            arrays |= {f"row{n}": np.asarray(item), f"windows{n}": np.array(windows)}
-    else:
-        arrays["rows"] = np.asarray(some)
-    prepare, spec = member("preprocess", plan.backbone.preprocess.kind), plan.backbone.preprocess
-    for n, i in enumerate(chosen):
-        content = raw.content(task.examples[taken[i]])
-        arrays[f"input{n}"] = np.frombuffer(content.encode() if isinstance(content, str) else content, np.uint8)
-    contents = [arrays[f"input{n}"].tobytes() for n in range(len(chosen))]
-    raws = [c.decode() for c in contents] if task.kind == "text" else contents
-    # Decoding costs a photo library's import (0.1 s): a fit from the cache leaves it to the first load.
-    if task.kind != "image":
-        arrays["units"] = np.array([_unit_digest(u) for u in prepare.prepare(raws, spec)])
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    file.write_bytes(buffer.getvalue())
-
-
-def _unit_digest(units: list[np.ndarray] | Unreadable) -> str:
-    return "" if isinstance(units, Unreadable) else digest.of_bytes(b"".join(u.tobytes() for u in units))
-
-
-def _chosen(task: Task, taken: np.ndarray) -> list[int]:
-    """Positions in `taken`: one a label in turn, the smallest first, while they fit into WITNESS_BYTES."""
-    sizes = [_size(task.examples[i]) for i in taken]
-    by_label: dict[str, list[int]] = {}
-    for position in sorted(range(len(taken)), key=lambda p: (sizes[p], task.examples[taken[p]].id)):
-        by_label.setdefault(str(task.examples[taken[position]].label), []).append(position)
-    chosen: list[int] = []
-    total = 0
-    for depth in range(WITNESSES):
-        for label in sorted(by_label):
-            some = by_label[label]
-            if (
-                depth < len(some)
-                and len(chosen) < WITNESSES
-                and (not chosen or total + sizes[some[depth]] <= WITNESS_BYTES)
-            ):
-                chosen.append(some[depth])
-                total += sizes[some[depth]]
-    return chosen
-
-
-def _size(example: Example) -> int:
-    if isinstance(example.content, Path):
-        return example.content.stat().st_size
-    return len(example.content) if isinstance(example.content, bytes | str) else 0
-
-
 def read_card(folder: Path) -> dict:
     """card.json of a model folder, or of a run folder's model/.
 
     Raises ArtifactError when it is missing, not JSON, or of another schema.
     """
-    file = model_folder(folder) / "card.json"
-    try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{file} is damaged ({error}). Fit again, or restore it from a copy.") from error
-    if not isinstance(facts, dict) or facts.get("schema") != SCHEMA:
-        seen = facts.get("schema") if isinstance(facts, dict) else None
-        raise ArtifactError(
-            f"{file} has schema {seen!r}; this version reads {SCHEMA}. Fit again, or use the version that wrote it."
-        )
-    missing = [k for k in ("backbone", "cut", "method", "objective", "files", "kind") if k not in facts]
-    if missing:
-        raise ArtifactError(f"{file} lacks {', '.join(missing)}. Fit again, or restore it from a copy.")
-    return facts
+    return untrusted.card(model_folder(folder))
 
 
 def model_folder(folder: Path) -> Path:
@@ -174,7 +135,7 @@ def model_folder(folder: Path) -> Path:
     Raises ArtifactError when neither does.
     """
     for place in (folder, folder / "model"):
-        if (place / "card.json").is_file():
+        if (place / untrusted.CARD).is_file():
             return place
     raise ArtifactError(
         f"{folder} is not a model folder: neither card.json nor model/card.json is there. `headstart fit` writes one."
@@ -185,24 +146,68 @@ def load(folder: Path, root: Path) -> tuple[Model, Running]:
     """A saved model with its network open, after the witness has answered as it must.
 
     root: the cache folder.
-    Raises ArtifactError when a file is missing or changed, the base is another one, or an answer differs.
+    Raises ArtifactError when a file is missing, changed or not what it says, the base is another one, or an answer
+    differs. Nothing is opened before the folder was looked over.
     """
-    facts = read_card(folder)
     place = model_folder(folder)
-    for name, pinned in facts["files"].items():
-        if not (place / name).is_file():
-            raise ArtifactError(f"{place / name} is missing. Fit again, or restore it from a copy.")
-        if digest.of_files([place / name]) != pinned:
-            raise ArtifactError(
-                f"{place / name} has changed since it was saved ({pinned[:19]}…). Fit again, or restore it from a copy."
-            )
-    pinned = restore(facts["backbone"])
-    base = find_card(pinned.name, root)
+    facts = untrusted.inspect(place)
+    pinned, objective, cut = _described(facts, place)
+    known = witness.read(place / untrusted.WITNESS, objective.width)
+    stored = _stored(place, facts)
+    _same_base(pinned, find_card(pinned.name, root), place)
+    fitted = _restored(facts["method"], stored, pinned, cut, objective, place)
+    witness.recall(fitted, known, place)
+    model = Model(place, pinned, cut, objective, fitted, facts)
+    running = start(pinned, model.cut)
+    testify(model, running)
+    return model, running
+
+
+def _described(facts: dict, place: Path) -> tuple[Backbone, Objective, Cut]:
+    """Base, labels and cut as the card has them."""
+    file = place / untrusted.CARD
+    try:
+        pinned = restore(facts["backbone"])
+        family = str(pinned.family)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(f"{file} does not say which base it is for ({error}). {untrusted.AGAIN}") from error
+    if not untrusted.WORD.fullmatch(family):
+        raise ArtifactError(f"{file} names the base {pinned.name[:80]!r}, which is none. {untrusted.AGAIN}")
+    try:
+        cut = pinned.cut(facts["cut"])
+    except PlanError as error:
+        raise ArtifactError(f"{file} has a cut that its base cannot have. {error} {untrusted.AGAIN}") from error
+    try:
+        objective = member("objectives", facts["objective"]["name"]).restore(facts["objective"])
+        if objective.width < 1:
+            raise ValueError("there are none")
+        json.dumps(objective.facts())
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise ArtifactError(
+            f"{file} lacks its labels ({error}): answers would have no names. {untrusted.AGAIN}"
+        ) from error
+    return pinned, objective, cut
+
+
+def _stored(place: Path, facts: dict) -> dict[str, np.ndarray]:
+    """The arrays of the folder by their names in a state, differences still as differences."""
+    stored = untrusted.tensors(place / untrusted.DELTA)
+    if peftly.MATRICES in facts["files"]:
+        try:
+            matrices = peftly.ours(untrusted.tensors(place / peftly.MATRICES))
+        except IndexError as error:
+            raise ArtifactError(f"{place / peftly.MATRICES} has a tensor without a name. {untrusted.AGAIN}") from error
+        return {**matrices, **stored}
+    return stored
+
+
+def _same_base(pinned: Backbone, base: Backbone, place: Path) -> None:
+    """Raises ArtifactError where the base here has other weights or another preprocessing than the card says."""
     if base.weights != pinned.weights:
         seen, wanted = base.weights[:19], pinned.weights[:19]
         raise ArtifactError(
             f"{place} was fitted on {pinned.name} with weights {wanted}…; the weights here are {seen}…. "
-            f"Fit again on these."
+            f"Fit again on these, or bring the former ones back."
         )
     if base.preprocess != pinned.preprocess:
         changed = [
@@ -213,75 +218,38 @@ def load(folder: Path, root: Path) -> tuple[Model, Running]:
         raise ArtifactError(
             f"{place}: the preprocessing of {pinned.name} has changed since ({'; '.join(changed)}). Fit again."
         )
-    objective = member("objectives", facts["objective"]["name"]).restore(facts["objective"])
-    cut = pinned.cut(facts["cut"])
-    state = _arrays(place / "delta.safetensors")
-    fitted = member("methods", facts["method"]).restore(state, lambda: open_above(pinned, cut))
-    model = Model(place, pinned, cut, objective, fitted, facts)
-    running = start(pinned, model.cut)
-    testify(model, running)
-    return model, running
 
 
-def _arrays(file: Path) -> dict[str, np.ndarray]:
-    from safetensors.numpy import load_file
+def _restored(
+    method: str, stored: dict[str, np.ndarray], pinned: Backbone, cut: Cut, objective: Objective, place: Path
+) -> Fitted:
+    """What was learned, from arrays of which none may be missing, none left over, and each of the right shape."""
+    file = place / untrusted.DELTA
+    head = stored.get("head.weight")
+    if head is not None and len(head) != objective.width:
+        raise ArtifactError(f"{file} answers with {len(head)} scores for {objective.width} labels. {untrusted.AGAIN}")
 
-    return load_file(file)
+    def above() -> Above:
+        return open_above(pinned, cut)
 
-
-def testify(model: Model, running: Running) -> float:
-    """Replays the witness; gives the largest difference of a score, relative to the scores' size.
-
-    Raises ArtifactError naming the first stage that differs: input, embedding or scores.
-    """
-    with np.load(model.folder / "witness.npz", allow_pickle=False) as file:
-        kept = {name: file[name] for name in file.files}
-    spec = model.backbone.preprocess
-    contents = [kept[f"input{n}"].tobytes() for n in range(len(kept["scores"]))]
-    windows = [tuple(kept[f"windows{n}"].tolist()) for n in range(len(contents))] if "windows0" in kept else []
-    rows_then = stacked([kept[f"row{n}"] for n in range(len(contents))], windows) if windows else kept["rows"]
-    raws: Sequence[bytes | str] = [c.decode() for c in contents] if model.facts["kind"] == "text" else contents
-    prepare = member("preprocess", spec.kind)
-    now, reasons = embed_fresh(prepare.prepare(raws, spec), spec, model.cut, running)
-    if reasons:
-        reason = next(iter(reasons.values()))
+    try:
+        state = delta.unpacked(stored, _borrowed(stored, above))
+        fitted: Fitted = member("methods", method).restore(state, above)
+        wanted = {name: (a.shape, a.dtype) for name, a in fitted.state().items()}
+    except HeadstartError:
+        raise
+    except Exception as error:  # numbers that do not fit a network make libraries raise what they like
+        why = f"{type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else ''}"
+        raise ArtifactError(f"{file} does not hold what {method} learns ({why}). {untrusted.AGAIN}") from error
+    odd = [n for n in sorted(state.keys() | wanted.keys()) if n not in state or n not in wanted]
+    odd += [n for n in sorted(state.keys() & wanted.keys()) if (state[n].shape, state[n].dtype) != wanted[n]]
+    if odd:
+        how = "is missing" if odd[0] not in state else "is not of it" if odd[0] not in wanted else "has another shape"
         raise ArtifactError(
-            f"{model.folder}: witness: an input that was read when the model was saved cannot be read now: {reason}."
+            f"{file} does not hold what {method} learns: {odd[0][:100]} {how}, {len(odd)} in all. {untrusted.AGAIN}"
         )
-    moved = _apart(now, rows_then)
-    scores = _relative(model.fitted.scores(now), kept["scores"])
-    if scores <= TOLERANCE:
-        return scores
-    if _relative(model.fitted.scores(rows_then), kept["scores"]) > TOLERANCE:
-        stage = "scores: the head gives other answers for the same embedding"
-    else:
-        stage = (
-            f"embedding: moved by {moved:.1%} for the same file bytes: decoding, resizing or the network differs here"
-        )
-    raise ArtifactError(
-        f"{model.folder}: witness: this installation gives other answers than were measured ({stage}; "
-        f"scores moved by {scores:.2%}, {TOLERANCE:.1%} is allowed). Install the versions of the fit, or fit again."
-    )
+    return fitted
 
 
-def _relative(a: np.ndarray, b: np.ndarray) -> float:
-    a, b = a.astype(np.float32), b.astype(np.float32)
-    return float(np.abs(a - b).max() / max(float(np.abs(b).max()), 1e-6))
-
-
-def _apart(a: Any, b: Any) -> float:
-    """The same of rows of unequal length: 1 where even the lengths differ."""
-    if not isinstance(a, Ragged):
-        return _relative(a, b)
-    return max(_relative(x, y) if x.shape == y.shape else 1.0 for x, y in zip(a.items, b.items, strict=True))
-
-
-def embed_fresh(ready: list, spec: Preprocess, cut: Cut, running: Running) -> tuple[Any, dict[int, Unreadable]]:
-    """Prepared inputs straight through the network, past the cache: rows of the readable ones, and why of the others.
-
-    ready: units of each input, or Unreadable
-    """
-    reasons = {i: some for i, some in enumerate(ready) if isinstance(some, Unreadable)}
-    crossed = crossing([some for some in ready if not isinstance(some, Unreadable)], spec, cut, running)
-    windows = [w for _, w in crossed if w]
-    return stacked([row for row, _ in crossed], windows) if crossed else np.zeros((0, 0), np.float32), reasons
+def _borrowed(stored: dict[str, np.ndarray], above: Callable[[], Above]) -> dict[str, np.ndarray]:
+    return delta.tensors(above()) if any(name.startswith("diff.") for name in stored) else {}

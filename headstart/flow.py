@@ -13,6 +13,7 @@ from headstart import __version__, cache, ledger
 from headstart.answer import Answer, answers
 from headstart.artifact import Model, load, save
 from headstart.augment import views_of
+from headstart.delta import settle
 from headstart.errors import PlanError
 from headstart.extract import Rows, embed
 from headstart.features import Features, join, joined, picked
@@ -108,7 +109,8 @@ def fit(
         examples = np.concatenate([seen.task.parts[name] for name in ("test", "val", "train")])
         features = joined([seen.parts[name].x for name in ("test", "val", "train")])
         summary = {m.name: {"value": m.value, "low": m.low, "high": m.high, "n": m.n} for m in judged.metrics[:1]}
-        model = save(run.folder / "model", seen.task, plan, fitted, summary, features, examples)
+        opened = rows.misses > 0
+        model = save(run.folder / "model", seen.task, plan, fitted, summary, features, examples, root, opened)
     result = result_of(run, seen, rows, fitted, judged, model, shown(source))
     given |= {"into": into, "budget": budget if budget != "normal" else None}
     result["command"] = command(shown(source), plan, asked, given)
@@ -228,7 +230,9 @@ def _fitted(plan: Plan, task: Task, train: Features, val: Features, run: Run) ->
         return open_above(plan.backbone, plan.cut, run.emit)
 
     rng = np.random.default_rng([plan.seed, plan.repeat])
-    return plan.method.fit(train, val, task.objective, above=above, rng=rng)
+    fitted = plan.method.fit(train, val, task.objective, above=above, rng=rng)
+    settle(fitted, above, val.x if len(val) else train.x, task.objective)
+    return fitted
 
 
 def _judge(seen: Embedded, frozen: dict[str, Features], scores: np.ndarray, judged_on: np.ndarray) -> Judged:

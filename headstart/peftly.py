@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from headstart.delta import narrow
 from headstart.errors import PlanError, missing_extra
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 # Layers with weights of their own form (standardised, as in NFNets) would have PEFT's matrices take that form too.
 PLAIN = ("Linear", "Conv2d", "Conv2dSame")
 FILES = ("adapter_config.json", "adapter_model.safetensors")
+MATRICES = "peft/adapter_model.safetensors"
 
 
 def inject(learner: Learner, configure: Callable[[Any, dict[str, nn.Module]], Any]) -> None:
@@ -82,9 +86,25 @@ def files(learner: Learner) -> dict[str, bytes]:
     """peft/adapter_config.json and peft/adapter_model.safetensors; nothing where PEFT took no part."""
     if not learner.adapter:
         return {}
+    from safetensors import numpy as tensors
+
     with tempfile.TemporaryDirectory() as folder:
         learner.adapter[0].save_pretrained(folder, save_embedding_layers=False)
         found = {f"peft/{name}": (Path(folder) / name).read_bytes() for name in FILES}
+    arrays = {name: narrow(value) for name, value in tensors.load(found[MATRICES]).items()}
+    found[MATRICES] = tensors.save(arrays, {"format": "pt"})  # PEFT takes half precision for what it is
     config = json.loads(found["peft/adapter_config.json"])
     config["target_modules"] = sorted(config["target_modules"])  # a set of PEFT's: its order is not the same twice
     return {**found, "peft/adapter_config.json": json.dumps(config, indent=1, sort_keys=True).encode()}
+
+
+def ours(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays of PEFT's file by the names that they have in a `state()`: these numbers are stored once, there."""
+    return {_ours(name): value for name, value in arrays.items()}
+
+
+def _ours(theirs: str) -> str:
+    parts = theirs.removeprefix("base_model.model.").split(".")
+    at = next((i for i, part in enumerate(parts) if part.startswith(("lora_", "ia3_"))), len(parts) - 1)
+    parts.insert(at + 1, "default")
+    return ".".join(["body", *parts, *(["weight"] if parts[at] == "lora_magnitude_vector" else [])])

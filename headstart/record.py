@@ -35,7 +35,7 @@ def result_of(run: Run, seen: Embedded, rows: Rows, fitted: Fitted, judged: Judg
     state = fitted.state()
     learned = fitted.notes.get("learned")
     trained = int(learned if learned is not None else sum(a.size for a in state.values() if a.dtype.kind == "f"))
-    delta = (model.folder / "delta.safetensors").stat().st_size
+    stored = model.facts["delta"]
     metrics = {
         m.name: {
             "value": m.value,
@@ -75,7 +75,7 @@ def result_of(run: Run, seen: Embedded, rows: Rows, fitted: Fitted, judged: Judg
         "baselines": judged.baselines,
         "head": fitted.notes,
         "params": {"trained": trained, "total": plan.backbone.parameters + int(fitted.notes.get("added", trained))},
-        "bytes": {"delta": delta, "base": plan.backbone.size},
+        "bytes": {"delta": stored["bytes"], "base": plan.backbone.size, "full": stored["full"]},
         "cache": {"hits": rows.hits, "misses": rows.misses},
         "frozen": frozen,
         "findings": [

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TextIO
 
-from headstart.wording import chance
+from headstart.wording import chance, smaller
 
 PERCENT = {"accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "ece", "exact_match", "mean_average_precision"}
 NAMES = {"ece": "calibration error", "mae": "mean absolute error", "rmse": "root mean squared error", "r2": "R²"}
@@ -151,8 +151,11 @@ def summary(result: dict, folder: str) -> str:
     if frozen["tensors"]:
         lines.append(f"  {'frozen':<22} {frozen['moved']} of {frozen['tensors']} tensors moved ({frozen['when']})")
     stages = ", ".join(f"{name} {value:.2f}" for name, value in seconds.items() if name != "total")
-    size = _bytes(result["bytes"]["delta"])
-    lines += ["", f"  report    {folder}/report.html", f"  model     {folder}/model  ({size} on top of the backbone)"]
+    stored = result["bytes"]
+    size = f"delta {_bytes(stored['delta'])}"
+    against = smaller(stored["delta"], stored.get("full") or 0)
+    size += f", {against}" if against else ""
+    lines += ["", f"  report    {folder}/report.html", f"  model     {folder}/model  ({size})"]
     what = {"image": "PHOTO…", "text": '"a text"'}.get(result["task"]["kind"], "DATA")
     lines += [f"  try it    headstart predict {folder} {what}", f"  seconds   {seconds['total']:.2f} ({stages})", ""]
     return "\n".join(lines)

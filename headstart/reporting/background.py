@@ -6,7 +6,8 @@ import json
 
 from headstart.reporting import plots, stack
 from headstart.reporting.layout import SLIM, WIDE, bullets, facts, folded, paragraph, plot, section, table
-from headstart.reporting.wording import amount, clean, counted, esc, name, nouns, number, percent, seconds, size
+from headstart.reporting.wording import amount, clean, counted, esc, name, nouns, number, percent, plain, seconds, size
+from headstart.wording import smaller
 
 PARTS = {
     "train": ("Training", "what it learned from"),
@@ -48,7 +49,10 @@ def borrowed(result: dict) -> str:
             f"<b>Trained here:</b> {amount(trained)} numbers{share}, by the method {name(plan.get('method', '?'))}."
         )
         if number(weight.get("delta")):
-            told[-1] += f" What you keep on top of the borrowed network is {size(weight['delta'])}."
+            against = smaller(weight["delta"], number(weight.get("full")) or 0)
+            told[-1] += f" What you keep on top of the borrowed network (the delta) is {size(weight['delta'])}"
+            told[-1] += f", {against}." if against else "."
+            told[-1] += _stored((result.get("head") or {}).get("stored"))
     told.append(_receipt(result.get("frozen")))
     told.append(_agreed(result.get("frozen")))
     why = folded("Why it was done this way", bullets(esc(r) for r in plan.get("reasons") or []))
@@ -56,6 +60,16 @@ def borrowed(result: dict) -> str:
     return section(
         "borrowed", "What was borrowed, what was trained", lead, picture, bullets(filter(None, told), "told"), why
     )
+
+
+def _stored(facts: dict | None) -> str:
+    """In which precision tuned weights are kept, and what that cost."""
+    if not facts or number(facts.get("moved")) is None:
+        return ""
+    how = "in half precision" if facts.get("half") else "in single precision, because half would show"
+    turned = number(facts.get("turned")) or 0
+    told = f"scores of {facts.get('rows')} examples moved by {plain(facts['moved'])} of the largest at most"
+    return f" It is kept {how}: {told}, {turned:.0f} answers changed."
 
 
 def _receipt(frozen: dict | None) -> str:

@@ -1,0 +1,455 @@
+"""A saved task: only what changed, the same to the last bit, and refused wherever it is not what it says."""
+
+import io
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as some
+from safetensors.numpy import load_file, save_file
+
+from headstart import artifact, cache, delta, digest, flow, untrusted
+from headstart.errors import ArtifactError
+
+VALUES = st.floats(-8, 8, width=32, allow_nan=False)
+
+
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory) -> Path:
+    """The model folder of a head on vectors."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((80, 6)).astype(np.float32), np.repeat(["left", "right"], 40)
+    x[:40, 0] += 4
+    place = tmp_path_factory.mktemp("vectors")
+    return flow.fit((x, y), into=place / "run", root=place / "cache").folder / "model"
+
+
+@pytest.fixture(scope="module")
+def tuned(vision, tmp_path_factory):
+    """What a fit of two classes of pictures gave whose topmost block was tuned, and its cache folder."""
+    pytest.importorskip("torch")
+    from test_methods import examples
+
+    pictures, _ = examples("image", 60)
+    place = tmp_path_factory.mktemp("tuned")
+    source = ([e.content for e in pictures], [e.label for e in pictures])
+    asked = {"steps": "12", "views": "0", "blocks": "1"}
+    done = flow.fit(source, into=place / "run", backbone=vision, method="finetune", settings=asked, root=place / "c")
+    return done, place / "c"
+
+
+def sealed(place: Path, **changes) -> None:
+    """card.json with other facts, and the digests of the files as they are now: what someone of ill will would send."""
+    card = json.loads((place / "card.json").read_text())
+    card["files"] = {n: digest.of_files([place / n]) for n in card["files"] if (place / n).is_file()}
+    (place / "card.json").write_text(json.dumps({**card, **changes}))
+
+
+# What is stored comes back to the last bit
+
+
+@given(
+    some.arrays(np.float32, (5, 3), elements=VALUES),
+    some.arrays(np.float32, (5, 3), elements=st.floats(-0.0078125, 0.0078125, width=32)),
+    st.booleans(),
+)
+@settings(max_examples=300, deadline=None)
+def test_any_state_comes_back_bit_equal(base, apart, settled):
+    value = base + apart
+    value = delta.rounded(value, base) if settled else value
+    state = {"body.w": value, "body.added": apart, "head.weight": base, "recipe": np.arange(3, dtype=np.uint8)}
+    back = delta.unpacked(delta.packed(state, {"w": base}), {"w": base})
+    assert state.keys() == back.keys()
+    assert all(np.array_equal(state[n], back[n]) and state[n].dtype == back[n].dtype for n in state)
+
+
+def test_rows_that_did_not_move_are_not_stored():
+    base = np.random.default_rng(0).standard_normal((1000, 32)).astype(np.float32)
+    value = base.copy()
+    value[[3, 700]] += 0.01
+    value[5] += 1e-7  # decay alone
+    stored = delta.packed({"body.w": delta.rounded(value, base)}, {"w": base})
+    assert stored["rows.w"].tolist() == [3, 700] and stored["diff.w"].shape == (2, 32)
+    assert stored["diff.w"].dtype == np.float16
+
+
+def test_what_was_measured_is_what_is_stored_in_half_precision(tuned):
+    done, root = tuned
+    model, _ = artifact.load(done.folder, root)
+    stored = load_file(done.folder / "model" / "delta.safetensors")
+    tensors = [n for n in stored if n.startswith("diff.")]
+    assert len(tensors) >= 8 and all(stored[n].dtype == np.float16 for n in tensors)
+    with np.load(done.folder / "model" / "witness.npz") as kept:
+        rows = kept["rows"]
+        assert np.array_equal(model.fitted.scores(rows), done.model.fitted.scores(rows)), "not bit-equal"
+    facts = model.facts["delta"]
+    assert facts["form"] == "difference in half precision" and facts["moved"] <= delta.MOVED and not facts["turned"]
+    assert done.result["bytes"] == {"delta": facts["bytes"], "base": done.model.backbone.size, "full": facts["full"]}
+
+
+def test_what_shows_in_half_precision_is_kept_in_single(vision, tmp_path, monkeypatch):
+    from test_methods import examples
+
+    monkeypatch.setattr(delta, "MOVED", 0.0)
+    pictures, _ = examples("image", 60)
+    source = ([e.content for e in pictures], [e.label for e in pictures])
+    asked = {"steps": "8", "views": "0", "blocks": "1"}
+    done = flow.fit(source, into=tmp_path / "run", backbone=vision, method="finetune", settings=asked)
+    assert done.model.facts["delta"]["form"] == "single"
+    stored = load_file(done.folder / "model" / "delta.safetensors")
+    assert stored["body.blocks.5.attn.qkv.weight"].dtype == np.float32
+    artifact.load(done.folder, cache.default_root())
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+def test_numbers_of_peft_are_stored_once_in_peft_s_own_folder(vision, tmp_path):
+    pytest.importorskip("peft")
+    from test_methods import examples
+
+    pictures, _ = examples("image", 60)
+    source = ([e.content for e in pictures], [e.label for e in pictures])
+    for form in ("plain", "dora"):
+        asked = {"steps": "6", "views": "0", "blocks": "1", "rank": "2", "form": form}
+        done = flow.fit(source, into=tmp_path / form, backbone=vision, method="lora", settings=asked)
+        place = done.folder / "model"
+        assert not [n for n in load_file(place / "delta.safetensors") if n.startswith("body.")]
+        theirs = load_file(place / "peft" / "adapter_model.safetensors")
+        assert theirs and all(a.dtype == np.float16 for a in theirs.values())
+        model, _ = artifact.load(place, cache.default_root())
+        rows = np.load(place / "witness.npz")["rows"]
+        assert np.array_equal(model.fitted.scores(rows), done.model.fitted.scores(rows))
+
+
+# Every refusal: what is done to a sound folder, and what must be said
+
+
+def edit(name: str, change):
+    def do(place: Path) -> None:
+        (place / name).write_bytes(change((place / name).read_bytes()))
+
+    return do
+
+
+def card(**changes):
+    return lambda place: sealed(place, **changes)
+
+
+def card_without(*keys: str):
+    def do(place: Path) -> None:
+        facts = json.loads((place / "card.json").read_text())
+        inner = facts
+        for key in keys[:-1]:
+            inner = inner[key]
+        del inner[keys[-1]]
+        (place / "card.json").write_text(json.dumps(facts))
+
+    return do
+
+
+def arrays(change):
+    """Another delta, pinned as if it were the right one."""
+
+    def do(place: Path) -> None:
+        save_file(change(load_file(place / "delta.safetensors")), place / "delta.safetensors")
+        sealed(place)
+
+    return do
+
+
+def names(name: str):
+    def do(place: Path) -> None:
+        facts = json.loads((place / "card.json").read_text())
+        facts["files"][name] = "sha256:0"
+        (place / "card.json").write_text(json.dumps(facts))
+
+    return do
+
+
+def witness(write):
+    def do(place: Path) -> None:
+        with np.load(place / "witness.npz") as file:
+            kept = dict(file)
+        buffer = io.BytesIO()
+        write(buffer, kept)
+        (place / "witness.npz").write_bytes(buffer.getvalue())
+        sealed(place)
+
+    return do
+
+
+def bomb(buffer, kept) -> None:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("scores.npy", b"\0" * 50_000_000)
+
+
+def vast(buffer, kept) -> None:
+    """A header that claims eight terabytes over four bytes."""
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("scores.npy", head.getvalue() + b"\0\0\0\0")
+
+
+def overlapping(buffer, kept) -> None:
+    """Many names for the same bytes."""
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("scores.npy", b"\0" * 100_000)
+        first = archive.infolist()[0]
+        for n in range(50):
+            twin = zipfile.ZipInfo(f"row{n}.npy")
+            twin.header_offset, twin.CRC = first.header_offset, first.CRC
+            twin.file_size = twin.compress_size = first.file_size
+            archive.filelist.append(twin)
+
+
+def pickled(buffer, kept) -> None:
+    np.savez(buffer, **{**kept, "rows": np.array([{"a": 1}] * len(kept["scores"]), object)})
+
+
+def link(name: str):
+    def do(place: Path) -> None:
+        outside = place.parent / "elsewhere"
+        outside.write_bytes((place / name).read_bytes())
+        (place / name).unlink()
+        (place / name).symlink_to(outside)
+
+    return do
+
+
+def header(change):
+    def do(place: Path) -> None:
+        raw = (place / "delta.safetensors").read_bytes()
+        length = int.from_bytes(raw[:8], "little")
+        text = json.dumps(change(json.loads(raw[8 : 8 + length]))).encode()
+        (place / "delta.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + raw[8 + length :])
+        sealed(place)
+
+    return do
+
+
+def claims(facts: dict, **changes) -> dict:
+    return {**facts, "weight": {**facts["weight"], **changes}}
+
+
+def cut_short(place: Path) -> None:
+    raw = (place / "delta.safetensors").read_bytes()
+    (place / "delta.safetensors").write_bytes(raw[:-4])
+    sealed(place)
+
+
+def nan(a: dict) -> dict:
+    return {**a, "weight": np.full_like(a["weight"], np.nan)}
+
+
+def base(**changes):
+    def do(place: Path) -> None:
+        facts = json.loads((place / "card.json").read_text())["backbone"]
+        sealed(place, backbone={**facts, **changes})
+
+    return do
+
+
+REFUSALS = {
+    "changed file": (edit("delta.safetensors", lambda b: b[:-1] + b"?"), r"delta.safetensors has changed.*Fit again"),
+    "changed witness": (edit("witness.npz", lambda b: b + b"?"), "witness.npz has changed"),
+    "missing file": (lambda p: (p / "delta.safetensors").unlink(), "delta.safetensors is missing"),
+    "truncated": (cut_short, r"bytes where its header tells of"),
+    "no safetensors": (lambda p: ((p / "delta.safetensors").write_bytes(b"\x80\x04K\x01."), sealed(p)), "cut short"),
+    "header too long": (lambda p: ((p / "delta.safetensors").write_bytes(b"\xff" * 64), sealed(p)), "cut short"),
+    "claims more": (header(lambda f: claims(f, shape=[10**9, 10**3])), "claims other bytes than its shape"),
+    "overlap": (header(lambda f: {**f, "twin": f["weight"]}), "claims other bytes"),
+    "odd type": (header(lambda f: claims(f, dtype="BF99")), "has the type 'BF99'"),
+    "negative": (header(lambda f: claims(f, shape=[-1, 2])), "header is damaged"),
+    "not json": (edit("card.json", lambda b: b[:100]), r"card.json is damaged"),
+    "deep json": (edit("card.json", lambda b: b"[" * 200_000), r"card.json is damaged"),
+    "huge json": (edit("card.json", lambda b: b + b" " * untrusted.CARD_BYTES), r"16,777,216 are the most"),
+    "a list": (edit("card.json", lambda b: b"[1]"), "not an object"),
+    "older schema": (card(schema=0), r"schema 0; this version reads 1 to 2. Fit again"),
+    "newer schema": (card(schema=9), r"schema 9.*Upgrade: pip install -U headstart"),
+    "no label map": (card_without("objective", "names"), "lacks its labels"),
+    "no labels at all": (card(objective={"name": "classes", "names": []}), "lacks its labels|names 0 labels"),
+    "fewer labels": (card(objective={"name": "classes", "names": ["left"]}), "2 scores an input.*1 labels"),
+    "no base": (card_without("backbone"), "lacks backbone"),
+    "odd base": (card(backbone={"name": "vector:6"}), "does not say which base"),
+    "base outside": (base(name="../errors:x"), "which is none"),
+    "other base": (base(weights="sha256:" + "0" * 64), "with weights sha256:000.*the weights here are"),
+    "method outside": (card(method="../artifact"), "is no name of one"),
+    "cut outside": (card(cut=7), "a cut that its base cannot have"),
+    "cut of text": (card(cut="1"), "cut is '1', not int"),
+    "pins nothing": (card_without("files", "witness.npz"), "does not pin witness.npz"),
+    "parent": (names("../secrets.json"), r"no '..', no absolute path"),
+    "absolute": (names("/etc/hosts.json"), "no absolute path"),
+    "backslash": (names("..\\secrets.json"), "no backslash"),
+    "drive": (names("c:/secrets.json"), "plain names inside"),
+    "pickle": (names("extra.pkl"), "a pickle can run code"),
+    "link": (link("delta.safetensors"), "is a link that leads out of the folder"),
+    "linked card": (link("card.json"), "is a link that leads out of the folder"),
+    "fewer tensors": (arrays(lambda a: {"weight": a["weight"]}), "does not hold what logistic learns.*bias"),
+    "more tensors": (arrays(lambda a: {**a, "extra": a["bias"]}), "extra is not of it"),
+    "misshapen": (arrays(lambda a: {**a, "weight": a["weight"][:-1].copy()}), "cannot answer its witness"),
+    "NaN": (arrays(nan), "'weight' holds NaN"),
+    "zip bomb": (witness(bomb), "may be a zip bomb"),
+    "vast array": (witness(vast), r"claims the shape \(1000000000000,\)"),
+    "overlapping zip": (witness(overlapping), "claims 5,100,000 bytes"),
+    "pickled array": (witness(pickled), "holds Python objects"),
+    "no scores": (witness(lambda b, k: np.savez(b, rows=k["rows"])), "lacks scores"),
+    "no zip": (lambda p: ((p / "witness.npz").write_bytes(b"PK"), sealed(p)), "damaged or cut short"),
+    "other answers": (witness(lambda b, k: np.savez(b, **{**k, "scores": k["scores"] + 1})), "the head gives other"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refused_with_what_where_and_what_to_do(case, vectors, tmp_path, monkeypatch):
+    place = tmp_path / "model"
+    shutil.copytree(vectors, place)
+    do, words = REFUSALS[case]
+    do(place)
+    monkeypatch.setattr(artifact, "start", lambda *_: pytest.fail("a network was opened"))
+    with pytest.raises(ArtifactError, match=words) as refused:
+        artifact.load(place, tmp_path / "cache")
+    said = str(refused.value)
+    assert "model" in said or "delta.safetensors" in said, "where"
+    assert any(verb in said for verb in ("Fit again", "fit again", "Do not trust", "Upgrade", "Put the file")), (
+        "what to do"
+    )
+
+
+TUNED = {
+    "missing": (lambda a: {n: v for n, v in a.items() if "qkv.bias" not in n}, "qkv.bias is missing"),
+    "extra": (lambda a: {**a, "body.blocks.0.norm1.bias": a["diff.blocks.5.norm1.bias"]}, "does not hold|is not of it"),
+    "unknown": (lambda a: {**a, "diff.rogue": a["diff.blocks.5.norm1.bias"]}, "base does not have above the cut"),
+    "misshapen": (lambda a: {**a, "diff.blocks.5.norm1.bias": np.zeros(1, np.float16)}, r"has the shape \(1,\)"),
+    "rows beyond": (
+        lambda a: {**a, "rows.blocks.5.norm1.bias": np.arange(1, 65, dtype=np.int32)},
+        "must name rows of 64",
+    ),
+    "broadcast": (
+        lambda a: {**{n: v for n, v in a.items() if n != "diff.blocks.5.norm1.bias"},
+                   "body.blocks.5.norm1.bias": np.zeros(1, np.float32)},
+        "another shape",
+    ),
+    "labels": (lambda a: {**a, "head.weight": a["head.weight"][:1].copy()}, "1 scores for 2 labels"),
+    "recipe": (lambda a: {**a, "recipe": np.frombuffer(b'{"width": 2, "settings": []}', np.uint8)}, "does not hold"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TUNED)
+def test_differences_that_do_not_fit_the_base_are_refused(case, tuned, tmp_path):
+    done, root = tuned
+    shutil.copytree(done.folder / "model", tmp_path / "model")
+    change, words = TUNED[case]
+    arrays(change)(tmp_path / "model")
+    with pytest.raises(ArtifactError, match=words):
+        artifact.load(tmp_path / "model", root)
+
+
+def test_another_base_is_refused(tuned, tmp_path):
+    done, root = tuned
+    base = Path(done.model.backbone.local)
+    original = (base / "model.safetensors").read_bytes()
+    try:
+        (base / "model.safetensors").write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
+        with pytest.raises(ArtifactError, match=r"was fitted on .* with weights sha256:.*the weights here are"):
+            artifact.load(done.folder, root)
+    finally:
+        (base / "model.safetensors").write_bytes(original)
+    artifact.load(done.folder, root)
+
+
+# The witness names the first stage that differs
+
+
+@pytest.fixture(scope="module")
+def photos_run(tmp_path_factory) -> tuple[Path, Path]:
+    from headstart.demo.photos import photos
+
+    place = tmp_path_factory.mktemp("parts")
+    source = photos(place / "photos", 60)
+    return flow.fit(source, into=place / "run", backbone="stats", root=place / "cache").folder, place / "cache"
+
+
+def _lost_mean(units, settings, real):
+    return {k: v + 0.5 for k, v in real(units, settings).items()}
+
+
+def _shifted(picture):
+    from PIL import Image
+
+    return Image.fromarray(np.roll(np.asarray(picture), 20, 1))
+
+
+def _otherwise_resized(picture, facts, real):
+    from PIL import ImageFilter
+
+    return real(picture, facts).filter(ImageFilter.GaussianBlur(1.2))
+
+
+def _otherwise_cropped(picture, facts, real):
+    return _shifted(real(picture, facts))
+
+
+STAGES = {
+    "decode": ("decode", lambda real: lambda raw: _shifted(real(raw))),
+    "size": ("decode: pictures come out .* in another size", lambda real: lambda raw: real(raw).crop((0, 0, 50, 40))),
+    "resize": ("resize", lambda real: lambda p, f: _otherwise_resized(p, f, real)),
+    "crop": ("crop", lambda real: lambda p, f: _otherwise_cropped(p, f, real)),
+    "normalise": ("normalise", lambda real: lambda u, s: _lost_mean(u, s, real)),
+    "embedding": ("embedding: it moved by", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STAGES)
+def test_the_witness_names_the_stage(case, photos_run, monkeypatch):
+    from headstart import pixels
+    from headstart.preprocess import image
+
+    folder, root = photos_run
+    words, change = STAGES[case]
+    at = {"decode": "decode", "size": "decode", "resize": "_fitted", "crop": "_fitted", "normalise": "batch"}.get(case)
+    if change is not None:
+        if at == "decode":
+            monkeypatch.setattr(pixels, "decode", change(pixels.decode))
+            monkeypatch.setattr(image, "decode", pixels.decode)
+        else:
+            monkeypatch.setattr(image, at, change(getattr(image, at)))
+    model, running = None, None
+
+    class Astray:
+        def __init__(self, inner):
+            self.inner = inner
+
+        def rows(self, units):
+            return self.inner.rows(units) * 1.5
+
+    real = artifact.start
+    if case in ("normalise", "embedding"):  # the floor normalises nothing: its rows must move for anyone to ask
+        monkeypatch.setattr(artifact, "start", lambda *a: Astray(real(*a)))
+    with pytest.raises(ArtifactError, match=f"First to differ is the {words}"):
+        model, running = artifact.load(folder, root)
+    assert model is running is None
+
+
+def test_stages_of_a_cached_fit_are_those_of_the_first(photos_run):
+    folder, root = photos_run
+    again = flow.fit(folder.parent / "photos", into=folder.parent / "again", backbone="stats", root=root)
+    assert again.result["cache"]["misses"] == 0
+    with np.load(folder / "model/witness.npz") as a, np.load(again.folder / "model/witness.npz") as b:
+        assert set(a.files) == set(b.files) >= {"decoded", "grids", "normal", "units", "sizes"}
+        assert all(np.array_equal(a[n], b[n]) for n in a.files)
+        assert len(a["scores"]) == 12
+
+
+def test_tokens_are_a_stage_of_texts(tmp_path, monkeypatch):
+    from headstart.demo.tickets import write_tickets
+    from headstart.preprocess import words
+
+    done = flow.fit(write_tickets(tmp_path), into=tmp_path / "run", backbone="stats:text")
+    real = words.prepare
+    monkeypatch.setattr(words, "prepare", lambda raws, spec: real([f"{r} indeed indeed indeed" for r in raws], spec))
+    with pytest.raises(ArtifactError, match="First to differ is the tokens"):
+        artifact.load(done.folder, cache.default_root())
