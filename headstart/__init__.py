@@ -16,9 +16,12 @@ _HOME = {
     "Stopped": "headstart.errors",
     "TransferClassifier": "headstart.estimators",
     "TransferRegressor": "headstart.estimators",
+    "card": "headstart.carding",
     "compare": "headstart.comparing",
     "fit": "headstart.flow",
     "predict": "headstart.flow",
+    "pull": "headstart.sharing",
+    "push": "headstart.sharing",
     "report": "headstart.flow",
 }
 __all__ = sorted(_HOME)

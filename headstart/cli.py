@@ -227,12 +227,13 @@ def _print(facts: dict, text: str, as_json: bool) -> None:
 
 def main() -> None:
     """The command `headstart`."""
-    from headstart import cli_check, cli_compare, cli_making, cli_plan
+    from headstart import cli_check, cli_compare, cli_making, cli_plan, cli_share
 
     cli_plan.add_to(app)
     cli_check.add_to(app)
     cli_compare.add_to(app)
     cli_making.add_to(app)
+    cli_share.add_to(app)
     try:
         app(standalone_mode=True)
     except HeadstartError as error:

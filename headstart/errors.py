@@ -9,6 +9,7 @@ HeadstartError            the user can act on it; the message says what was seen
   x WeightsNotFound       weights are neither cached here nor reachable
   x CacheError            stored features are not the ones asked for
   x ArtifactError         a saved model cannot be trusted as it lies
+  x HubError              the hub did not take or give what was asked for
   x Stopped               a guard found a silent bug
 """
 
@@ -47,6 +48,10 @@ class CacheError(HeadstartError):
 
 class ArtifactError(HeadstartError):
     """A saved model cannot be trusted as it lies."""
+
+
+class HubError(HeadstartError):
+    """The hub did not take or give what was asked for."""
 
 
 class Stopped(HeadstartError):

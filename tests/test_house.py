@@ -66,8 +66,8 @@ FLOORS = [
         "demo",
     }
     | {"heads", "rebuilt", "ported", "sketch", "looked", "formats"},
-    {"flow", "checking", "advising", "comparing", "making", "making_static", "testing"},
-    {"__init__", "cli", "cli_making", "cli_compare", "cli_check", "cli_plan", "findings", "show", "estimators"},
+    {"flow", "checking", "advising", "comparing", "making", "making_static", "testing", "carding", "sharing"},
+    {"__init__", "cli", "cli_making", "cli_compare", "cli_check", "cli_plan", "cli_share", "findings", "show", "estimators"},
 ]
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(ROOT.rglob("*.py"))
