@@ -228,6 +228,7 @@ def _restored(
     head = stored.get("head.weight")
     if head is not None and len(head) != objective.width:
         raise ArtifactError(f"{file} answers with {len(head)} scores for {objective.width} labels. {untrusted.AGAIN}")
+    untrusted.recipe(stored, file)
 
     def above() -> Above:
         return open_above(pinned, cut)

@@ -31,6 +31,7 @@ PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9_.
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "U16": 2, "U32": 4, "BOOL": 1}
 LARGEST = 2**40  # of a dimension
+WIDEST = 1 << 17  # labels, numbers of a row, ranks
 AGAIN = "Fit again, or restore it from a copy."
 
 
@@ -169,6 +170,22 @@ def tensors(file: Path) -> dict[str, np.ndarray]:
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise ArtifactError(f"{file}: {_shown(name)} holds NaN or infinity. {AGAIN}")
     return found
+
+
+def recipe(stored: dict[str, np.ndarray], file: Path) -> None:
+    """Raises ArtifactError where the recipe among the arrays asks for a network larger than anyone would build."""
+    if "recipe" not in stored:
+        return
+    try:
+        facts = json.loads(stored["recipe"].tobytes())
+        sizes = {name: facts["settings"].get(name, 0) for name in ("rank", "tokens", "width")} | {
+            "labels": facts["width"]
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ArtifactError(f"{file}: its recipe is damaged ({_first(error)}). {AGAIN}") from error
+    for name, size in sizes.items():
+        if type(size) is not int or not 0 <= size <= WIDEST:
+            raise ArtifactError(f"{file}: its recipe asks for {name} {_shown(size)}; {WIDEST:,} at most. {AGAIN}")
 
 
 def arrays(file: Path, most: int = WITNESS_BYTES) -> dict[str, np.ndarray]:

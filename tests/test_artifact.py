@@ -309,7 +309,7 @@ def test_refused_with_what_where_and_what_to_do(case, vectors, tmp_path, monkeyp
     shutil.copytree(vectors, place)
     do, words = REFUSALS[case]
     do(place)
-    monkeypatch.setattr(artifact, "start", lambda *_: pytest.fail("a network was opened"))
+    monkeypatch.setattr(artifact, "start", lambda *_, **__: pytest.fail("a network was opened"))
     with pytest.raises(ArtifactError, match=words) as refused:
         artifact.load(place, tmp_path / "cache")
     said = str(refused.value)
@@ -334,7 +334,11 @@ TUNED = {
         "another shape",
     ),
     "labels": (lambda a: {**a, "head.weight": a["head.weight"][:1].copy()}, "1 scores for 2 labels"),
-    "recipe": (lambda a: {**a, "recipe": np.frombuffer(b'{"width": 2, "settings": []}', np.uint8)}, "does not hold"),
+    "recipe": (lambda a: {**a, "recipe": np.frombuffer(b'{"settings": []}', np.uint8)}, "recipe is damaged"),
+    "vast": (
+        lambda a: {**a, "recipe": np.frombuffer(b'{"width": 2, "settings": {"rank": 999999999}}', np.uint8)},
+        "asks for rank 999999999",
+    ),
 }  # fmt: skip
 
 
@@ -428,7 +432,7 @@ def test_the_witness_names_the_stage(case, photos_run, monkeypatch):
 
     real = artifact.start
     if case in ("normalise", "embedding"):  # the floor normalises nothing: its rows must move for anyone to ask
-        monkeypatch.setattr(artifact, "start", lambda *a: Astray(real(*a)))
+        monkeypatch.setattr(artifact, "start", lambda *a, **k: Astray(real(*a, **k)))
     with pytest.raises(ArtifactError, match=f"First to differ is the {words}"):
         model, running = artifact.load(folder, root)
     assert model is running is None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MOST = 16  # rank, where it is left to us
 SHARE = 0.01  # of the backbone's parameters that are trained then, at most
+LARGE, LESS = 1e9, 0.001  # and so much of larger ones: few labels do not need more (Schulman et al. 2025)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +90,12 @@ def alter(learner: Learner, settings: dict) -> None:
 
 
 def fitting(parameters: int, each: int, fixed: int = 0) -> int:
-    """The largest rank up to MOST that trains less than SHARE of the parameters, 1 at least.
+    """The largest rank up to MOST that trains less than SHARE of the parameters, or LESS of many, 1 at least.
 
     each: numbers that a rank costs.  fixed: that are trained at any rank
     """
-    return max(1, min(MOST, int((SHARE * parameters - fixed) / max(each, 1))))
+    share = SHARE if parameters < LARGE else LESS
+    return max(1, min(MOST, int((share * parameters - fixed) / max(each, 1))))
 
 
 def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Tuned:
