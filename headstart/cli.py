@@ -99,7 +99,7 @@ def fit(
 
 @app.command()
 def predict(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder or a model folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder, a model folder, or a page's FILE.zip.")],
     inputs: Annotated[
         list[str], typer.Argument(help="Files, folders, globs, tables, texts, or - for one a line on stdin.")
     ],
@@ -227,9 +227,10 @@ def _print(facts: dict, text: str, as_json: bool) -> None:
 
 def main() -> None:
     """The command `headstart`."""
-    from headstart import cli_check, cli_compare, cli_making, cli_plan, cli_share
+    from headstart import cli_check, cli_compare, cli_making, cli_plan, cli_share, cli_web
 
     cli_plan.add_to(app)
+    cli_web.add_to(app)
     cli_check.add_to(app)
     cli_compare.add_to(app)
     cli_making.add_to(app)

@@ -34,6 +34,7 @@ from headstart.result import SetAside
 from headstart.run import Run, fresh
 from headstart.split import without
 from headstart.task import Task
+from headstart.unpack import opened
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,11 +129,13 @@ def predict(
 ) -> list[Answer]:
     """Answers of a saved model, one an input and in order; what cannot be read has its reason in `error`.
 
-    folder: a run folder or a model folder.  inputs: paths, folders, globs, tables, texts, or things in memory
+    folder: a run folder, a model folder, or a ZIP file that a page gave.  inputs: paths, folders, globs, tables, texts,
+    or things in memory
     input: the column of a table.  lines: what "-" among the inputs stands for
     Raises ArtifactError when the model is damaged, its base is another one, or its witness answers otherwise.
     """
-    model, running = load(Path(folder), root or cache.default_root())
+    root = root or cache.default_root()
+    model, running = load(opened(Path(folder), root), root)
     some = [inputs] if isinstance(inputs, str | Path | bytes) else inputs
     return list(answers(model, running, collect(some, model.facts["kind"], input, lines)))
 

@@ -29,7 +29,7 @@ FLOORS = [
         "chain",
         "encoder",
     }
-    | {"linear", "softmax", "pixels", "columns", "sheet", "parts", "wordpiece", "static"}
+    | {"linear", "softmax", "pixels", "columns", "sheet", "parts", "wordpiece", "static", "runtime", "unpack"}
     | {"readers", "preprocess", "objectives", "backbones", "engines"},
     {
         "methods",
@@ -48,7 +48,7 @@ FLOORS = [
     }
     | {"augment", "delta", "untrusted", "tune", "paces", "lesson", "levels", "ranging", "forgetting", "peftly", "pairing"}
     | {"pretexts", "gathering", "teachers", "students", "publish", "catalogue"}
-    | {"writings", "vocabulary", "text_students", "distil_static"}
+    | {"writings", "vocabulary", "text_students", "distil_static", "webpage"}
     | {
         "reference",
         "cleaning",
@@ -67,7 +67,7 @@ FLOORS = [
     }
     | {"heads", "rebuilt", "ported", "sketch", "looked", "formats"},
     {"flow", "checking", "advising", "comparing", "making", "making_static", "testing", "carding", "sharing"},
-    {"__init__", "cli", "cli_making", "cli_compare", "cli_check", "cli_plan", "cli_share", "findings", "show", "estimators"},
+    {"__init__", "cli", "cli_making", "cli_compare", "cli_check", "cli_plan", "cli_web", "cli_share", "findings", "show", "estimators"},
 ]
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(ROOT.rglob("*.py"))

@@ -104,6 +104,11 @@ def _text(raw: bytes | str) -> str | Unreadable:
     return raw
 
 
+def special(name: str) -> tuple[list[int], list[int]]:
+    """The special tokens that the tokenizer of that digest puts before and after a text. Raises as `prepare` does."""
+    return _tokenizer(name)[1:]
+
+
 @lru_cache(maxsize=4)
 def _tokenizer(name: str) -> tuple[Tokenizer, list[int], list[int]]:
     """The tokenizer of that digest, and the special tokens that it puts before and after a text.

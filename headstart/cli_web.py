@@ -1,0 +1,76 @@
+"""Verbs around the page: fetching what it needs, and unpacking what it gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the verbs."""
+    app.command()(runtime)
+    app.command()(unpack)
+
+
+def runtime(
+    name: Annotated[str, typer.Argument(help="web: ONNX Runtime for browsers, which `export --to web` packs.")],
+    as_json: Json = False,
+) -> None:
+    """Fetch what a page in a browser needs, once: 33 MB from the npm registry, checked against a pinned digest.
+
+    \b
+    headstart runtime web
+    """
+    from headstart import cache
+    from headstart import runtime as web
+    from headstart.errors import NameNotFound
+
+    if name != "web":
+        raise NameNotFound(f"There is no runtime {name!r} to fetch. There is one: web.")
+    folder = web.fetch(cache.default_root(), registry())
+    typer.echo(json.dumps({"runtime": str(folder), "version": web.VERSION}) if as_json else str(folder))
+
+
+def unpack(
+    file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="What a page gave: a model as one file.")],
+    into: Annotated[Path, typer.Option(help="The model folder to write.")],
+    as_json: Json = False,
+) -> None:
+    """Unpack a model that a page gave into a model folder. `headstart predict` takes the file as it is, too.
+
+    \b
+    headstart unpack ant-bee.zip --into models/ant-bee
+    """
+    from headstart.errors import ArtifactError
+    from headstart.unpack import unpack as unpacked
+
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise ArtifactError(f"{into} is there already. Name a folder that is new: --into FOLDER.")
+    folder = unpacked(file, into)
+    typer.echo(json.dumps({"model": str(folder)}) if as_json else str(folder))
+
+
+def registry() -> str:
+    """The npm registry that is configured here: the environment first, then npm itself, else the public one."""
+    from headstart.runtime import REGISTRY
+
+    for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY"):
+        if os.environ.get(name):
+            return os.environ[name]
+    npm = shutil.which("npm")
+    if npm:
+        try:
+            said = subprocess.run([npm, "config", "get", "registry"], capture_output=True, text=True, timeout=20)
+        except (OSError, subprocess.TimeoutExpired):
+            return REGISTRY
+        if said.stdout.strip().startswith("http"):
+            return said.stdout.strip()
+    return REGISTRY
