@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart import __version__, cache, ledger
+from headstart import __version__, cache, ledger, unpack
 from headstart.answer import Answer, answers
 from headstart.artifact import Model, load, save
 from headstart.augment import views_of
@@ -34,7 +34,6 @@ from headstart.result import SetAside
 from headstart.run import Run, fresh
 from headstart.split import without
 from headstart.task import Task
-from headstart.unpack import opened
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,7 +134,7 @@ def predict(
     Raises ArtifactError when the model is damaged, its base is another one, or its witness answers otherwise.
     """
     root = root or cache.default_root()
-    model, running = load(opened(Path(folder), root), root)
+    model, running = load(unpack.opened(Path(folder), root), root)
     some = [inputs] if isinstance(inputs, str | Path | bytes) else inputs
     return list(answers(model, running, collect(some, model.facts["kind"], input, lines)))
 
