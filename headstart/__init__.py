@@ -18,6 +18,7 @@ _HOME = {
     "TransferRegressor": "headstart.estimators",
     "card": "headstart.carding",
     "compare": "headstart.comparing",
+    "export": "headstart.shipping",
     "fit": "headstart.flow",
     "predict": "headstart.flow",
     "pull": "headstart.sharing",

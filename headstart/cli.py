@@ -227,13 +227,14 @@ def _print(facts: dict, text: str, as_json: bool) -> None:
 
 def main() -> None:
     """The command `headstart`."""
-    from headstart import cli_check, cli_compare, cli_making, cli_plan, cli_share, cli_web
+    from headstart import cli_check, cli_compare, cli_making, cli_plan, cli_share, cli_web, cli_ship
 
     cli_plan.add_to(app)
     cli_web.add_to(app)
     cli_check.add_to(app)
     cli_compare.add_to(app)
     cli_making.add_to(app)
+    cli_ship.add_to(app)
     cli_share.add_to(app)
     try:
         app(standalone_mode=True)

@@ -105,6 +105,18 @@ class Ported(nn.Module):
         return row, scores, linked(scores, self.link)
 
 
+class Pixels(nn.Module):
+    """The same for photos as Pillow and numpy hold them, (b, h, w, 3) uint8 after the crop."""
+
+    def __init__(self, rest: Ported):
+        super().__init__()
+        self.rest = rest
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Embedding, scores, probabilities."""
+        return self.rest(inputs[0].permute(0, 3, 1, 2).float())
+
+
 def linked(scores: torch.Tensor, link: str) -> torch.Tensor:
     """Scores as an objective makes them probabilities; a number stays what it is, in spreads from the mean."""
     if link == "softmax":

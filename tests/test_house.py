@@ -65,9 +65,9 @@ FLOORS = [
         "reporting",
         "demo",
     }
-    | {"heads", "rebuilt", "ported", "sketch", "looked", "formats"},
-    {"flow", "checking", "advising", "comparing", "making", "making_static", "testing", "carding", "sharing"},
-    {"__init__", "cli", "cli_making", "cli_compare", "cli_check", "cli_plan", "cli_web", "cli_share", "findings", "show", "estimators"},
+    | {"heads", "rebuilt", "ported", "sketch", "looked", "formats", "portable", "snippets", "held", "libraries"},
+    {"flow", "checking", "advising", "comparing", "making", "making_static", "testing", "shipping", "carding", "sharing"},
+    {"__init__", "cli", "cli_making", "cli_compare", "cli_check", "cli_plan", "cli_ship", "cli_web", "cli_share", "findings", "show", "estimators"},
 ]
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(ROOT.rglob("*.py"))

@@ -3,15 +3,107 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from headstart import snippets
 from headstart.artifact import Model
 from headstart.errors import missing_extra
 from headstart.extract import Running
+from headstart.heads import Head, head_of
 from headstart.looked import looked
+from headstart.portable import WINDOWED, Written, head_file, metadata, tokenizer, told
 from headstart.sketch import OPSET, Sketch, assembled, library
 
+SAYS = "one file from a photo's pixels or token ids to probabilities, for any ONNX runtime"
 NAME = "model.onnx"
+INPUT = {"image": "pixels", "vector": "vectors"}
+OPEN = """
+session = ort.InferenceSession(f"{HERE}/model.onnx")
+"""
+ASK = """
+
+def ask(ids):
+    \"\"\"Token ids -> embedding, scores, probabilities.\"\"\"
+    ids = np.array([ids], np.int64)
+    return session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})
+"""
+PHOTO = 'p = session.run(["probabilities"], {"pixels": np.asarray(read(item))[None]})[0][0]'
+VECTOR = 'p = session.run(["probabilities"], {"vectors": np.load(item)[None].astype(np.float32)})[0][0]'
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Nothing is set: weights are in single precision."""
+
+
+def write(model: Model, running: Running, folder: Path, settings: Settings) -> Written:
+    """model.onnx, and for texts the tokenizer. Raises what `graph` raises."""
+    made = graph(model, running)
+    (folder / NAME).write_bytes(made.SerializeToString())
+    beside(model, folder)
+    imports = ["import numpy as np", "import onnxruntime as ort"]
+    code = code_for(model, "An answer by ONNX Runtime.", imports, OPEN, ASK, PHOTO, VECTOR)
+    needs = ("onnxruntime", "numpy", *snippets.reading(model)[2])
+    answer = _answer(model, folder / NAME)
+    return Written(answer, code, needs, opset=OPSET, says=told_of(model))
+
+
+def beside(model: Model, folder: Path) -> None:
+    """The tokenizer, and the head by itself where long texts are averaged before it."""
+    tokenizer(model, folder)
+    if model.backbone.preprocess.kind == WINDOWED and isinstance(head_of(model.fitted), Head):
+        head_file(model, folder)
+
+
+def told_of(model: Model) -> tuple[str, ...]:
+    """What the owner of a graph should know, a sentence each."""
+    kind = model.backbone.preprocess.kind
+    if kind == "image":
+        return (
+            "Input: pixels (n, height, width, 3) uint8, RGB, upright, any size; resizing, cropping and normalisation "
+            "are inside, as Pillow does them.",
+        )
+    lines = ["Inputs: input_ids and attention_mask (n, tokens) int64."] if kind != "vector" else []
+    if kind == WINDOWED:
+        lines.append("A text longer than one window is averaged outside, with head.npz: predict.py does it.")
+    return tuple(lines)
+
+
+def code_for(model: Model, title: str, imports: list[str], opening: str, ask: str, photo: str, vector: str) -> str:
+    """The program that goes with a graph."""
+    kind = model.backbone.preprocess.kind
+    if kind in INPUT:
+        return snippets.program(title, imports, opening, photo if kind == "image" else vector, model)
+    functions, asking = snippets.texts(model)
+    return snippets.program(title, imports, opening.rstrip() + "\n" + ask + functions, asking, model)
+
+
+def _answer(model: Model, file: Path) -> Callable:
+    """Answers of the file as it lies, in ONNX Runtime."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
+
+    def run(unit: np.ndarray) -> tuple[np.ndarray, ...]:
+        return tuple(session.run(None, fed(model, unit)))
+
+    return lambda contents: told(model, contents, run, raw=True)
+
+
+def fed(model: Model, unit: np.ndarray) -> dict[str, np.ndarray]:
+    """One unit as the graph's inputs."""
+    name = INPUT.get(model.backbone.preprocess.kind)
+    if name:
+        return {name: unit[None]}
+    ids = unit[None].astype(np.int64)
+    return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
 
 def graph(model: Model, running: Running) -> Any:
@@ -43,6 +135,8 @@ def graph(model: Model, running: Running) -> Any:
     for entry in program.opset_import:
         if entry.domain:
             made.opset_import.append(entry)
+    for name, value in metadata(model, "f32", OPSET).items():
+        made.metadata_props.add(key=name, value=value)
     onnx.checker.check_model(made, full_check=True)
     return made
 
@@ -72,4 +166,19 @@ def _program(model: Model) -> Any:
     for node in proto.graph.node:
         node.ClearField("metadata_props")
         node.ClearField("doc_string")
+    _distinct(proto.graph.node, OUTPUTS)
     return proto
+
+
+def _distinct(nodes: Any, outputs: tuple[str, ...]) -> None:
+    """Gives inner values that torch called like an output (of tokens: `embedding`) another name."""
+    last = {name: n for n, node in enumerate(nodes) for name in node.output}
+    renamed: dict[str, str] = {}
+    for n, node in enumerate(nodes):
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        for name in node.output:
+            if name in outputs and last[name] != n:
+                renamed[name] = f"{name}_{n}"
+            else:
+                renamed.pop(name, None)
+        node.output[:] = [renamed.get(name, name) for name in node.output]
