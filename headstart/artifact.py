@@ -19,11 +19,11 @@ import numpy as np
 from headstart import __version__, delta, digest, peftly, untrusted, witness
 from headstart.backbone import Backbone, Cut, restore
 from headstart.errors import ArtifactError, HeadstartError, PlanError
-from headstart.extract import Running, start
 from headstart.find import member, name_of
 from headstart.network import open_above
 from headstart.plan import Fitted, Plan
 from headstart.planner import find_card
+from headstart.extract import Running, start
 from headstart.task import Objective, Task
 from headstart.witness import embed_fresh, testify
 
@@ -152,6 +152,8 @@ def load(folder: Path, root: Path) -> tuple[Model, Running]:
     place = model_folder(folder)
     facts = untrusted.inspect(place)
     pinned, objective, cut = _described(facts, place)
+    if facts["kind"] not in member("preprocess", pinned.preprocess.kind).SERVES:
+        raise ArtifactError(f"{place}: {pinned.name} does not read data of the kind {facts['kind']}. {untrusted.AGAIN}")
     known = witness.read(place / untrusted.WITNESS, objective.width)
     stored = _stored(place, facts)
     _same_base(pinned, find_card(pinned.name, root), place)
@@ -168,11 +170,8 @@ def _described(facts: dict, place: Path) -> tuple[Backbone, Objective, Cut]:
     file = place / untrusted.CARD
     try:
         pinned = restore(facts["backbone"])
-        family = str(pinned.family)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"{file} does not say which base it is for ({error}). {untrusted.AGAIN}") from error
-    if not untrusted.WORD.fullmatch(family):
-        raise ArtifactError(f"{file} names the base {pinned.name[:80]!r}, which is none. {untrusted.AGAIN}")
     try:
         cut = pinned.cut(facts["cut"])
     except PlanError as error:
@@ -209,12 +208,15 @@ def _same_base(pinned: Backbone, base: Backbone, place: Path) -> None:
             f"{place} was fitted on {pinned.name} with weights {wanted}…; the weights here are {seen}…. "
             f"Fit again on these, or bring the former ones back."
         )
+    if (base.width, base.blocks) != (pinned.width, pinned.blocks):
+        raise ArtifactError(
+            f"{place}: {pinned.name} is divided otherwise here than when it was fitted: {len(base.blocks)} blocks and "
+            f"{base.width} numbers, then {len(pinned.blocks)} and {pinned.width}. Install the versions of then, or fit "
+            f"again."
+        )
     if base.preprocess != pinned.preprocess:
-        changed = [
-            f"{k}: {v} → {dict(base.preprocess.settings).get(k)}"
-            for k, v in pinned.preprocess.settings
-            if dict(base.preprocess.settings).get(k) != v
-        ]
+        there = dict(base.preprocess.settings)
+        changed = [f"{k}: {str(v)[:40]} → {there.get(k)}" for k, v in pinned.preprocess.settings if there.get(k) != v]
         raise ArtifactError(
             f"{place}: the preprocessing of {pinned.name} has changed since ({'; '.join(changed)}). Fit again."
         )

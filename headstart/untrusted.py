@@ -67,13 +67,38 @@ def card(place: Path) -> dict:
             raise ArtifactError(f"{file} lacks {name}. {AGAIN}")
         if type(facts[name]) is not kind:
             raise ArtifactError(f"{file}: {name} is {_shown(facts[name])}, not {kind.__name__}. {AGAIN}")
-    for what, name in (("method", facts["method"]), ("objective", facts["objective"].get("name"))):
+    words = {"method": facts["method"], "objective": facts["objective"].get("name"), "kind of data": facts["kind"]}
+    for what, name in words.items():
         if not isinstance(name, str) or not WORD.fullmatch(name):
             raise ArtifactError(f"{file}: the {what} {_shown(name)} is no name of one. {AGAIN}")
+    _base(facts["backbone"], file)
     for name in (DELTA, WITNESS):
         if name not in facts["files"]:
             raise ArtifactError(f"{file} does not pin {name}, without which nothing is proven. {AGAIN}")
     return facts
+
+
+def _base(said: dict, file: Path) -> None:
+    """Raises ArtifactError unless each fact about the base is of the type that it must be."""
+    spec = said.get("preprocess")
+    sound = {
+        "name": isinstance(said.get("name"), str) and WORD.fullmatch(str(said["name"]).partition(":")[0]) is not None,
+        "weights": isinstance(said.get("weights"), str),
+        "width": type(said.get("width")) is int and 0 < said["width"] <= WIDEST,
+        "blocks": isinstance(said.get("blocks"), list) and all(map(_block, said["blocks"])),
+        "preprocess": isinstance(spec, dict)
+        and isinstance(spec.get("settings"), list)
+        and isinstance(spec.get("kind"), str)
+        and WORD.fullmatch(spec["kind"]) is not None
+        and all(isinstance(s, list) and len(s) == 2 and isinstance(s[0], str) for s in spec["settings"]),
+    }
+    odd = [name for name, fine in sound.items() if not fine]
+    if odd:
+        raise ArtifactError(f"{file} does not say which base it is for: its {odd[0]} is none. {AGAIN}")
+
+
+def _block(said: object) -> bool:
+    return isinstance(said, dict) and isinstance(said.get("name"), str) and isinstance(said.get("shape"), list)
 
 
 def check_name(name: object, said: Path) -> None:
