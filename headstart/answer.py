@@ -12,9 +12,10 @@ import numpy as np
 from headstart import raw
 from headstart.artifact import Model
 from headstart.errors import Unreadable
-from headstart.extract import SHARD, Running
+from headstart.extract import SHARD
 from headstart.find import member
 from headstart.result import SetAside
+from headstart.running import Running
 from headstart.task import Example
 from headstart.witness import embed_fresh
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from headstart.find import member, name_of
 from headstart.network import open_above
 from headstart.plan import Fitted, Plan
 from headstart.planner import find_card
-from headstart.extract import Running, start
+from headstart.running import Running, start
 from headstart.task import Objective, Task
 from headstart.witness import embed_fresh, testify
 
@@ -84,6 +84,7 @@ def save(
         "kind": task.kind,
         "backbone": {**plan.backbone.facts(), "source_classes": []},  # thirty kilobytes that no load looks at
         "cut": plan.cut.at,
+        "precision": plan.cut.precision,
         "method": name_of(plan.method),
         "objective": {"name": name_of(task.objective), **task.objective.facts()},
         "notes": fitted.notes,
@@ -160,8 +161,8 @@ def load(folder: Path, root: Path) -> tuple[Model, Running]:
     fitted = _restored(facts["method"], stored, pinned, cut, objective, place)
     witness.recall(fitted, known, place)
     model = Model(place, pinned, cut, objective, fitted, facts)
-    running = start(pinned, model.cut)
-    testify(model, running)
+    running = start(pinned, model.cut, root=root)
+    testify(model, running, cut.precision)
     return model, running
 
 
@@ -173,7 +174,9 @@ def _described(facts: dict, place: Path) -> tuple[Backbone, Objective, Cut]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"{file} does not say which base it is for ({error}). {untrusted.AGAIN}") from error
     try:
-        cut = pinned.cut(facts["cut"])
+        cut = replace(pinned.cut(facts["cut"]), precision=str(facts.get("precision", "float32")))
+        if cut.precision not in witness.TOLERANCES:
+            raise PlanError(f"It was computed in {cut.precision[:20]!r}, which is not known.")
     except PlanError as error:
         raise ArtifactError(f"{file} has a cut that its base cannot have. {error} {untrusted.AGAIN}") from error
     try:

@@ -14,8 +14,9 @@ import numpy as np
 from headstart import cache, digest, housekeeping, raw
 from headstart.backbone import Backbone, Cut
 from headstart.errors import PlanError, Unreadable
-from headstart.extract import SAVE_SECONDS, crossing, dtype_of, start
+from headstart.extract import SAVE_SECONDS, crossing, dtype_of
 from headstart.pixels import decode
+from headstart.running import start
 from headstart.segments import Entry
 from headstart.task import Example
 from headstart.views import TIMID, dice, drawn, shown
@@ -46,7 +47,7 @@ def views_of(
         missing: dict[int, list[int]] = {}
         for at in todo:
             missing.setdefault(at % len(examples), []).append(at // len(examples))
-        _fill(shelf, card, cut, examples, names, dict(sorted(missing.items())), side, seed, say)
+        _fill(shelf, card, cut, examples, names, dict(sorted(missing.items())), side, seed, root, say)
         shelf.settle()
         housekeeping.evict(root, cache.limit(), keep=(shelf.key,))
     return tuple(shelf.rows(row) for row in names)
@@ -73,10 +74,11 @@ def _fill(
     missing: dict[int, list[int]],
     side: int,
     seed: int,
+    root: Path,
     say: Callable[[str, dict], None],
 ) -> None:
     """Decodes each photo once and draws the views of it that the shelf lacks. missing: photo -> view numbers from 0"""
-    running = start(card, cut, sum(map(len, missing.values())))
+    running = start(card, cut, sum(map(len, missing.values())), root)
     items = iter(zip(missing.items(), raw.stream([examples[i] for i in missing]), strict=True))
     total, done, began = sum(map(len, missing.values())), 0, time.perf_counter()
     entries: list[Entry] = []

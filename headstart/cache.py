@@ -55,9 +55,15 @@ def limit() -> int:
 
 
 def key(backbone: Backbone, cut: Cut, dtype: str = "float32") -> str:
-    """Same key, same numbers: weights, preprocessing, blocks, cut and dtype are all in it."""
+    """Same key, same numbers: weights, preprocessing, blocks, cut, precision and dtype are all in it."""
     blocks = [b.name for b in backbone.blocks]
-    facts = {"weights": backbone.weights, "preprocess": asdict(backbone.preprocess), "blocks": blocks}
+    facts: dict[str, object] = {
+        "weights": backbone.weights,
+        "preprocess": asdict(backbone.preprocess),
+        "blocks": blocks,
+    }
+    if cut.precision != "float32":
+        facts |= {"precision": cut.precision}
     return digest.of_value({**facts, "family": backbone.family, "at": cut.at, "dtype": dtype, "schema": SCHEMA})
 
 

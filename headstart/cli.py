@@ -72,6 +72,12 @@ def fit(
     budget: Annotated[
         str, typer.Option(help="quick, normal or thorough: how long a method trains that trains in steps.")
     ] = "normal",
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="What runs the frozen part: torch, openvino, openvino:bfloat16. Default: what is fastest here."
+        ),
+    ] = "",
     find_rate: Annotated[
         bool, typer.Option("--find-rate", help="Find the learning rate by a range test first; the report shows it.")
     ] = False,
@@ -92,7 +98,7 @@ def fit(
     outcome = flow.fit(
         data, into=into, backbone=backbone, method=method, settings=pairs(set), seed=seed, test=test,
         label=label, input=input, kind=kind, task=task, group=group, shots=shots, group_twins=group_twins,
-        budget=budget, find_rate=find_rate, echo=echo,
+        budget=budget, find_rate=find_rate, engine=engine, echo=echo,
     )  # fmt: skip
     _print({**outcome.result, "folder": str(outcome.folder)}, summary(outcome.result, str(outcome.folder)), as_json)
 
@@ -227,15 +233,15 @@ def _print(facts: dict, text: str, as_json: bool) -> None:
 
 def main() -> None:
     """The command `headstart`."""
-    from headstart import cli_check, cli_compare, cli_making, cli_plan, cli_share, cli_web, cli_ship
+    from headstart import cli_check, cli_compare, cli_making, cli_plan, cli_share, cli_ship, cli_web
 
     cli_plan.add_to(app)
     cli_web.add_to(app)
     cli_check.add_to(app)
     cli_compare.add_to(app)
     cli_making.add_to(app)
-    cli_ship.add_to(app)
     cli_share.add_to(app)
+    cli_ship.add_to(app)
     try:
         app(standalone_mode=True)
     except HeadstartError as error:

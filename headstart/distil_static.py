@@ -20,8 +20,9 @@ import numpy as np
 from headstart import digest, hub, static, wordpiece
 from headstart.backbone import Backbone
 from headstart.errors import PlanError
-from headstart.extract import embed, start
+from headstart.extract import embed
 from headstart.run import Run
+from headstart.running import start
 from headstart.static import Static
 from headstart.task import Example
 

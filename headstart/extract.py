@@ -7,17 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from headstart import cache, digest, housekeeping, raw, reference
+from headstart import cache, housekeeping, raw, reference
+from headstart.ahead import ahead
 from headstart.backbone import Backbone, Cut, Preprocess
 from headstart.errors import Unreadable
-from headstart.find import member, members
+from headstart.find import member
 from headstart.result import Receipt, SetAside
 from headstart.run import Run
+from headstart.running import Running, start
 from headstart.segments import Entry
 from headstart.split import check_aside, too_many
 from headstart.task import Example
@@ -25,55 +26,6 @@ from headstart.task import Example
 SHARD = 128  # inputs prepared at a time: bounds memory (128 photos at 224 px are 19 MB of pixels)
 EXAMINED = 64 << 20  # bytes of rows read against their checksums before they are used: 0.1 s at most
 SAVE_SECONDS = 20.0  # work lost at most to a kill, in seconds of embedding
-
-
-class Running(Protocol):
-    """A frozen network at work.
-
-    engines/ has one file each, with takes(runs, kind, todo) -> int, 0 for never and more for faster, and
-    start(backbone, cut).
-    """
-
-    def rows(self, units: list[np.ndarray]) -> Any:
-        """(u, d) float32 at the top, (u, ...) below it, a list of (t, d) for texts there; in the order of the units."""
-        ...
-
-    def receipt(self) -> Receipt:
-        """Digests over everything below the cut, at the start and now."""
-        ...
-
-
-class Untouched:
-    """What is at work below a cut at 0: nothing. Prepared inputs are kept as they are."""
-
-    def rows(self, units: list[np.ndarray]) -> list[np.ndarray]:
-        """The units."""
-        return units
-
-    def receipt(self) -> Receipt:
-        """Of no tensors."""
-        nothing = digest.of_value({})
-        return Receipt(0, (), nothing, nothing)
-
-
-class Beside:
-    """A network's rows and, after them, the hand-made numbers of the floor for the same units: (u, d + m)."""
-
-    def __init__(self, backbone: Backbone, floor: str, todo: int):
-        plain = member("backbones", floor).card("")
-        settings = tuple((k, v) for k, v in backbone.preprocess.settings if k != "beside")
-        spec = replace(backbone.preprocess, settings=settings)
-        alone = replace(backbone, preprocess=spec, width=backbone.width - plain.width)
-        self._network = start(alone, alone.cut(len(alone.blocks)), todo)
-        self._floor = start(plain, plain.cut(len(plain.blocks)), todo)
-
-    def rows(self, units: list[np.ndarray]) -> np.ndarray:
-        """Side by side, float32."""
-        return np.concatenate([self._network.rows(units), self._floor.rows(units)], axis=1)
-
-    def receipt(self) -> Receipt:
-        """The network's."""
-        return self._network.receipt()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,8 +77,9 @@ def embed(examples: Sequence[Example], backbone: Backbone, cut: Cut, root: Path,
     receipt = None
     if missing:
         todo = [examples[i] for i in missing]
-        running = start(backbone, cut, len(todo))
-        _fill(shelf, todo, backbone, cut, running, distinct - len(todo), len(examples), run)
+        ready = ahead(_looked(todo, backbone.preprocess))  # decoding goes on while the network is opened
+        running = start(backbone, cut, len(todo), root)
+        _fill(shelf, ready, backbone, cut, running, (len(todo), distinct - len(todo), len(examples)), run)
         receipt = replace(running.receipt(), agreement=_agreement(backbone, cut, running, root))
         shelf.seal(receipt)
         shelf.settle()
@@ -155,18 +108,6 @@ def _direct(examples: Sequence[Example], digests: tuple[str, ...], backbone: Bac
     return Rows(x, index, reasons, np.zeros(len(ready), np.float32), digests, None, 0, 0, None, fresh=False)
 
 
-def start(backbone: Backbone, cut: Cut, todo: int = 1) -> Running:
-    """The backbone at work below the cut, on the engine that is fastest for `todo` inputs."""
-    if cut.at == 0:
-        return Untouched()
-    beside = dict(backbone.preprocess.settings).get("beside")
-    if beside and cut.top:
-        return Beside(backbone, str(beside), todo)
-    runs = member("backbones", backbone.family).runs(backbone, cut)
-    engine = max(members("engines"), key=lambda e: e.takes(runs, backbone.preprocess.kind, todo))
-    return engine.start(backbone, cut)
-
-
 def _agreement(backbone: Backbone, cut: Cut, running: Running, root: Path) -> float | None:
     """How like our rows of reference inputs are to those by the library's own code; None where that is not asked."""
     spec = backbone.preprocess
@@ -181,30 +122,32 @@ def _agreement(backbone: Backbone, cut: Cut, running: Running, root: Path) -> fl
 
 def _fill(
     shelf: cache.Shelf,
-    todo: list[Example],
+    shards: Iterator[list],
     backbone: Backbone,
     cut: Cut,
     running: Running,
-    cached: int,
-    total: int,
+    counts: tuple[int, int, int],
     run: Run | None,
 ) -> None:
-    """Puts the rows of `todo` on the shelf, saving as it goes, so that a kill loses seconds and not the hour."""
+    """Puts rows on the shelf, saving as it goes, so that a kill loses seconds and not the hour.
+
+    shards: see `_looked`.  counts: of inputs to do, of those on the shelf, and of all examples
+    """
     spec = backbone.preprocess
-    prepare = member("preprocess", spec.kind)
+    todo, cached, total = counts
     say = run.emit if run else lambda event, facts: None
-    say("opening", {"backbone": backbone.name, "todo": len(todo), "cached": cached})
+    say("opening", {"backbone": backbone.name, "todo": todo, "cached": cached, "engine": running.engine})
     entries: list[Entry] = []
     began = saved = time.perf_counter()
     done = bad = 0
     try:
-        for shard in _shards(raw.stream(todo), SHARD):
-            made = _entries(shard, prepare, spec, cut, running)
+        for shard in shards:
+            made = _entries(shard, spec, cut, running)
             entries += made
             done, bad = done + len(made), bad + sum(bool(e.reason) for e in made)
             now = time.perf_counter()
             rate = done / (now - began)
-            say("progress", {"stage": "extract", "done": done, "total": len(todo), "rate": round(rate, 1)})
+            say("progress", {"stage": "extract", "done": done, "total": todo, "rate": round(rate, 1)})
             if now - saved > SAVE_SECONDS:
                 shelf.append(entries)
                 entries, saved = [], time.perf_counter()
@@ -215,19 +158,20 @@ def _fill(
             shelf.append(entries)
 
 
-def _shards(items: Iterator, size: int) -> Iterator[list]:
-    while shard := list(islice(items, size)):
-        yield shard
+def _looked(todo: list[Example], spec: Preprocess) -> Iterator[list[tuple[Example, Any, bytes]]]:
+    """Shards of (example, its units or why it cannot be read, thumbnail)."""
+    prepare, contents = member("preprocess", spec.kind), raw.stream(todo)
+    while shard := list(islice(contents, SHARD)):
+        looked = iter(prepare.look([c for _, c in shard if not isinstance(c, Unreadable)], spec))
+        yield [(e, *((c, b"") if isinstance(c, Unreadable) else next(looked))) for e, c in shard]
 
 
-def _entries(shard: list, prepare: ModuleType, spec: Preprocess, cut: Cut, running: Running) -> list[Entry]:
+def _entries(shard: list[tuple[Example, Any, bytes]], spec: Preprocess, cut: Cut, running: Running) -> list[Entry]:
     """What the shelf keeps of each input of one shard."""
-    readable = [content for _, content in shard if not isinstance(content, Unreadable)]
-    looked = iter(prepare.look(readable, spec))
-    ready = [(content, b"") if isinstance(content, Unreadable) else next(looked) for _, content in shard]
-    crossed = iter(crossing([some for some, _ in ready if not isinstance(some, Unreadable)], spec, cut, running))
+    prepare = member("preprocess", spec.kind)
+    crossed = iter(crossing([some for _, some, _ in shard if not isinstance(some, Unreadable)], spec, cut, running))
     entries = []
-    for (example, _), (some, preview) in zip(shard, ready, strict=True):
+    for example, some, preview in shard:
         if isinstance(some, Unreadable):
             entries.append(Entry(example.digest, None, 0.0, b"", str(some)))
         else:

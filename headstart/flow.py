@@ -14,6 +14,7 @@ from headstart.answer import Answer, answers
 from headstart.artifact import Model, load, save
 from headstart.augment import views_of
 from headstart.delta import settle
+from headstart.engine import at_top
 from headstart.errors import PlanError
 from headstart.extract import Rows, embed
 from headstart.features import Features, join, joined, picked
@@ -64,6 +65,7 @@ def fit(
     budget: str = "normal",
     repeat: int = 0,
     find_rate: bool = False,
+    engine: str = "",
     root: Path | None = None,
     echo: Callable[[dict], None] | None = None,
 ) -> Outcome:
@@ -78,6 +80,7 @@ def fit(
     budget: "quick", "normal" or "thorough": how many steps a method takes that trains in steps
     repeat: another number trains on the same split from other random numbers
     find_rate: whether a range test finds the learning rate first
+    engine: "torch", "openvino:bfloat16" …: what runs the frozen part; "" for the fastest whose answers are sound
     kind: "image" or "text"; task: "classes", "tags" or "number"; label, input, group: columns; all inferred when None
     root: the cache folder; default the user's.  echo: called with every event of the journal
     Raises a child of HeadstartError for everything the user can mend; Stopped when a guard ended the run.
@@ -89,7 +92,7 @@ def fit(
     job = begun(run, source, given, seed, backbone, root)
     with run.stage("extract"):
         asked = {**(settings or {}), **(_found(method) if find_rate else {})}
-        plan = run.watched(choose(job, backbone, method, asked, seed, root, budget, repeat))
+        plan = run.watched(choose(job, backbone, method, asked, seed, root, budget, repeat, engine, run.emit))
         run.emit("plan", plan.facts())
         rows = embed(job.examples, plan.backbone, plan.cut, root, run)
         seen = seen_of(job, plan, rows, _views(job, plan, rows, root, run))
@@ -112,7 +115,7 @@ def fit(
         opened = rows.misses > 0
         model = save(run.folder / "model", seen.task, plan, fitted, summary, features, examples, root, opened)
     result = result_of(run, seen, rows, fitted, judged, model, shown(source))
-    given |= {"into": into, "budget": budget if budget != "normal" else None}
+    given |= {"into": into, "budget": budget if budget != "normal" else None, "engine": engine or None}
     result["command"] = command(shown(source), plan, asked, given)
     write(run, survey, rows, judged_on, scores, result)
     return Outcome(run.folder, result, model)
@@ -203,7 +206,7 @@ def surveyed(seen: Embedded, rows: Rows, root: Path, run: Run) -> Surveyed:
     """The parts at the top of the frozen backbone, which is what a run is compared with. rows: at the plan's cut"""
     card, examples, parts = seen.plan.backbone, seen.task.examples, seen.parts
     if not seen.plan.cut.top:
-        rows = embed(examples, card, card.cut(len(card.blocks)), root, run)
+        rows = embed(examples, card, at_top(card, examples, root), root, run)
         parts = _parts(seen.task, rows.x)
 
     looked = glances(examples, rows.previews, root) if seen.task.kind == "image" else None

@@ -11,6 +11,7 @@ import numpy as np
 
 from headstart import near
 from headstart.backbone import Backbone
+from headstart.engine import at_top
 from headstart.errors import SourceError
 from headstart.extract import embed
 from headstart.glance import Glances, glances
@@ -70,7 +71,7 @@ def _looked(
     kind: str, examples: Sequence[Example], card: Backbone, root: Path, run: Run | None
 ) -> tuple[np.ndarray, np.ndarray, Glances | None]:
     """(positions that can be read, their rows at the top, their glances)."""
-    rows = embed(examples, card, card.cut(len(card.blocks)), root, run)
+    rows = embed(examples, card, at_top(card, examples, root), root, run)
     some = [examples[i] for i in rows.index]
 
     return rows.index, rows.x, glances(some, rows.previews, root) if kind == "image" else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +39,9 @@ def decode(raw: bytes) -> Image:
     if not raw:
         raise Unreadable("the file is empty (0 bytes)")
     Image.init()  # a format is only known once its plug-in is; the second call costs nothing
+    # Pillow warns of odd files in words for programmers. By module, because photos are decoded on several threads and a
+    # filter that is set and taken back is one for the whole process.
+    warnings.filterwarnings("ignore", module=r"PIL\.|headstart\.pixels")
     try:
         picture = Image.open(io.BytesIO(raw), formats=FORMATS)
         if picture.width * picture.height > LARGEST:

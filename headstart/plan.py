@@ -93,6 +93,7 @@ class Plan:
             "weights": self.backbone.weights,
             "cut": self.cut.at,
             "blocks": len(self.backbone.blocks),
+            "precision": self.cut.precision,
             "method": name_of(self.method),
             "settings": asdict(self.method),
             "seed": self.seed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from headstart import cache, cards, catalogue, hub
 from headstart.backbone import Backbone, Cut
 from headstart.backbones import own
+from headstart.engine import settle
 from headstart.errors import NameNotFound, PlanError
 from headstart.find import member, name_of, names
 from headstart.plan import Plan, trains
@@ -34,11 +36,13 @@ def choose(
     root: Path,
     budget: str = "normal",
     repeat: int = 0,
+    engine: str = "",
+    say: Callable[[str, dict], None] = lambda event, facts: None,
 ) -> Plan:
     """The plan for a task. backbone: "auto" and "own" leave it to us.  method: "probe" is the head for the labels
 
     settings: the method's fields as text, e.g. {"weights": "balanced"}
-    budget: a key of BUDGETS
+    budget: a key of BUDGETS.  engine: "ENGINE" or "ENGINE:PRECISION", "" for the fastest sound one.  say: of measuring
     Raises PlanError or NameNotFound where what was asked for cannot be had.
     """
     reasons: list[str] = []
@@ -66,7 +70,8 @@ def choose(
         )
     cut = chosen.cut(card)
     chosen, said = priced(chosen, card, cut, len(task.examples), len(task.parts["train"]))
-    return Plan(card, cut, chosen, seed, (*reasons, *said), repeat)
+    cut, how = settle(card, cut, task.examples, root, engine, say)
+    return Plan(card, cut, chosen, seed, (*reasons, *said, *how), repeat)
 
 
 def priced(method: Any, card: Backbone, cut: Cut, count: int, train: int) -> tuple[Any, list[str]]:

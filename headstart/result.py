@@ -50,6 +50,7 @@ class Receipt:
     tensors:   how many were compared.  moved: names of those whose values changed
     agreement: smallest cosine between our rows of reference inputs and those by the library's own code; None where
     that was not asked: below the top, and where there is no library but us
+    engine: what ran the network, and in which precision: "openvino bfloat16"; "" where nobody said
     """
 
     tensors: int
@@ -57,3 +58,4 @@ class Receipt:
     digest_before: str
     digest_after: str
     agreement: float | None = None
+    engine: str = ""

@@ -50,7 +50,8 @@ class Screen:
 
     def _opening(self, line: dict) -> None:
         cached = f", {line['cached']:,} already in the cache" if line["cached"] else ""
-        self._row("embedding", f"{line['todo']:,} {self.noun} to embed{cached}")
+        by = f" on {line['engine']}" if line.get("engine") else ""
+        self._row("embedding", f"{line['todo']:,} {self.noun} to embed{by}{cached}")
         self.said = time.perf_counter()
 
     def _progress(self, line: dict) -> None:

@@ -13,10 +13,11 @@ import numpy as np
 from headstart import cache, digest, housekeeping
 from headstart.backbone import Backbone, Preprocess
 from headstart.errors import Stopped
-from headstart.extract import SAVE_SECONDS, start
+from headstart.extract import SAVE_SECONDS
 from headstart.find import member
 from headstart.pictures import Pictures
 from headstart.pretext import Teaching
+from headstart.running import start
 from headstart.segments import Entry
 from headstart.views import Policy
 

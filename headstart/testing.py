@@ -15,13 +15,13 @@ import numpy as np
 
 from headstart.backbone import Backbone, Preprocess, restore
 from headstart.errors import HeadstartError, Unreadable
-from headstart.extract import start
 from headstart.features import Features
 from headstart.find import member
 from headstart.network import Above, open_above
 from headstart.plan import Method
 from headstart.planner import method_of
 from headstart.result import Finding
+from headstart.running import start
 from headstart.task import Objective
 
 

@@ -17,11 +17,12 @@ import numpy as np
 from headstart import digest, raw
 from headstart.backbone import Backbone
 from headstart.errors import SourceError, Unreadable
-from headstart.extract import Untouched, crossing
+from headstart.extract import crossing
 from headstart.features import stacked
 from headstart.files import kept
 from headstart.find import member
 from headstart.network import open_above
+from headstart.running import Untouched
 from headstart.similarity import Moments
 from headstart.task import Example
 

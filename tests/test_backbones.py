@@ -1,7 +1,6 @@
 """Backbones: cut points that are the same network, cards that assume nothing, weights that are found or refused."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -517,29 +516,3 @@ def test_a_missing_folder_is_said_to_be_missing(tmp_path):
     shutil.rmtree(tmp_path)
     with pytest.raises(WeightsNotFound, match="is not a folder"):
         backbones.card(str(tmp_path))
-
-
-def test_the_compiled_engine_agrees_with_torch_and_tells_nobody(card):
-    """On many photos; in a process of its own, because what a library imports cannot be taken back."""
-    pytest.importorskip("openvino")
-    code = """
-import sys
-from pathlib import Path
-import numpy as np
-from headstart import extract
-from headstart.engines import openvino, torch
-from headstart.planner import find_card
-card = find_card("timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k", Path(sys.argv[1]))
-top = card.cut(len(card.blocks))
-units = list(np.random.default_rng(0).integers(0, 256, (19, 224, 224, 3), dtype=np.uint8))
-many = extract.start(card, top, openvino.MANY)
-assert isinstance(many, openvino.Compiled), many
-assert isinstance(extract.start(card, top, 5), torch.Running)
-fast, exact = many.rows(units), torch.start(card, top).rows(units)
-assert np.abs(fast - exact).max() <= 2e-5 * np.abs(exact).max()
-assert np.array_equal(fast, many.rows(units))
-assert not many.receipt().moved
-assert sys.modules["openvino_telemetry"] is None
-"""
-    done = subprocess.run([sys.executable, "-c", code, os.environ["HEADSTART_CACHE"]], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr

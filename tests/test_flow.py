@@ -210,7 +210,7 @@ def test_real_photos_on_a_real_backbone(hub, real_data, tmp_path, monkeypatch):
         command("fit", str(few), "--backbone", MOBILENET, "--into", str(tmp_path / "a"), "--json").stdout
     )
     assert first["metrics"]["accuracy"]["value"] >= 0.9
-    assert first["frozen"]["tensors"] > 200
+    assert first["frozen"]["tensors"] > 100  # of the compiled graph, where BatchNorm is folded into its neighbours
     assert first["frozen"]["moved"] == 0
     second = json.loads(
         command("fit", str(few), "--backbone", MOBILENET, "--into", str(tmp_path / "b"), "--json").stdout

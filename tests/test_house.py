@@ -12,7 +12,7 @@ from headstart.find import FAMILIES, names
 ROOT = Path(__file__).parents[1] / "headstart"
 FLOORS = [
     {"errors", "digest", "result", "features", "files", "wording", "intervals", "calibrate", "losses"},
-    {"task", "backbone", "find"},
+    {"task", "backbone", "find", "ahead", "machine", "batches"},
     {"glance", "ledger", "hamming", "jaccard", "pretext", "loop", "optim", "views", "pictures", "trunk"}
     | {
         "plan",
@@ -38,6 +38,8 @@ FLOORS = [
         "read",
         "meaning",
         "planner",
+        "engine",
+        "running",
         "extract",
         "measure",
         "artifact",
@@ -46,7 +48,19 @@ FLOORS = [
         "answer",
         "contest",
     }
-    | {"augment", "delta", "untrusted", "tune", "paces", "lesson", "levels", "ranging", "forgetting", "peftly", "pairing"}
+    | {
+        "augment",
+        "delta",
+        "untrusted",
+        "tune",
+        "paces",
+        "lesson",
+        "levels",
+        "ranging",
+        "forgetting",
+        "peftly",
+        "pairing",
+    }
     | {"pretexts", "gathering", "teachers", "students", "publish", "catalogue"}
     | {"writings", "vocabulary", "text_students", "distil_static", "webpage"}
     | {
@@ -65,9 +79,33 @@ FLOORS = [
         "reporting",
         "demo",
     }
-    | {"heads", "rebuilt", "ported", "sketch", "looked", "formats", "portable", "snippets", "held", "libraries"},
-    {"flow", "checking", "advising", "comparing", "making", "making_static", "testing", "shipping", "carding", "sharing"},
-    {"__init__", "cli", "cli_making", "cli_compare", "cli_check", "cli_plan", "cli_ship", "cli_web", "cli_share", "findings", "show", "estimators"},
+    | {"heads", "rebuilt", "ported", "sketch", "looked", "formats", "portable", "snippets", "held"},
+    {
+        "flow",
+        "checking",
+        "advising",
+        "comparing",
+        "making",
+        "making_static",
+        "testing",
+        "shipping",
+        "carding",
+        "sharing",
+    },
+    {
+        "__init__",
+        "cli",
+        "cli_making",
+        "cli_compare",
+        "cli_check",
+        "cli_plan",
+        "cli_ship",
+        "cli_share",
+        "cli_web",
+        "findings",
+        "show",
+        "estimators",
+    },
 ]
 FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(ROOT.rglob("*.py"))

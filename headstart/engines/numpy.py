@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -15,12 +16,17 @@ from headstart.result import Receipt
 BATCH = 32  # units at a time: bounds memory
 
 
-def takes(runs: str, kind: str, todo: int) -> int:
+def precisions() -> tuple[str, ...]:
+    """None but float32."""
+    return ()
+
+
+def takes(backbone: Backbone, cut: Cut, runs: str, todo: int, root: Path | None) -> int:
     """Backbones whose parts are plain functions."""
     return int(runs == "numpy")
 
 
-def start(backbone: Backbone, cut: Cut) -> Functions:
+def start(backbone: Backbone, cut: Cut, root: Path | None = None) -> Functions:
     """The backbone at work. Raises PlanError below the top: there is nothing above that could learn."""
     if not cut.top:
         raise PlanError(
@@ -35,6 +41,7 @@ class Functions:
 
     def __init__(self, backbone: Backbone, chain: tuple[Callable, ...]):
         self.backbone, self.chain = backbone, chain
+        self.engine = "numpy float32"
         self._before = self._digests()
 
     def rows(self, units: list[np.ndarray]) -> np.ndarray:
@@ -53,10 +60,10 @@ class Functions:
     def receipt(self) -> Receipt:
         """Digests over every table of numbers, at the start and now; of the recipe alone where there is none."""
         if not self._before:
-            return Receipt(0, (), self.backbone.weights, self.backbone.weights)
+            return Receipt(0, (), self.backbone.weights, self.backbone.weights, engine=self.engine)
         now = self._digests()
         moved = tuple(sorted(name for name in now if now[name] != self._before[name]))
-        return Receipt(len(now), moved, digest.of_value(self._before), digest.of_value(now))
+        return Receipt(len(now), moved, digest.of_value(self._before), digest.of_value(now), engine=self.engine)
 
     def _digests(self) -> dict[str, str]:
         held = {name: array for step in self.chain for name, array in getattr(step, "tensors", {}).items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -15,12 +16,17 @@ from headstart.result import Receipt
 BATCH = 8  # units at a time: of 1 to 64 the fastest on 2 cores, and it bounds memory
 
 
-def takes(runs: str, kind: str, todo: int) -> int:
+def precisions() -> tuple[str, ...]:
+    """None but float32."""
+    return ()
+
+
+def takes(backbone: Backbone, cut: Cut, runs: str, todo: int, root: Path | None) -> int:
     """Backbones with a graph and its weights as arrays."""
     return int(runs == "onnx")
 
 
-def start(backbone: Backbone, cut: Cut) -> Session:
+def start(backbone: Backbone, cut: Cut, root: Path | None = None) -> Session:
     """The graph at work. Raises PlanError below the top: a graph has one end."""
     if not cut.top:
         raise PlanError(f"The graph of {backbone.name} ends at its top, {len(backbone.blocks)}; it has no other cut.")
@@ -35,6 +41,7 @@ class Session:
         import onnxruntime as ort
 
         self._backbone, self._weights = backbone, weights
+        self.engine = "onnx float32"
         self._before = digest.of_arrays(weights.items())
         options = ort.SessionOptions()
         options.intra_op_num_threads = os.cpu_count() or 1
@@ -60,4 +67,5 @@ class Session:
     def receipt(self) -> Receipt:
         """Digests over every weight of the graph, when it was opened and now."""
         now = digest.of_arrays(self._weights.items())
-        return Receipt(len(self._weights), () if now == self._before else ("a weight",), self._before, now)
+        moved = () if now == self._before else ("a weight",)
+        return Receipt(len(self._weights), moved, self._before, now, engine=self.engine)

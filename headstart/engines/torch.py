@@ -1,4 +1,4 @@
-"""PyTorch in fp32: the reference engine, on the processor or on the accelerator where there is one.
+"""PyTorch: the reference engine, on the processor or on the accelerator where there is one.
 
 On a processor several small batches run side by side, each on its share of torch's threads: for MobileNetV2 1.3 times
 the images a second of one batch at a time on 2 cores (79 to 58), for ViT-Ti 1.05, for MiniLM 3 times the texts, and no
@@ -7,14 +7,15 @@ thread waits for another at every layer. CUDA and Apple devices are taken where 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headstart import digest
+from headstart import digest, machine
 from headstart.backbone import Backbone, Cut
+from headstart.batches import batches, joined
 from headstart.errors import PlanError, missing_extra
 from headstart.find import member
 from headstart.network import Network, open_network
@@ -26,12 +27,17 @@ TOKENS = {"cpu": 1024, "other": 16_384}  # padding included
 STREAMS = 4  # batches side by side, at most: they share memory
 
 
-def takes(runs: str, kind: str, todo: int) -> int:
-    """Backbones whose parts are torch modules."""
-    return int(runs == "torch")
+def precisions() -> tuple[str, ...]:
+    """bfloat16 where the processor, or an accelerator, multiplies it itself."""
+    return ("bfloat16",) if machine.accelerated() or machine.halves() else ()
 
 
-def start(backbone: Backbone, cut: Cut) -> Running:
+def takes(backbone: Backbone, cut: Cut, runs: str, todo: int, root: Path | None) -> int:
+    """Backbones whose parts are torch modules; before all others where there is an accelerator."""
+    return 0 if runs != "torch" else 4 if machine.accelerated() else 1
+
+
+def start(backbone: Backbone, cut: Cut, root: Path | None = None) -> Running:
     """Opens the network below a cut.
 
     Raises PlanError where nothing is below it, and what opening the network raises.
@@ -48,13 +54,15 @@ def start(backbone: Backbone, cut: Cut) -> Running:
 class Running:
     """What lies below the cut, frozen and at work.
 
-    module: a torch module in eval mode.  rows are exact fp32; the same units in the same order give the same bits
+    module: a torch module in eval mode.  rows in float32 are exact; the same units in the same order give the same bits
+    engine: what made the rows, for receipts
     """
 
     def __init__(self, network: Network, backbone: Backbone, cut: Cut):
         import torch
 
-        self._network, self._backbone = network, backbone
+        self._network, self._backbone, self._precision = network, backbone, cut.precision
+        self.engine = f"torch {cut.precision}"
         here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         self.device = here or torch.device("cpu")
         network.model.to(self.device)
@@ -67,15 +75,17 @@ class Running:
         """(u, d) float32 at the top, (u, ...) below it, a list of (t, d) for texts there; in the order of the units."""
         import torch
 
-        batches = list(_batches(units, "cpu" if self.device.type == "cpu" else "other"))
+        place = "cpu" if self.device.type == "cpu" else "other"
+        passes = list(batches(units, IMAGES[place], TOKENS[place]))
         threads = torch.get_num_threads()
-        streams = min(STREAMS, threads, len(batches)) if self.device.type == "cpu" else 1
+        streams = min(STREAMS, threads, len(passes)) if self.device.type == "cpu" else 1
         if streams <= 1:
-            return self._joined(units, batches, [self._run(units, index) for index in batches])
+            return joined(units, passes, [self._run(units, index) for index in passes], self._backbone.width)
         share = (threads // streams,)
         try:
             with ThreadPoolExecutor(streams, initializer=torch.set_num_threads, initargs=share) as pool:
-                return self._joined(units, batches, list(pool.map(lambda index: self._run(units, index), batches)))
+                rows = list(pool.map(lambda index: self._run(units, index), passes))
+                return joined(units, passes, rows, self._backbone.width)
         finally:
             torch.set_num_threads(threads)  # torch hands the number of the last thread that set it to every new one
 
@@ -83,32 +93,20 @@ class Running:
         """Digests over every parameter and buffer below the cut, when it was opened and now."""
         now = self._digests()
         moved = tuple(sorted(name for name in now if now[name] != self._before.get(name)))
-        return Receipt(len(now), moved, digest.of_value(self._before), digest.of_value(now))
+        return Receipt(len(now), moved, digest.of_value(self._before), digest.of_value(now), engine=self.engine)
 
     def _run(self, units: list[np.ndarray], index: list[int]) -> Any:
         import torch
 
         spec = self._backbone.preprocess
         arrays = member("preprocess", spec.kind).batch([units[i] for i in index], spec)
-        with torch.inference_mode():
+        half = torch.autocast(self.device.type, torch.bfloat16, enabled=self._precision == "bfloat16")
+        with torch.inference_mode(), half:
             out = self.module({k: self._tensor(v) for k, v in arrays.items()})
         if isinstance(out, tuple):  # hidden states and their mask: padding is not kept
             hidden = out[0].float().cpu().numpy()
             return [hidden[row, : len(units[i])] for row, i in enumerate(index)]
         return out.float().cpu().numpy()
-
-    def _joined(self, units: list[np.ndarray], batches: list[list[int]], rows: list) -> np.ndarray | list[np.ndarray]:
-        if rows and isinstance(rows[0], list):
-            whole: list[np.ndarray] = [np.zeros(0)] * len(units)
-            for index, some in zip(batches, rows, strict=True):
-                for i, row in zip(index, some, strict=True):
-                    whole[i] = row
-            return whole
-        shape = rows[0].shape[1:] if rows else (self._backbone.width,)
-        out = np.empty((len(units), *shape), np.float32)
-        for index, row in zip(batches, rows, strict=True):
-            out[index] = row
-        return out
 
     def _tensor(self, array: np.ndarray):
         import torch
@@ -125,19 +123,3 @@ class Running:
 def _digest(tensor) -> str:
     array = tensor.detach().cpu().contiguous().numpy()
     return digest.of_bytes(memoryview(array.reshape(-1)).cast("B")) if array.size else ""
-
-
-def _batches(units: list[np.ndarray], place: str) -> Iterator[list[int]]:
-    """Positions of the units of one pass each: images as they come; texts by length, so that little is padding."""
-    if units and units[0].ndim > 1:
-        size = IMAGES[place]
-        yield from (list(range(begin, min(begin + size, len(units)))) for begin in range(0, len(units), size))
-        return
-    batch: list[int] = []
-    for i in sorted(range(len(units)), key=lambda i: len(units[i])):
-        if batch and (len(batch) + 1) * len(units[i]) > TOKENS[place]:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch

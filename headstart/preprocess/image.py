@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import math
 import os
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -59,14 +58,10 @@ def _each(raws: Sequence[bytes], settings: Preprocess, *, thumbnails: bool):
         except Unreadable as reason:
             return reason, b""
 
-    # Pillow warns of odd files in words for programmers. The filter is set around all threads, not in each of them,
-    # because it is one for the whole process.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if len(raws) < 4:
-            return [one(raw) for raw in raws]
-        with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
-            return list(pool.map(one, raws))
+    if len(raws) < 4:
+        return [one(raw) for raw in raws]
+    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+        return list(pool.map(one, raws))
 
 
 def batch(units: list[np.ndarray], settings: Preprocess) -> dict[str, np.ndarray]:
@@ -91,12 +86,10 @@ def beyond(units: list[np.ndarray]) -> float:
 
 def preview(raw: bytes) -> bytes:
     """A JPEG thumbnail; b"" for what cannot be read."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return _thumbnail(decode(raw))
-        except Unreadable:
-            return b""
+    try:
+        return _thumbnail(decode(raw))
+    except Unreadable:
+        return b""
 
 
 def _fitted(picture: Image, facts: dict) -> Image:

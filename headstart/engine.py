@@ -1,0 +1,203 @@
+"""In which precision a backbone runs fastest here with its answers unchanged: measured once a machine, and remembered.
+
+    <root>/engines/<machine>-<shelf>.json   rates of each way, how like float32 its rows were, and by task how like in
+                                            what heads answered
+
+A faster precision is taken where the smallest cosine to float32 is at least LIKE, or where heads trained on rows in
+float32 of the task at hand give the same answers from the other rows for at least SAME of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart import cache, digest, machine, raw
+from headstart.backbone import Backbone, Cut
+from headstart.errors import PlanError, Unreadable
+from headstart.extract import crossing, dtype_of
+from headstart.files import read_json, unwritable, write_whole
+from headstart.find import member, names
+from headstart.running import start
+from headstart.task import Example
+
+LIKE = 0.999
+SAME = 0.995
+WORTH = {"image": 512, "text": 2048}  # inputs from which a faster precision is looked for: looking costs about 4 s
+SAMPLE = 200  # inputs on which precisions are compared: SAME is one of them
+TIMED = 0.5  # seconds at most for which a way is timed
+LIBRARIES = ("torch", "openvino")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a backbone can be run here.
+
+    rate: inputs a second.  cosine: smallest to float32's rows.  same: share of equal answers of a head, NaN unasked
+    """
+
+    precision: str
+    rate: float
+    cosine: float = 1.0
+    same: float = float("nan")
+
+    @property
+    def open(self) -> bool:
+        """Whether only a head of the task at hand can tell."""
+        return self.cosine < LIKE and self.same != self.same  # NaN
+
+    @property
+    def sound(self) -> bool:
+        """Whether its answers may stand for float32's."""
+        return self.cosine >= LIKE or self.same >= SAME
+
+
+def settle(
+    card: Backbone,
+    cut: Cut,
+    examples: Sequence[Example],
+    root: Path,
+    asked: str = "",
+    say: Callable[[str, dict], None] = lambda event, facts: None,
+) -> tuple[Cut, list[str]]:
+    """The cut with the precision in which what is below it is to be computed, and why in a sentence.
+
+    asked: "ENGINE", "ENGINE:PRECISION" or "" for what is fastest
+    Raises PlanError for an engine or a precision that is not there.
+    """
+    if asked:
+        engine, _, precision = asked.partition(":")
+        precision = precision or cut.precision
+        _check(engine, precision)
+        return replace(cut, engine=engine, precision=precision), [f"Engine {engine}, {precision}: as you asked."]
+    family = member("backbones", card.family)
+    if not cut.top or family.runs(card, cut) != "torch" or card.preprocess.kind not in WORTH:
+        return cut, []
+    faster = sorted({p for name in names("engines") for p in member("engines", name).precisions()})
+    digests = [e.digest for e in examples]
+    missing = cache.Shelf(root, card, cut, dtype_of(card.preprocess, cut)).missing(digests)
+    if not faster or not missing:
+        return cut, []
+    file = root / "engines" / f"{machine.key(*LIBRARIES)}-{cache.key(card, cut)}.json"
+    task = digest.of_value(sorted({str(e.label) for e in examples})[:10_000])
+    ways = _recalled(file, task)
+    if (not ways or any(w.open for w in ways)) and len(missing) >= WORTH[card.preprocess.kind]:
+        say("racing", {"backbone": card.name, "precisions": ["float32", *faster]})
+        ways = _raced(card, cut, faster, [examples[i] for i in missing], root)
+        _remember(file, ways, task, root)
+    return _best(cut, ways) if ways else (cut, [])
+
+
+def at_top(card: Backbone, examples: Sequence[Example], root: Path) -> Cut:
+    """The cut at the top, as `settle` has it."""
+    return settle(card, card.cut(len(card.blocks)), examples, root)[0]
+
+
+def _check(engine: str, precision: str) -> None:
+    if engine not in names("engines"):
+        raise PlanError(f"There is no engine {engine!r}. There are: {', '.join(names('engines'))}.")
+    able = ("float32", *member("engines", engine).precisions())
+    if precision not in able:
+        raise PlanError(f"{engine} does not compute in {precision!r} on this machine. It does in: {', '.join(able)}.")
+
+
+def _recalled(file: Path, task: str) -> list[Way]:
+    facts = read_json(file) or {}
+    try:
+        same = facts["same"].get(task, {})
+        return [Way(**way, same=same.get(way["precision"], float("nan"))) for way in facts["ways"]]
+    except (KeyError, TypeError, AttributeError):
+        return []
+
+
+def _remember(file: Path, ways: list[Way], task: str, root: Path) -> None:
+    facts = [{"precision": w.precision, "rate": w.rate, "cosine": w.cosine} for w in ways]
+    known = (read_json(file) or {}).get("same", {})
+    same = {w.precision: w.same for w in ways if w.same == w.same}
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, {"ways": facts, "same": {**known, task: same}})
+    except OSError as error:
+        raise unwritable(root, error) from error
+
+
+def _best(cut: Cut, ways: list[Way]) -> tuple[Cut, list[str]]:
+    """The fastest sound way, and what was found of each."""
+    exact = next(w for w in ways if w.precision == "float32")
+    best = max((w for w in ways if w.sound), key=lambda w: w.rate)
+    told = []
+    for way in (w for w in ways if w.precision != "float32"):
+        like = f"smallest cosine to float32 {way.cosine:.4f}"
+        if not way.open and way.cosine < LIKE:
+            like += f", heads answer {way.same:.1%} alike"
+        fate = "taken" if way is best else "too far off" if not way.sound else "not faster"
+        told.append(f"{way.precision} is {way.rate / max(exact.rate, 1e-9):.1f} times as fast here ({like}): {fate}")
+    return replace(cut, precision=best.precision), [f"Precision {best.precision}: {'; '.join(told)}."]
+
+
+def _raced(card: Backbone, cut: Cut, faster: list[str], examples: list[Example], root: Path) -> list[Way]:
+    """Each way on the same inputs of the task, spread evenly over it."""
+    spread = np.unique(np.linspace(0, len(examples) - 1, SAMPLE).astype(int))
+    mine, spec = [examples[i] for i in spread], card.preprocess
+    prepare = member("preprocess", spec.kind)
+    contents = [(e, c) for e, c in raw.stream(mine) if not isinstance(c, Unreadable)]
+    looked = zip(contents, prepare.prepare([c for _, c in contents], spec), strict=True)
+    ready = [(e, some) for (e, _), some in looked if not isinstance(some, Unreadable)]
+    inputs = [some for _, some in ready]
+    if not inputs:
+        return [Way("float32", 1.0)]
+    rows, ways = {}, []
+    for precision in ("float32", *faster):
+        there = replace(cut, precision=precision)
+        running = start(card, there, len(examples), root)
+        rate = _timed(running, inputs)
+        rows[precision] = np.stack([row for row, _ in crossing(inputs, spec, there, running)])
+        cosine = _cosine(rows[precision], rows["float32"])
+        same = float("nan")
+        if cosine < LIKE:
+            same = _same(rows["float32"], rows[precision], [str(e.label) for e, _ in ready])
+        ways.append(Way(precision, rate, cosine, same))
+    return ways
+
+
+def _timed(running: Any, inputs: list[list[np.ndarray]]) -> float:
+    """Inputs a second, of a few after a warm-up."""
+    units = [unit for some in inputs for unit in some][:64]
+    running.rows(units[:8])
+    done, began = 0, time.perf_counter()
+    while time.perf_counter() - began < TIMED:
+        running.rows(units)
+        done += len(units)
+    return done / (time.perf_counter() - began) * len(inputs) / sum(map(len, inputs))
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float(((a * b).sum(1) / np.maximum(lengths, 1e-12)).min())
+
+
+def _same(exact: np.ndarray, other: np.ndarray, labels: list[str]) -> float:
+    """Share of inputs that heads trained on exact rows (n, d) answer alike from the others; NaN without two labels.
+
+    Two heads, each trained on one half and asked of the other: ridge regression to one column a label, with a tenth of
+    the mean eigenvalue as its penalty.
+    """
+    from headstart import linear
+
+    kinds, y = np.unique(labels, return_inverse=True)
+    if len(kinds) < 2 or len(kinds) > len(labels) / 2:
+        return float("nan")
+    half, alike = np.arange(len(y)) % 2 == 0, 0
+    for learn in (half, ~half):
+        targets = np.eye(len(kinds))[y[learn]]
+        turned = linear.basis(exact[learn])
+        z = turned.z.astype(np.float64)
+        b = (z.T @ (targets - targets.mean(0))) / (turned.power + 0.1 * turned.power.mean())[:, None]
+        head = turned.head(b, targets.mean(0), {})
+        alike += (head.scores(exact[~learn]).argmax(1) == head.scores(other[~learn]).argmax(1)).sum()
+    return float(alike / len(y))

@@ -1,0 +1,163 @@
+"""Engines agree with torch, keep what they compiled, and a faster precision is only taken where answers stay."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from headstart import ahead, engine, extract, machine
+from headstart.engine import Way
+from headstart.engines import openvino
+from headstart.errors import PlanError
+from headstart.find import member
+from headstart.planner import find_card
+from headstart.task import Example
+
+MOBILENET = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
+
+
+@pytest.fixture
+def pixels():
+    return list(np.random.default_rng(0).integers(0, 256, (19, 224, 224, 3), dtype=np.uint8))
+
+
+def python(code: str) -> str:
+    """A process of its own, because what a library imports cannot be taken back."""
+    done = subprocess.run([sys.executable, "-c", code, os.environ["HEADSTART_CACHE"]], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_was_compiled_once_is_opened_without_torch_and_agrees_with_it(hub):
+    pytest.importorskip("openvino")
+    begin = f"""
+import sys
+from pathlib import Path
+import numpy as np
+from headstart import extract
+from headstart.planner import find_card
+root = Path(sys.argv[1])
+card = find_card("{MOBILENET}", root)
+top = card.cut(len(card.blocks))
+units = list(np.random.default_rng(0).integers(0, 256, (19, 224, 224, 3), dtype=np.uint8))
+"""
+    first = """
+from headstart.engines import torch
+assert extract.start(card, top, 5, root).engine == "torch float32"
+running = extract.start(card, top, 1000, root)
+fast, exact = running.rows(units), torch.start(card, top).rows(units)
+assert np.abs(fast - exact).max() <= 2e-5 * np.abs(exact).max()
+"""
+    both = """
+running = extract.start(card, top, 1000 if "torch" in sys.modules else 1, root)
+rows, receipt = running.rows(units), running.receipt()
+assert np.array_equal(rows, running.rows(units))
+assert not receipt.moved and receipt.tensors > 100 and receipt.engine == "openvino float32"
+assert sys.modules["openvino_telemetry"] is None
+print(receipt.digest_after, rows.sum())
+"""
+    once = python(begin + first + both)
+    again = python(begin + both + "assert not {'torch', 'timm', 'torchvision'} & set(sys.modules)")
+    assert once == again
+
+
+def test_texts_are_compiled_at_any_length_and_at_any_cut(text, tmp_path):
+    pytest.importorskip("openvino")
+    card = find_card(text, tmp_path)
+    dice = np.random.default_rng(0)
+    units = [dice.integers(4, 30, n).astype(np.int32) for n in (3, 8, 5, 8, 2)]
+    for at in (2, 4):
+        cut = card.cut(at)
+        ours = extract.start(card, replace(cut, engine="openvino"), 1, tmp_path).rows(units)
+        theirs = member("engines", "torch").start(card, cut).rows(units)
+        for a, b, unit in zip(ours, theirs, units, strict=True):
+            assert a.shape == b.shape and (at == 4 or len(a) == len(unit))
+            assert np.abs(a - b).max() <= 1e-5
+
+
+def test_a_graph_that_is_not_whole_is_made_again(vision, tmp_path):
+    pytest.importorskip("openvino")
+    card = find_card(vision, tmp_path)
+    top = card.cut(len(card.blocks))
+    units = [np.zeros((64, 64, 3), np.uint8)]
+    rows = openvino.start(card, top, tmp_path).rows(units)
+    (net,) = tmp_path.glob("compiled/*/net.bin")
+    net.write_bytes(net.read_bytes()[:100])
+    assert np.array_equal(openvino.start(card, top, tmp_path).rows(units), rows)
+    assert net.stat().st_size > 100
+
+
+def test_bfloat16_lies_on_a_shelf_of_its_own_and_torch_can_compute_in_it(vision, tmp_path):
+    card = find_card(vision, tmp_path)
+    top = card.cut(len(card.blocks))
+    half = replace(top, precision="bfloat16")
+    units = list(np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8))
+    exact, rough = (member("engines", "torch").start(card, cut).rows(units) for cut in (top, half))
+    assert 1e-5 < np.abs(exact - rough).max() / np.abs(exact).max() < 0.1
+    assert extract.cache.key(card, top) != extract.cache.key(card, half)
+    assert extract.cache.key(card, top) == extract.cache.key(card, replace(top, engine="torch"))
+
+
+def test_an_engine_that_is_not_there_is_named_with_those_that_are(vision, tmp_path):
+    card = find_card(vision, tmp_path)
+    top = card.cut(len(card.blocks))
+    with pytest.raises(PlanError, match=r"no engine 'tensorflow'. There are: .*torch"):
+        engine.settle(card, top, [], tmp_path, "tensorflow")
+    with pytest.raises(PlanError, match="does not compute in 'int3'"):
+        engine.settle(card, top, [], tmp_path, "torch:int3")
+    with pytest.raises(PlanError, match=r"'onnx' does not run timm:.* What does: .*torch"):
+        extract.start(card, replace(top, engine="onnx"), 1, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rough", "taken"),
+    [
+        (Way("bfloat16", 9.0, cosine=0.9995), True),  # like enough for any task
+        (Way("bfloat16", 9.0, cosine=0.95, same=0.995), True),  # the task's own heads do not mind
+        (Way("bfloat16", 9.0, cosine=0.95, same=0.97), False),
+        (Way("bfloat16", 9.0, cosine=0.95), False),  # nobody asked the task
+        (Way("bfloat16", 3.0, cosine=1.0), False),  # no faster
+    ],
+)
+def test_a_faster_precision_must_keep_the_answers(vision, tmp_path, rough, taken):
+    cut, (why,) = engine._best(find_card(vision, tmp_path).cut(6), [Way("float32", 4.0), rough])
+    assert (cut.precision == "bfloat16") == taken
+    assert ("taken" in why) == taken and f"{rough.rate / 4.0:.1f} times as fast" in why
+
+
+def test_a_race_is_run_once_on_the_tasks_own_inputs_and_remembered(vision, tmp_path, monkeypatch):
+    if not machine.halves():
+        pytest.skip("this processor has one precision")
+    from headstart.demo.photos import photos
+
+    photos(tmp_path / "photos", 24)
+    files = sorted(p for p in (tmp_path / "photos").rglob("*") if p.is_file())
+    digests = extract.raw.hashed([str(f) for f in files])
+    examples = [Example(f.name, f, d, f.parent.name) for f, d in zip(files, digests, strict=True)]
+    card, root, said = find_card(vision, tmp_path), tmp_path / "root", []
+    top = card.cut(len(card.blocks))
+    assert engine.settle(card, top, examples, root) == (top, [])  # too few to be worth a race
+    monkeypatch.setitem(engine.WORTH, "image", 10)
+    cut, (why,) = engine.settle(card, top, examples, root, say=lambda event, facts: said.append(event))
+    assert said == ["racing"] and "bfloat16 is" in why and "cosine" in why
+    again, (same,) = engine.settle(card, top, examples, root, say=lambda event, facts: said.append(event))
+    assert (again, same, said) == (cut, why, ["racing"])
+    extract.embed(examples, card, top, root)
+    assert engine.settle(card, top, examples, root) == (top, [])  # what lies there in float32 is not made again
+
+
+def test_items_made_ahead_come_in_order_and_errors_where_they_belong():
+    def items():
+        yield from range(5)
+        raise ValueError("the sixth")
+
+    got = []
+    with pytest.raises(ValueError, match="the sixth"):
+        got.extend(ahead.ahead(items()))
+    given = ahead.ahead(items())
+    got = [next(given) for _ in range(5)]
+    assert got == list(range(5))
+    given.close()
