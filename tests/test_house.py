@@ -79,7 +79,7 @@ FLOORS = [
         "reporting",
         "demo",
     }
-    | {"heads", "rebuilt", "ported", "sketch", "looked", "formats", "portable", "snippets", "held"},
+    | {"heads", "rebuilt", "ported", "sketch", "looked", "formats", "portable", "snippets", "held", "libraries"},
     {
         "flow",
         "checking",
