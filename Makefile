@@ -7,12 +7,12 @@ BIN := .venv/bin
 export UV_LINK_MODE ?= copy
 INSTALL = $(BIN)/uv pip install --python $(BIN)/python --quiet
 
-.PHONY: demo test check types setup browser clean lock
+.PHONY: demo test check types setup browser web clean lock
 
 demo: .venv/.base
 	$(BIN)/headstart demo --into demo
 
-test: .venv/.dev browser check
+test: .venv/.dev browser web check
 	$(BIN)/python -m pytest
 
 check: .venv/.dev
@@ -44,6 +44,11 @@ browser:
 	@command -v chromium > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null \
 	&& apt-get update -qq > /dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium > /dev/null; } \
 	|| echo "No chromium here and none could be installed: tests in a browser will skip."
+
+# The exported page needs ONNX Runtime for browsers, pinned by digest. Where it cannot be fetched, its tests skip and say so.
+web: .venv/.base
+	@$(BIN)/headstart runtime web > /dev/null \
+	|| echo "ONNX Runtime for browsers is not here: tests of the exported page of photos will skip."
 
 # Releases at least a week old; the locks name hashes and no host.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 WIDTH = 100
+LISTED = 8  # files, the largest
 
 
 def add_to(app: typer.Typer) -> None:
@@ -45,17 +46,15 @@ def export(
 def sheet(folder: Path, facts: dict[str, Any]) -> str:
     """export.json for a terminal: what was written, how far it lies from the model, how it is used."""
     lines = ["", *_row("", _verdict(facts)), ""]
-    large = sorted(facts["files"].items(), key=lambda item: -item[1]["bytes"])
+    large = sorted(facts["files"].items(), key=lambda item: -item[1]["bytes"])[:LISTED]
     lines += [f"  {size['bytes'] / 1e6:>9.2f} MB  {folder / name}" for name, size in large]
     lines.append("")
     for sentence in facts["says"]:
         lines += _row("note", sentence)
-    lines += ["", f"  use it    pip install {' '.join(facts['needs'])}"]
-    lines += [
-        f"            python {folder / 'predict.py'} {facts['takes']}…",
-        f"  read      {folder / 'README.md'}",
-        "",
-    ]
+    if facts["needs"]:
+        lines += ["", f"  use it    pip install {' '.join(facts['needs'])}"]
+        lines.append(f"            python {folder / 'predict.py'} {facts['takes']}…")
+    lines += [f"  read      {folder / 'README.md'}", ""]
     return "\n".join(lines)
 
 

@@ -44,7 +44,8 @@ class Written:
     """What a format wrote into a folder.
 
     answer:    file bytes or texts -> Said, by the files as they lie, through the library that will read them
-    code:      a program that does the same without Headstart: prints one JSON object an input named on its line
+    code:      a program that does the same without Headstart: prints one JSON object an input named on its line;
+               "" where people use it and no program
     needs:     what that program imports, for pip
     precision: of the weights.  opset: of ONNX, 0 elsewhere.  tolerance: how far answers may lie apart
     judged:    whether changed answers are counted instead, because numbers were rounded on purpose

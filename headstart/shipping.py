@@ -136,7 +136,8 @@ def _right(model: Model, said: Said, truth: Sequence[str]) -> float:
 
 def _facts(model: Model, new: Path, to: str, written: Written, found: Parity) -> dict:
     """export.json; writes the program and its page beside it."""
-    (new / PROGRAM).write_text(written.code, encoding="utf-8")
+    if written.code:
+        (new / PROGRAM).write_text(written.code, encoding="utf-8")
     (new / README).write_text(_page(model, to, written, found), encoding="utf-8")
     files = sorted(p for p in new.rglob("*") if p.is_file())
     return {
@@ -174,11 +175,13 @@ def _noun(model: Model, written: Written) -> str:
 def _page(model: Model, to: str, written: Written, found: Parity) -> str:
     """README.md: what this is, how it was proven, and the program."""
     says = "".join(f"* {line}\n" for line in written.says)
+    use = (
+        f"\n    pip install {' '.join(written.needs)}\n    python {PROGRAM} {_noun(model, written)}…\n\n"
+        f"```python\n{written.code}```\n"
+    )
     return (
         f"# {to}: a model exported by Headstart {__version__}\n\n"
         f"It answers what `{model.backbone.name}` with `{model.facts['method']}` on top answers. On {found.n} inputs "
         f"that travel with the model, probabilities differ by {found.largest:.1e} at most, and {found.changed} answers "
-        f"changed. Licence of the borrowed weights: {model.backbone.licence or 'not stated'}.\n\n{says}\n"
-        f"    pip install {' '.join(written.needs)}\n    python {PROGRAM} {_noun(model, written)}…\n\n"
-        f"```python\n{written.code}```\n"
-    )
+        f"changed. Licence of the borrowed weights: {model.backbone.licence or 'not stated'}.\n\n{says}"
+    ) + (use if written.code else "")

@@ -113,7 +113,7 @@ def graph(model: Model, running: Running) -> Any:
     (b, d) float32 -> embedding (b, d), scores (b, k), probabilities (b, k), float32.  running: not needed, kept open
     Raises PlanError for a backbone or a head that has no such form, MissingExtra.
     """
-    onnx, program = library(), _program(model)
+    onnx, program = library(), network(model)
     from headstart.ported import OUTPUTS
 
     nodes, constants = list(program.graph.node), list(program.graph.initializer)
@@ -147,8 +147,11 @@ def _widths(model: Model, program: Any) -> tuple[int, int, int]:
     return int(found), model.objective.width, model.objective.width
 
 
-def _program(model: Model) -> Any:
-    """What torch makes of the network and its head, without traces of our own source lines. Raises MissingExtra."""
+def network(model: Model) -> Any:
+    """What torch makes of the network and its head, as ported.Ported takes and gives; without our own source lines.
+
+    Raises MissingExtra, and PlanError as `graph` does.
+    """
     try:
         import onnxscript  # noqa: F401
         import torch
