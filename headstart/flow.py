@@ -236,7 +236,7 @@ def _fitted(plan: Plan, task: Task, train: Features, val: Features, run: Run) ->
 
     rng = np.random.default_rng([plan.seed, plan.repeat])
     fitted = plan.method.fit(train, val, task.objective, above=above, rng=rng)
-    settle(fitted, above, val.x if len(val) else train.x, task.objective)
+    settle(fitted, above, max(val.x, train.x, key=len), task.objective)
     return fitted
 
 

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from headstart import artifact, cache, delta, digest, flow, untrusted
 from headstart.errors import ArtifactError
+from headstart.wording import smaller
 
 VALUES = st.floats(-8, 8, width=32, allow_nan=False)
 
@@ -123,6 +124,22 @@ def test_numbers_of_peft_are_stored_once_in_peft_s_own_folder(vision, tmp_path):
         model, _ = artifact.load(place, cache.default_root())
         rows = np.load(place / "witness.npz")["rows"]
         assert np.array_equal(model.fitted.scores(rows), done.model.fitted.scores(rows))
+
+
+@pytest.mark.parametrize(
+    ("stored", "full", "words"),
+    [
+        (31_000, 9_000_000, "290 times smaller than the model"),
+        (1_000, 91_000_000, "91,000 times smaller than the model"),
+        (1_000, 4_230, "4.2 times smaller than the model"),
+        (1_000, 99_600, "100 times smaller than the model"),
+        (1_000, 1_000, "as large as the model"),
+        (9_000, 1_000, "larger than the model"),
+        (9_000, 0, ""),
+    ],
+)
+def test_how_small_it_is_is_said_in_words(stored, full, words):
+    assert smaller(stored, full) == words
 
 
 # Every refusal: what is done to a sound folder, and what must be said

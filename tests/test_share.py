@@ -94,6 +94,14 @@ def test_an_unknown_licence_is_called_other(run):
     assert facts["license"] == "other" and facts["license_name"] == "weird-licence-1.0"
 
 
+def test_the_command_says_what_it_wrote(run, remote, tmp_path):
+    done = json.loads(command(remote, "card", str(run), "--into", str(tmp_path / "c"), "--json").stdout)
+    assert Path(done["card"]).is_file() and Path(done["page"]).is_file() and not remote.seen
+    assert "not a model folder" in command(remote, "card", str(tmp_path), code=2).stderr
+    for verb in ("card", "push", "pull"):
+        assert f"headstart {verb}" in command(remote, verb, "--help").stdout
+
+
 # Push and pull
 
 

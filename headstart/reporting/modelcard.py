@@ -129,6 +129,10 @@ def what(result: dict) -> Part:
     kept = (
         f"Kept: a delta of {size(weight['delta'])}{', ' + against if against else ''}." if weight.get("delta") else ""
     )
+    stored = (result.get("head") or {}).get("stored") or {}
+    if kept and stored.get("half"):
+        kept += f" Tuned weights are kept in half precision: scores of {stored['rows']:,} examples moved by "
+        kept += f"{stored['moved']:.1e} of the largest, no answer changed; the figures are of what is kept."
     pinned = f"Pinned to the base by content: {card['weights']}. Another base is refused."
     return Part("What it is", (tuple(filter(None, (goal, f"{base}.", learned, kept, pinned))),))
 
