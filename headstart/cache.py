@@ -30,6 +30,7 @@ from headstart.result import Receipt
 from headstart.segments import SUFFIX, Entry, Segment, read, write
 
 SCHEMA = 1
+DECODING = 2  # how photos become pixels: large JPEGs at a part of their size
 LIMIT = 20.0  # GB; 4 million rows of 1,280 numbers, and a tenth of a small laptop's disk
 MANY = 64  # segments; opening one costs 0.2 ms
 
@@ -62,6 +63,8 @@ def key(backbone: Backbone, cut: Cut, dtype: str = "float32") -> str:
         "preprocess": asdict(backbone.preprocess),
         "blocks": blocks,
     }
+    if backbone.preprocess.kind == "image":
+        facts |= {"decoding": DECODING}
     if cut.precision != "float32":
         facts |= {"precision": cut.precision}
     return digest.of_value({**facts, "family": backbone.family, "at": cut.at, "dtype": dtype, "schema": SCHEMA})

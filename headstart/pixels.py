@@ -29,9 +29,11 @@ LOOKS_LIKE = (
 HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
-def decode(raw: bytes) -> Image:
+def decode(raw: bytes, least: int = 0) -> Image:
     """The first picture in a file as RGB, upright, over white where it is transparent.
 
+    least: pixels that must remain of the shorter side. A JPEG that has many more is decoded at a half, a quarter or an
+    eighth of its size, which libjpeg takes out of the frequencies that are stored; 0 for all of it
     Raises Unreadable with the reason; whatever a decoder throws at damaged bytes becomes one.
     """
     from PIL import Image, UnidentifiedImageError
@@ -46,6 +48,8 @@ def decode(raw: bytes) -> Image:
         picture = Image.open(io.BytesIO(raw), formats=FORMATS)
         if picture.width * picture.height > LARGEST:
             raise Unreadable(_bomb(picture.width, picture.height))
+        if least:
+            picture.draft(picture.mode, (least, least))
         picture.load()
         return _rgb(_upright(picture))
     except Unreadable:

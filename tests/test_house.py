@@ -79,7 +79,7 @@ FLOORS = [
         "reporting",
         "demo",
     }
-    | {"heads", "rebuilt", "ported", "sketch", "looked", "formats", "portable", "snippets", "held", "libraries"},
+    | {"heads", "rebuilt", "ported", "sketch", "looked", "formats", "portable", "snippets", "held"},
     {
         "flow",
         "checking",

@@ -2,10 +2,7 @@
 
 Rows of every level come from one pass above the cut. Candidates that train are tried shortly on one fold, and only
 the better half goes on (successive halving, Jamieson and Talwalkar 2016). The probe stays where nothing is better.
-
-Fifty held-out examples tell gains of ten points from none at best. So what is believed of a gain is what was measured,
-weighed with what such a gain was on other data (a normal prior; Efron and Morris 1975): the fewer the examples, the
-more the other data say.
+What is believed of a gain: gains.py.
 """
 
 from __future__ import annotations
@@ -21,8 +18,8 @@ from headstart import folds
 from headstart.backbone import Backbone, Cut
 from headstart.features import Features, join, picked
 from headstart.find import member, names
+from headstart.gains import Gain, believed, worth_of
 from headstart.methods.finetune import half
-from headstart.pairing import merits
 from headstart.task import Objective
 
 if TYPE_CHECKING:
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
 FEW = 100  # examples of the median class up to which pairs are tried
 ENOUGH = 200  # held-out examples from which one split judges; fewer are dealt into folds
 CLEAR = 1.5  # standard deviations of a believed gain from none that make further folds needless
+HOPELESS = 2.0  # standard deviations above what is believed of a gain; where even that is not WORTH it, no more folds
 SHORT = 3  # a first try takes so small a share of the steps
 SURE = 1.0  # standard deviations by which a believed gain must lie above none
 # What a method gained over the probe on other data: (mean, standard deviation), in shares of the merit's scale.
@@ -55,7 +53,7 @@ class Settings:
     """
 
     blocks: int = 0
-    methods: tuple[str, ...] = ("contrast", "lpft", "lora", "finetune")
+    methods: tuple[str, ...] = ("lora", "contrast", "finetune")
     minutes: float = 10.0
     steps: int = 0
     batch: int = 16
@@ -102,26 +100,6 @@ def _splits(train: Features, val: Features, data: Features, objective: Objective
         return [(np.arange(len(train)), np.arange(len(train), len(data)))]
     fold = folds.deal(data, objective, count, rng)
     return [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in np.unique(fold)]
-
-
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """Of a candidate over the probe: as measured, and what is believed of it, with its standard deviation."""
-
-    measured: float
-    mean: float
-    sd: float
-
-
-def believed(apart: np.ndarray, usual: float, spread: float) -> Gain:
-    """(n,) differences of merit, weighed with what the gain usually is.
-
-    One difference of 1 is added to their spread: a few examples that all agree prove little.
-    """
-    n, measured = len(apart), float(apart.mean())
-    error = (float(((apart - measured) ** 2).sum()) + 1.0) / n**2
-    weight = 1 / spread**2 + 1 / error
-    return Gain(measured, (usual / spread**2 + measured / error) / weight, weight**-0.5)
 
 
 class _Race:
@@ -208,7 +186,7 @@ class _Race:
                 fitted = method.fit(part, nothing, self.objective, above=self.above, rng=rng)
                 scores.append(fitted.scores(picked(self.data.x, held)))
                 gain = self._enter(name, np.concatenate(scores), short=share < 1.0)
-                if abs(gain.mean) > CLEAR * gain.sd:
+                if abs(gain.mean) > CLEAR * gain.sd or gain.mean + HOPELESS * gain.sd < WORTH:
                     break
         except HeadstartError as refusal:
             self.results[name] = {"refused": str(refusal)}
@@ -218,7 +196,7 @@ class _Race:
     def _enter(self, name: str, scores: np.ndarray, **facts: Any) -> Gain:
         """Keeps how a candidate did on the first splits: its merit, and what is believed of its gain."""
         held = self.held[: len(scores)]
-        worth = merits(self.objective, scores, self.data.y[held])[1]
+        worth = worth_of(self.objective, scores, self.data.y[held])
         base = self.results["probe"]["worth"][: len(scores)] if name != "probe" else worth
         scale = abs(float(base.mean())) if self.objective.link == "identity" else 1.0
         gain = believed((worth - base) / max(scale, 1e-12), *self._usual(name))

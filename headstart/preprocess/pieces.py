@@ -48,11 +48,6 @@ def beyond(units: list[np.ndarray]) -> float:
     return 0.0
 
 
-def preview(raw: bytes | str) -> bytes:
-    """Nothing to show: the text itself is at hand."""
-    return b""
-
-
 def _one(raw: bytes | str, pieces: wordpiece.WordPiece, most: int) -> list[np.ndarray] | Unreadable:
     if isinstance(raw, bytes):
         try:

@@ -58,11 +58,6 @@ def beyond(units: list[np.ndarray]) -> float:
     return 1.0 - len(units[0]) / sum(len(u) for u in units)
 
 
-def preview(raw: bytes | str) -> bytes:
-    """Nothing: the text itself is at hand."""
-    return b""
-
-
 def _windows(
     raw: bytes | str, settings: Preprocess, tokenizer: Tokenizer, before: list[int], after: list[int]
 ) -> list[np.ndarray] | Unreadable:

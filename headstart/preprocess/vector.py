@@ -35,11 +35,6 @@ def beyond(units: list[np.ndarray]) -> float:
     return 0.0
 
 
-def preview(raw: bytes) -> bytes:
-    """Nothing to show."""
-    return b""
-
-
 def _one(raw: bytes, width: int) -> list[np.ndarray] | Unreadable:
     row = np.frombuffer(raw, dtype="<f4")
     if len(row) != width:

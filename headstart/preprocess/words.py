@@ -57,8 +57,3 @@ def weigh(unit: np.ndarray) -> float:
 def beyond(units: list[np.ndarray]) -> float:
     """0: nothing is cut off."""
     return 0.0
-
-
-def preview(raw: str) -> bytes:
-    """Nothing to show: the text itself is at hand."""
-    return b""
