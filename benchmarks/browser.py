@@ -1,10 +1,11 @@
 """The exported page in a real browser against Python: probabilities of held-out inputs and of odd ones, and seconds.
 
     headstart export runs/photos --to web --into page
-    python benchmarks/browser.py runs/photos page [--n 200] [--browser /usr/bin/chromium]
+    python benchmarks/browser.py runs/photos page [--inputs TABLE] [--n 200] [--browser /usr/bin/chromium]
 
-Inputs are file bytes or texts that the run was judged on; every tenth photo is written anew in a form that browsers and
-Pillow could read otherwise: turned by EXIF, gray, palette, transparent, CMYK, one pixel high. Prints one JSON object.
+Inputs are file bytes or texts that the run was judged on, or those of TABLE; every tenth photo is written anew in a form
+that browsers and Pillow could read otherwise: turned by EXIF, gray, palette, transparent, CMYK, one pixel high. Prints
+one JSON object.
 """
 
 from __future__ import annotations
@@ -21,18 +22,21 @@ import numpy as np
 
 from headstart import cache, flow
 from headstart.artifact import load
-from headstart.shipping import held_out
+from headstart.held import held_out
+from headstart.inputs import collect
+from headstart.raw import content
+from headstart.task import Example
 
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 ASK = """async ([given, bytes]) => {
     const input = bytes ? Uint8Array.from(atob(given), (c) => c.charCodeAt(0)) : given, began = performance.now();
     const found = await Model.embed(await Model.prepare(input));
     const { shares } = Model.own(found);
-    globalThis.rows = [...(globalThis.rows || []), found.row];
+    globalThis.kept = [...(globalThis.kept || []), found.row];
     return [performance.now() - began, Object.fromEntries(shares)];
 }"""
 TRAIN = """([n, classes]) => {
-    const x = rows.slice(0, n), y = x.map((_, i) => i % classes), fold = Folds.deal(y, y.map(() => ""), Head.FOLDS, 1);
+    const x = kept.slice(0, n), y = x.map((_, i) => i % classes), fold = Folds.deal(y, y.map(() => ""), Head.FOLDS, 1);
     const began = performance.now();
     Head.train(x, y, classes, fold);
     return performance.now() - began;
@@ -66,11 +70,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("page", type=Path)
+    parser.add_argument("--inputs")
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--browser", default="/usr/bin/chromium")
     given = parser.parse_args()
     model, _ = load(given.run, cache.default_root())
-    inputs = held_out(given.run, model)[1]
+    inputs = held_out(model)[1]
+    if given.inputs:
+        found = collect([given.inputs], model.facts["kind"], None, None)
+        inputs = [content(example) for example in found if isinstance(example, Example)]
     assert inputs, "the data that the run was judged on are no longer where they were"
     some = [inputs[i % len(inputs)] for i in range(given.n)]
     some = [odd(raw, i // 10) if isinstance(raw, bytes) and i % 10 == 9 else raw for i, raw in enumerate(some)]

@@ -20,8 +20,10 @@ from headstart.artifact import load
 from headstart.errors import ArtifactError, PlanError
 from headstart.features import Features
 from headstart.formats import web
+from headstart.held import witnesses
 from headstart.methods import logistic
 from headstart.objectives.classes import Classes
+from headstart.portable import ours
 from headstart.preprocess.image import _fitted
 
 KEPT = runtime.folder(cache.default_root())  # where `headstart runtime web` has put it; each test has another cache
@@ -68,10 +70,8 @@ def exported(place: Path, run: Path) -> Path:
     model, running = load(run, place / "cache")
     (place / f"page-{run.name}").mkdir()
     written = web.write(model, running, place / f"page-{run.name}", web.Settings())
-    contents = web.witness_inputs(model)
-    assert (
-        np.abs(written.answer(contents).probabilities - web.ours(model, running, contents).probabilities).max() < 1e-3
-    )
+    contents = witnesses(model)
+    assert np.abs(written.answer(contents).probabilities - ours(model, running, contents).probabilities).max() < 1e-3
     return place / f"page-{run.name}"
 
 

@@ -21,12 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from headstart import __version__, cache, runtime, witness, wordpiece
+from headstart import __version__, cache, runtime, wordpiece
 from headstart.artifact import Model
 from headstart.errors import PlanError
 from headstart.extract import Running, unit_length
 from headstart.find import member
 from headstart.heads import Head, head_of
+from headstart.held import witnesses
 from headstart.portable import TOLERANCE, Said, Written, ours, told
 from headstart.static import VOCABULARY, WEIGHTS
 from headstart.webpage import LICENCE, PAGE, SCRIPTS, page, theme
@@ -81,7 +82,12 @@ def write(model: Model, running: Running, folder: Path, settings: Settings) -> W
 def _files(model: Model) -> dict[str, bytes]:
     """What the network and its inputs need, by the name that the page has for it. Raises PlanError, ArtifactError."""
     spec = model.backbone.preprocess
-    if spec.kind == "pieces" and model.cut.top and isinstance(_head(model), Head):
+    if spec.kind == "pieces":
+        if not isinstance(_head(model), Head):
+            raise PlanError(
+                "Nearest neighbours keep all their examples, and a page of static vectors has no network to hold them. "
+                "Fit with --method logistic."
+            )
         held = {file.name: file for file in member("backbones", "own").files(model.backbone.local)}
         return {"vocabulary": held[VOCABULARY].read_bytes(), "statics": held[WEIGHTS].read_bytes()}
     if spec.kind not in ("image", "text"):
@@ -131,16 +137,9 @@ def _layers(model: Model) -> bytes | None:
     return save({name: np.ascontiguousarray(a, np.float64) for name, a in pairs})
 
 
-def witness_inputs(model: Model) -> list[bytes | str]:
-    """What the page is to be held against: the files' bytes or the texts that travel with the model."""
-    held = witness.read(model.folder / "witness.npz", model.objective.width)
-    contents = [held[f"input{n}"].tobytes() for n in range(len(held["scores"]))]
-    return [c.decode("utf-8", "replace") for c in contents] if model.facts["kind"] == "text" else list(contents)
-
-
 def _witness(model: Model, running: Running) -> list[dict[str, Any]]:
     """Each input of the witness with what Python makes of it now, stage by stage."""
-    contents = witness_inputs(model)
+    contents = witnesses(model)
     said = ours(model, running, contents)
     labels = _labels(model, said)
     found = []
