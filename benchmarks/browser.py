@@ -3,9 +3,9 @@
     headstart export runs/photos --to web --into page
     python benchmarks/browser.py runs/photos page [--inputs TABLE] [--n 200] [--browser /usr/bin/chromium]
 
-Inputs are file bytes or texts that the run was judged on, or those of TABLE; every tenth photo is written anew in a form
-that browsers and Pillow could read otherwise: turned by EXIF, gray, palette, transparent, CMYK, one pixel high. Prints
-one JSON object.
+Inputs are file bytes or texts that the run was judged on, or those of TABLE; every tenth photo is written anew in a
+form that browsers and Pillow could read otherwise: turned by EXIF, gray, palette, transparent, CMYK, one pixel high.
+Prints one JSON object.
 """
 
 from __future__ import annotations

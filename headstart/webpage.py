@@ -11,6 +11,7 @@ from headstart import __version__, runtime
 from headstart.artifact import Model
 from headstart.find import name_of
 from headstart.reporting.canvas import THEMES
+from headstart.reporting.wording import measure_of
 
 PAGE = Path(__file__).with_name("web")
 # In the order in which they build on one another.
@@ -76,5 +77,7 @@ def _figure(summary: dict[str, Any]) -> str:
                 f"Right on {100 * value:.1f} % of {n:,} examples that it had not seen; "
                 f"{100 * low:.0f} to {100 * high:.0f} % are plausible."
             )
-        return f"{name}: {value:.3g} on {n:,} examples it had not seen; {low:.3g} to {high:.3g} are plausible."
+        kind = measure_of(name)
+        shown = f"{kind.label} {kind.figure(value)} on {n:,} examples that it had not seen"
+        return f"{shown}; {kind.figure(low)} to {kind.figure(high)} are plausible."
     return ""

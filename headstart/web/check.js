@@ -48,7 +48,7 @@ const Check = (() => {
       told(rows.length, witness.length);
       await new Promise((resolve) => setTimeout(resolve)); // the page stays awake
     }
-    const { tolerance } = Pieces.facts, bad = (r) => !(r.apart <= tolerance) || r.label !== r.expected;
+    const { tolerance } = Pieces.facts, bad = (r) => !(r.apart <= tolerance) || (r.expected && r.label !== r.expected);
     return { rows, apart: rows.reduce((most, r) => Math.max(most, r.apart), 0), wrong: rows.filter(bad) };
   }
 
