@@ -392,6 +392,13 @@ def test_everything_that_can_be_pressed_has_a_name(texts, browser):
     sheet.close()
 
 
+def test_the_page_forbids_itself_to_send_anything(texts, browser):
+    sheet = Sheet(browser, texts[1])
+    assert "Failed" in sheet.page.evaluate("fetch('http://127.0.0.1:9/').catch(String)")
+    assert any("Content Security Policy" in line and "connect-src" in line for line in sheet.said)
+    sheet.page.close()
+
+
 def test_a_page_without_its_runtime_is_not_written_and_says_what_to_type(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     for name, low in (("dark", 0), ("light", 128)):

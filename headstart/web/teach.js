@@ -21,7 +21,7 @@ const Teach = (() => {
     const name = make("input", { id, value: mine.name, autocomplete: "off", maxLength: 60 });
     name.oninput = () => { mine.name = name.value.trim(); changed(); };
     const remove = make("button", { type: "button", className: "plain", textContent: "Remove", ariaLabel: "Remove this class" });
-    remove.onclick = () => { stopRecording(); classes.splice(classes.indexOf(mine), 1); mine.node.remove(); changed(); };
+    remove.onclick = () => { stopRecording(); classes.splice(classes.indexOf(mine), 1); mine.node.remove(); find("more").focus(); changed(); };
     const count = make("span", { className: "count", textContent: "no examples" });
     const list = make("ul", { className: Model.image() ? "thumbs" : "quotes" }), told = make("p", { className: "trouble", role: "alert", hidden: true });
     Object.assign(mine, { count, list, told });
@@ -91,7 +91,12 @@ const Teach = (() => {
     const shown = Model.image() ? make("img", { src: URL.createObjectURL(new Blob([bytes])), alt: "" }) : new TextDecoder().decode(bytes);
     const button = make("button", { type: "button", ariaLabel: `Remove example ${mine.examples.length}`, title: "Remove" }, shown);
     const item = make("li", {}, button);
-    button.onclick = () => { mine.examples.splice(mine.examples.indexOf(one), 1); item.remove(); changed(); };
+    button.onclick = () => {
+      (item.nextSibling || item.previousSibling || mine.node).querySelector("button, input").focus();
+      mine.examples.splice(mine.examples.indexOf(one), 1);
+      item.remove();
+      changed();
+    };
     mine.list.append(item);
     changed();
   }
@@ -120,6 +125,7 @@ const Teach = (() => {
     recording = null;
     find("recorder").hidden = true;
     Camera.hide(find("recording"));
+    changed();
   }
 
   function changed() {
@@ -158,7 +164,8 @@ const Teach = (() => {
     find("take").hidden = false;
     find("command").textContent = `headstart predict ${fileName()} ${Model.image() ? "photo.jpg" : "\"a text\""}`;
     const line = `${all.length} examples of ${names.length} classes, learned in ${Math.max(1, Math.round(1000 * seconds))} ms.`;
-    told.replaceChildren(make("p", { textContent: `${line} Judging …` }));
+    told.replaceChildren(make("p", { textContent: `${line} ${recording ? "It is judged when the recording has ended." : "Judging …"}` }));
+    if (recording) return; // each frame would begin anew
     const judged = await judge(x, truth, groups, names, () => mine === round);
     if (!judged || mine !== round) return;
     learned.judged = judged;
