@@ -109,21 +109,25 @@ def test_what_shows_in_half_precision_is_kept_in_single(vision, tmp_path, monkey
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 def test_numbers_of_peft_are_stored_once_in_peft_s_own_folder(vision, tmp_path):
-    pytest.importorskip("peft")
+    peft, timm = pytest.importorskip("peft"), pytest.importorskip("timm")
     from test_methods import examples
 
     pictures, _ = examples("image", 60)
     source = ([e.content for e in pictures], [e.label for e in pictures])
-    for form in ("plain", "dora"):
-        asked = {"steps": "6", "views": "0", "blocks": "1", "rank": "2", "form": form}
-        done = flow.fit(source, into=tmp_path / form, backbone=vision, method="lora", settings=asked)
-        place = done.folder / "model"
-        assert not [n for n in load_file(place / "delta.safetensors") if n.startswith("body.")]
-        theirs = load_file(place / "peft" / "adapter_model.safetensors")
-        assert theirs and all(a.dtype == np.float16 for a in theirs.values())
-        model, _ = artifact.load(place, cache.default_root())
-        rows = np.load(place / "witness.npz")["rows"]
-        assert np.array_equal(model.fitted.scores(rows), done.model.fitted.scores(rows))
+    asked = {"steps": "6", "views": "0", "blocks": "1", "rank": "2", "form": "dora"}
+    done = flow.fit(source, into=tmp_path / "run", backbone=vision, method="lora", settings=asked)
+    place = done.folder / "model"
+    assert not [n for n in load_file(place / "delta.safetensors") if n.startswith("body.")]
+    theirs = load_file(place / "peft" / "adapter_model.safetensors")
+    assert theirs and all(a.dtype == np.float16 for a in theirs.values())
+    plain = timm.create_model("test_vit", pretrained=False, img_size=64)
+    there = dict(peft.PeftModel.from_pretrained(plain, place / "peft").named_parameters())
+    ours = {n.replace(".default", "").removesuffix("_vector.weight"): t for n, t in there.items()}
+    for name, array in theirs.items():
+        assert np.array_equal(ours[name.removesuffix("_vector")].detach().numpy(), array), "plain PEFT reads other"
+    model, _ = artifact.load(place, cache.default_root())
+    rows = np.load(place / "witness.npz")["rows"]
+    assert np.array_equal(model.fitted.scores(rows), done.model.fitted.scores(rows))
 
 
 @pytest.mark.parametrize(
