@@ -288,3 +288,45 @@ def test_a_tag_that_is_always_on_gives_no_step_without_end():
         head = member("methods", "logistic").Settings()
         scores = head.fit(part, nothing, objective, above=None, rng=np.random.default_rng(0)).scores(x)
     assert np.isfinite(scores).all() and (scores[:, objective.encode([("always",)])[0] > 0] > 0).all()
+
+
+@pytest.mark.parametrize("link", ["classes", "two classes", "tags"])
+def test_rows_that_are_streamed_give_the_head_that_rows_in_memory_give(link, tmp_path, monkeypatch):
+    """In passes over a memory map, from a quarter of the rows: the same answers and the same loss."""
+    rng = np.random.default_rng(0)
+    n, d = 4000, 24
+    spread = 1 / np.sqrt(1 + np.arange(d))
+    width = 2 if link == "two classes" else 4
+    hidden = rng.standard_normal((n, d)) * spread
+    said = hidden @ rng.standard_normal((d, width)) * 1.5 + rng.gumbel(size=(n, width))
+    y = (said > 1).astype(np.float32) if link == "tags" else said.argmax(1)
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", "float32", (n, d))
+    x[:] = hidden + 3.0
+    names = tuple("abcd"[:width])
+    objective = Tags(names) if link == "tags" else Classes(names)
+    data = Features(x, y, tuple(map(str, range(n))))
+    nothing = data.rows(np.zeros(0, np.int64))
+    head = logistic.Settings(strengths=(30.0,), calibrate="none")
+
+    def fitted():
+        return head.fit(data, nothing, objective, above=None, rng=np.random.default_rng(0))
+
+    whole = fitted()
+    monkeypatch.setattr(logistic, "HELD", 0)
+    monkeypatch.setattr(logistic, "SAMPLED", n * d // 4)
+    streamed = fitted()
+    assert streamed.notes["rows"] == n and 500 < streamed.notes["rows_chosen_on"] < 1500
+    a, b = whole.scores(x), streamed.scores(x)
+    assert np.abs(a - b).max() <= 0.02 * np.abs(a).max()
+    assert ((a > 0) == (b > 0)).mean() > 0.999 if link == "tags" else (a.argmax(1) == b.argmax(1)).mean() > 0.995
+
+
+def test_a_rare_class_is_not_lost_by_the_sample(monkeypatch):
+    rng = np.random.default_rng(0)
+    y = np.where(np.arange(3000) < 7, 2, np.arange(3000) % 2)
+    x = (rng.standard_normal((3000, 8)) + 2 * np.eye(8)[y]).astype(np.float32)
+    monkeypatch.setattr(logistic, "HELD", 0)
+    monkeypatch.setattr(logistic, "SAMPLED", 300 * 8)
+    data = Features(x, y, tuple(map(str, range(3000))))
+    some = logistic._sample(data, Classes(("a", "b", "c")), rng)
+    assert (some.y == 2).sum() == 7 and 250 < len(some) < 450

@@ -29,7 +29,20 @@ FLOORS = [
         "chain",
         "encoder",
     }
-    | {"linear", "softmax", "pixels", "columns", "sheet", "parts", "wordpiece", "static", "runtime", "unpack"}
+    | {
+        "linear",
+        "softmax",
+        "streamed",
+        "codes",
+        "pixels",
+        "columns",
+        "sheet",
+        "parts",
+        "wordpiece",
+        "static",
+        "runtime",
+        "unpack",
+    }
     | {"readers", "preprocess", "objectives", "backbones", "engines"},
     {
         "methods",

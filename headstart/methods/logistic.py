@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from headstart import folds
+from headstart import folds, streamed
 from headstart.backbone import Backbone, Cut
 from headstart.calibrate import Calibration, calibrate
+from headstart.codes import Columns, coded
 from headstart.errors import PlanError
 from headstart.features import Features, join
 from headstart.linear import Basis, Linear, basis, check_rows, check_two, restore, strengths_of
@@ -31,6 +32,8 @@ ROUGH, INNER = 1e-3, 20  # of solve() for the folds: moves their log-loss by abo
 EXACT = {np.float64: (1e-9, 200), np.float32: (1e-6, 50)}  # and for the last fit
 WORK = 1e12  # floating-point operations that choosing may take: about 10 s on 2 cores
 CELLS = 4e7  # scores held at once: 160 MB each in half a dozen arrays
+HELD = 2**28  # numbers in rows that are held in memory, 1 GB; of more, a sample chooses and passes over all fit
+SAMPLED, RARE = 2**26, 50  # numbers in that sample, and rows of a stratum that are all in it
 DOUBLE = 4e6  # numbers in rows up to which the last fit is made in double precision
 
 
@@ -76,68 +79,21 @@ class Settings:
         data = join(train, val) if len(val) else train
         check_rows(data)
         check_two(data, objective)
-        turned = basis(data.x)
-        columns = _columns(data.y, objective, self.weights)
-        fold = folds.deal(data, objective, self.folds, rng)
-        search = _Search(turned, columns, fold, folds.seen(data.y, fold, objective), self)
+        some = _sample(data, objective, rng)
+        turned = basis(some.x)
+        columns = coded(some.y, objective, self.weights)
+        fold = folds.deal(some, objective, self.folds, rng)
+        search = _Search(turned, columns, fold, folds.seen(some.y, fold, objective), self)
         trials = list(search.trials(strengths_of(self.strengths, PATH)))
         chosen = _choose(trials, self.calibrate)
         last = _refit(turned, columns, chosen)
-        b = last.b[0] / chosen.calibration.temperature
+        b, notes = last.b[0].astype(np.float64), search.notes(trials, chosen, last)
+        if some is not data:
+            columns, b = _all(data, objective, self.weights, turned, (columns, b), chosen)
+            notes |= {"rows": len(data), "rows_chosen_on": len(some)}
+        b = b / chosen.calibration.temperature
         weight, bias = columns.spread(b[:, :-1], b[:, -1])
-        return turned.head(weight.T, bias, search.notes(trials, chosen, last))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Columns:
-    """Labels as c columns to fit: two classes need one, a class or tag that does not vary has none.
-
-    targets: (c, n) of 0 and 1.  counts: (1 or c, n), what a row counts, on average 1
-    truth:   (n,) int64 for softmax, (n, c) for sigmoid, as log-loss wants it
-    at:      where in `width` the columns stand.  rest: (width,) bias of the others, NaN where it depends on scores
-    """
-
-    link: Literal["softmax", "sigmoid"]
-    targets: np.ndarray
-    counts: np.ndarray
-    truth: np.ndarray
-    at: np.ndarray
-    rest: np.ndarray
-
-    def spread(self, b: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(c, r) and (c,) to (width, r) and (width,)."""
-        weight, whole = np.zeros((len(self.rest), b.shape[1])), self.rest.copy()
-        if len(self.at) == 2 and len(b) == 1:
-            weight[self.at], whole[self.at] = np.stack([-b[0] / 2, b[0] / 2]), np.stack([-bias[0] / 2, bias[0] / 2])
-        else:
-            weight[self.at], whole[self.at] = b, bias
-        missing = np.isnan(whole)
-        if missing.any():
-            # Scores of the others about 0 sum to log(count) or more in any row, so that a class without an example
-            # is nowhere likelier than the next example to be the first of its kind.
-            weight[self.at] -= weight[self.at].mean(0)
-            whole[self.at] -= whole[self.at].mean()
-            whole[missing] = np.log(len(self.at)) - np.log(self.truth.shape[0] + len(whole))
-        return weight, whole
-
-
-def _columns(y: np.ndarray, objective: Objective, weights: str) -> _Columns:
-    n, width = len(y), objective.width
-    balanced = weights == "balanced"
-    if objective.link == "sigmoid":
-        on = (y > 0).T
-        share = on.mean(1)
-        at = np.flatnonzero((share > 0) & (share < 1))
-        rest = np.where(share > 0, 1, -1) * np.log(n + 1.0)
-        on, share = on[at], share[at, None]
-        counts = np.where(on, 0.5 / share, 0.5 / (1 - share)) if balanced else np.ones((1, n))
-        return _Columns("sigmoid", on, counts, on.T, at, rest)
-    at, code, many = np.unique(y, return_inverse=True, return_counts=True)
-    counts = (n / (len(at) * many[code]) if balanced else np.ones(n))[None]
-    rest = np.full(width, np.nan)
-    if len(at) == 2:
-        return _Columns("sigmoid", code[None] == 1, counts, code[:, None] == 1, at, rest)
-    return _Columns("softmax", code == np.arange(len(at))[:, None], counts, code, at, rest)
+        return turned.head(weight.T, bias, notes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,7 +113,7 @@ class _Search:
     """Fits without each fold, along a path of strengths. fold: (n,). seen: (n,) or (n, width), what can be judged"""
 
     turned: Basis
-    columns: _Columns
+    columns: Columns
     fold: np.ndarray
     seen: np.ndarray
     settings: Settings
@@ -265,7 +221,39 @@ def _choose(trials: list[_Trial], calibrated: str) -> _Trial:
     return min((t for t in trials if t.loss(calibrated) <= (1 + BETTER) * best + NOTHING), key=lambda t: t.strength)
 
 
-def _refit(turned: Basis, columns: _Columns, chosen: _Trial) -> Point:
+def _sample(data: Features, objective: Objective, rng: np.random.Generator) -> Features:
+    """All rows; of more than fit into memory, some of every stratum: rare ones whole, the others in proportion."""
+    n, d = data.x.shape
+    most = max(1, SAMPLED // d)
+    if n * d <= HELD or n <= most:
+        return data
+    stratum = folds.strata(data.y, objective)
+    count = np.bincount(stratum)
+    share = np.maximum(most / n, RARE / np.maximum(count, 1))
+    return data.rows(np.flatnonzero(rng.random(n) < share[stratum]))
+
+
+def _all(
+    data: Features,
+    objective: Objective,
+    weights: str,
+    turned: Basis,
+    start: tuple[Columns, np.ndarray],
+    chosen: _Trial,
+) -> tuple[Columns, np.ndarray]:
+    """Columns of every row, and their coefficients (c, r + 1) on the basis of the sample, from those of the sample."""
+    columns, (before, b) = coded(data.y, objective, weights), start
+    many = columns.counts.mean(0).sum()
+    if not np.array_equal(columns.at, before.at):  # a tag that was not in the sample
+        b = np.zeros((len(columns.targets), b.shape[1]))
+    stream = streamed.Stream(
+        data.x, columns.targets, (columns.counts / many).astype(np.float32), turned, columns.link,
+        penalty=1 / (chosen.strength * many),
+    )  # fmt: skip
+    return columns, streamed.fit(stream, b)
+
+
+def _refit(turned: Basis, columns: Columns, chosen: _Trial) -> Point:
     """All rows at the chosen strength, to the end, starting from the mean of the folds' fits."""
     dtype = np.float64 if turned.z.size <= DOUBLE else np.float32
     counts = columns.counts[None] / columns.counts.mean(0).sum()

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def prepare(raws: Sequence[bytes], settings: Preprocess) -> list[list[np.ndarray
 
 
 def _each(raws: Sequence[bytes], settings: Preprocess, *, thumbnails: bool):
-    facts = dict(settings.settings)
+    facts: dict[str, Any] = dict(settings.settings)
     for name in NEEDED:
         if name not in facts:
             raise PlanError(f"The preprocessing of images lacks {name!r}. All of {', '.join(NEEDED)} are needed.")
