@@ -70,6 +70,7 @@ FLOORS = [
         "lesson",
         "levels",
         "ranging",
+        "gains",
         "forgetting",
         "peftly",
         "pairing",
@@ -92,7 +93,7 @@ FLOORS = [
         "reporting",
         "demo",
     }
-    | {"heads", "rebuilt", "ported", "sketch", "looked", "formats", "portable", "snippets", "held"},
+    | {"heads", "rebuilt", "ported", "sketch", "looked", "formats", "libraries", "portable", "snippets", "held"},
     {
         "flow",
         "checking",

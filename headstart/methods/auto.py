@@ -197,11 +197,13 @@ class _Race:
         """Keeps how a candidate did on the first splits: its merit, and what is believed of its gain."""
         held = self.held[: len(scores)]
         worth = worth_of(self.objective, scores, self.data.y[held])
-        base = self.results["probe"]["worth"][: len(scores)] if name != "probe" else worth
+        # The probe's on the same examples: how sure calibrated answers are depends on their number.
+        known = self.results["probe"]["scores"][: len(scores)] if name != "probe" else scores
+        base = worth_of(self.objective, known, self.data.y[held])
         scale = abs(float(base.mean())) if self.objective.link == "identity" else 1.0
         gain = believed((worth - base) / max(scale, 1e-12), *self._usual(name))
         self.results[name] = {
-            "worth": worth,
+            "scores": scores,
             "merit": float(worth.mean()),
             "gain": gain,
             "judged": len(scores),
