@@ -4,8 +4,8 @@
     python benchmarks/browser.py runs/photos page [--inputs TABLE] [--n 200] [--browser /usr/bin/chromium]
 
 Inputs are file bytes or texts that the run was judged on, or those of TABLE; every tenth photo is written anew in a
-form that browsers and Pillow could read otherwise: turned by EXIF, gray, palette, transparent, CMYK, one pixel high.
-Prints one JSON object.
+form that browsers and Pillow could read otherwise: turned by EXIF, gray, palette, transparent, CMYK, one pixel high,
+12 megapixels. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ TRAIN = """([n, classes]) => {
 
 
 def odd(raw: bytes, n: int) -> bytes:
-    """A photo in another form: the n-th of six."""
+    """A photo in another form: the n-th of seven."""
     from PIL import Image
 
     photo = Image.open(io.BytesIO(raw)).convert("RGB")
@@ -60,7 +60,8 @@ def odd(raw: bytes, n: int) -> bytes:
         (clear, {"format": "PNG"}),
         (photo.convert("CMYK"), {"format": "JPEG"}),
         (photo.resize((photo.width, 1)), {"format": "PNG"}),
-    ][n % 6]
+        (photo.resize((4000, 3000), Image.Resampling.BICUBIC), {"format": "JPEG", "quality": 90}),
+    ][n % 7]
     buffer = io.BytesIO()
     picture.save(buffer, **how)
     return buffer.getvalue()

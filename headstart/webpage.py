@@ -16,7 +16,7 @@ from headstart.reporting.wording import measure_of
 PAGE = Path(__file__).with_name("web")
 # In the order in which they build on one another.
 SCRIPTS = (
-    *("pieces", "pack", "resize", "pixels", "wordpiece", "texts", "calibrate", "folds", "eigen", "softmax", "head"),
+    *("pieces", "pack", "resize", "jpeg", "pixels", "wordpiece", "texts", "calibrate", "folds", "eigen", "softmax", "head"),
     *("model", "check", "camera", "page", "ask", "teach", "begin"),
 )
 LICENCE = "onnxruntime-web.txt"

@@ -297,6 +297,8 @@ def odd_photos() -> dict[str, bytes]:
     plain = Image.fromarray(rng.integers(0, 256, (14, 20, 3), dtype=np.uint8)).resize(
         (301, 203), Image.Resampling.BICUBIC
     )
+    large = np.asarray(plain.resize((1601, 1203), Image.Resampling.BICUBIC)) + rng.normal(0, 4, (1203, 1601, 3))
+    large = Image.fromarray(large.clip(0, 255).astype(np.uint8))
     alpha = plain.copy()
     alpha.putalpha(Image.fromarray(rng.integers(0, 256, (203, 301), dtype=np.uint8)))
     kinds = {
@@ -316,7 +318,10 @@ def odd_photos() -> dict[str, bytes]:
         "gif": (plain, {"format": "GIF"}),
         "bmp": (plain, {"format": "BMP"}),
         "avif": (plain, {"format": "AVIF", "quality": 90}),
-        "12 megapixels": (plain.resize((4000, 3000)), {"format": "JPEG", "quality": 85}),
+        **{f"turned large{n}": (large, {"format": "JPEG", "exif": turned(n), "quality": 90}) for n in (1, 2, 5, 8)},
+        **{f"large{n}": (large, {"format": "JPEG", "subsampling": n}) for n in (0, 1)},
+        "large gray": (large.convert("L"), {"format": "JPEG"}),
+        "12 megapixels": (large.resize((4000, 3000), Image.Resampling.BICUBIC), {"format": "JPEG", "quality": 85}),
     }
     found = {}
     for name, (picture, how) in kinds.items():

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -150,11 +151,19 @@ def _witness(model: Model, running: Running) -> list[dict[str, Any]]:
         if isinstance(content, bytes):
             from headstart.pixels import decode
 
-            picture = np.asarray(decode(content))
+            picture, least = np.asarray(decode(content)), _least(model)
             each |= {"size": [picture.shape[1], picture.shape[0]], "decoded": zlib.crc32(picture.tobytes())}
+            each["reduced"] = decode(content, least).size != picture.shape[1::-1]
             each["fitted"] = zlib.crc32(np.ascontiguousarray(said.fed[n]).tobytes())
         found.append(each)
     return found
+
+
+def _least(model: Model) -> int:
+    """Pixels that must remain of the shorter side of a JPEG, as the preprocessing of photos has it."""
+    image, spec = member("preprocess", "image"), dict(model.backbone.preprocess.settings)
+    size: Any = spec["input_size"]
+    return max(image.THUMBNAIL, math.ceil(image.SPARE * max(size[1:]) / float(str(spec["crop_pct"]))))
 
 
 def _labels(model: Model, said: Said) -> list[str]:
@@ -200,10 +209,10 @@ def _facts(model: Model, layered: bool, needed: bool, pieces: list[dict[str, Any
         "unteachable": _unteachable(model),
         "layers": {"count": len(head.layers), "unit": head.unit} if layered and isinstance(head, Head) else None,
         "card": {key: model.facts[key] for key in ("schema", "headstart", "kind", "backbone", "cut", "tolerance")},
-        "preprocess": spec if model.facts["kind"] == "image" else None,
+        "preprocess": None,
     }
     if card.preprocess.kind == "image":
-        return facts
+        return {**facts, "preprocess": {**spec, "least": _least(model)}}
     names = ("dropped", "blank", "alone", "accents", "punctuation")
     facts["tokens"] = {"tables": {name: getattr(wordpiece, name.upper()) for name in names}}
     if not needed:

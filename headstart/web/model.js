@@ -34,7 +34,7 @@ const Model = (() => {
   async function prepare(input) {
     const { facts } = Pieces;
     if (image()) {
-      const decoded = await Pixels.decode(input);
+      const decoded = await Pixels.decode(input, facts.preprocess.least);
       return { decoded, fitted: Pixels.fitted(decoded, facts.preprocess) };
     }
     return { text: typeof input === "string" ? input : new TextDecoder("utf-8", { fatal: true }).decode(input) };

@@ -3,14 +3,18 @@
 const Pixels = (() => {
   const LARGEST = 178956970, LONGEST = 100;
 
-  /** {width, height, data: Uint8Array (h * w * 3)}, upright, over white. Throws an Error whose message is the reason. */
-  async function decode(bytes) {
+  /**
+   * {width, height, data: Uint8Array (h * w * 3)}, upright, over white. Throws an Error whose message is the reason.
+   * least: pixels that must remain of the shorter side of a JPEG, which has many more; 0 for all of it
+   */
+  async function decode(bytes, least = 0) {
     if (!bytes.length) throw new Error("the file is empty (0 bytes)");
     const { type, refused } = kindOf(bytes);
     if (refused) throw new Error(refused);
-    let orientation = 1;
-    // Browsers differ in whether they turn WebP photos; so none is told to.
+    let orientation = 1, sampling = [];
+    // Browsers differ in whether they turn WebP photos, and fields of a JPEG begin where the file does: none is turned.
     if (type === "image/webp") [bytes, orientation] = webpUnturned(bytes);
+    if (type === "image/jpeg") ({ bytes, orientation, sampling } = Jpeg.facts(bytes));
     let picture;
     try {
       picture = await createImageBitmap(new Blob([bytes], { type }), {
@@ -24,7 +28,8 @@ const Pixels = (() => {
     if (width * height > LARGEST) throw new Error(`${width} x ${height} pixels: more than 179 million`);
     const data = opaque(picture);
     picture.close();
-    return turned({ width, height, data }, orientation);
+    const whole = { width, height, data }, part = sampling.length && least ? Jpeg.part(width, height, least) : 1;
+    return turned(part > 1 ? Jpeg.reduced(whole, part, sampling) : whole, orientation);
   }
 
   /** Pixels (h * w * 3) of anything a canvas can draw, over white. */
@@ -197,5 +202,5 @@ const Pixels = (() => {
     return { width, height, data };
   }
 
-  return { decode, fitted, opaque };
+  return { decode, fitted, opaque, orientationOf };
 })();
