@@ -10,12 +10,15 @@ import math
 from typing import Any
 
 from headstart.artifact import Model
+from headstart.portable import remaining
 from headstart.preprocess.image import LONGEST
 
 PHOTO = '''
 def read(path):
     """A photo as RGB pixels, upright, over white where it is transparent."""
-    photo = ImageOps.exif_transpose(Image.open(path))
+    photo = Image.open(path)
+    photo.draft(photo.mode, ({least}, {least}))  # a large JPEG at a part of its size, as those that it learned from
+    photo = ImageOps.exif_transpose(photo)
     if photo.mode in ("RGBA", "LA", "PA") or "transparency" in photo.info:
         photo = photo.convert("RGBA")
         photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
@@ -69,7 +72,9 @@ def reading(model: Model) -> tuple[str, str, tuple[str, ...]]:
     """(imports, functions, libraries) that turn what is named on the line into what a network takes."""
     spec = model.backbone.preprocess
     facts: dict[str, Any] = dict(spec.settings)
-    code = {"image": PHOTO, "words": WORDS, "vector": ""}.get(spec.kind, "")
+    code = {"words": WORDS, "vector": ""}.get(spec.kind, "")
+    if spec.kind == "image":
+        code = PHOTO.replace("{least}", str(remaining(spec)))
     if spec.kind == "pieces":
         code = PIECES.replace("{most}", str(facts["most"]))
     if spec.kind == "text":

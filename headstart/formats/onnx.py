@@ -16,7 +16,7 @@ from headstart.errors import missing_extra
 from headstart.extract import Running
 from headstart.heads import Head, head_of
 from headstart.looked import looked
-from headstart.portable import WINDOWED, Written, head_file, metadata, tokenizer, told
+from headstart.portable import WINDOWED, Written, head_file, metadata, remaining, tokenizer, told
 from headstart.sketch import OPSET, Sketch, assembled, library
 
 SAYS = "one file from a photo's pixels or token ids to probabilities, for any ONNX runtime"
@@ -67,6 +67,9 @@ def told_of(model: Model) -> tuple[str, ...]:
         return (
             "Input: pixels (n, height, width, 3) uint8, RGB, upright, any size; resizing, cropping and normalisation "
             "are inside, as Pillow does them.",
+            "A JPEG whose shorter side has more than twice "
+            f"{remaining(model.backbone.preprocess)} pixels is decoded at a half, a quarter or an eighth (Pillow's "
+            "draft), as predict.py does it; decoded whole, answers move a little.",
         )
     lines = ["Inputs: input_ids and attention_mask (n, tokens) int64."] if kind != "vector" else []
     if kind == WINDOWED:

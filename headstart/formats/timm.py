@@ -15,7 +15,7 @@ from headstart.artifact import Model
 from headstart.errors import PlanError
 from headstart.extract import Running
 from headstart.libraries import INSTEAD, family, one_matrix, whole
-from headstart.portable import Said, Written
+from headstart.portable import Said, Written, remaining
 
 SAYS = "a folder that plain timm opens: timm.create_model('local-dir:FOLDER', pretrained=True)"
 OPEN = """
@@ -101,12 +101,13 @@ def _answer(model: Model, folder: Path) -> Callable:
     from headstart.pixels import decode
 
     network: Any = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    least = remaining(model.backbone.preprocess)
     transform: Any = create_transform(**resolve_data_config({}, model=network))
 
     def answer(contents: Sequence[bytes | str]) -> Said:
         rows, scores = [], []
         for content in contents:
-            x = transform(decode(content if isinstance(content, bytes) else content.encode()))[None]
+            x = transform(decode(content if isinstance(content, bytes) else content.encode(), least))[None]
             with torch.inference_mode():
                 row = network.forward_head(network.forward_features(x), pre_logits=True)
                 rows.append(row.flatten(1).numpy()[0])

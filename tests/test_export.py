@@ -1,0 +1,304 @@
+"""An exported model answers what the model answers, from the bytes of a file on; or nothing is written."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import headstart
+from headstart import cache
+from headstart.artifact import load
+from headstart.backbone import Preprocess
+from headstart.errors import ArtifactError, NameNotFound, PlanError, SourceError
+from headstart.extract import start
+from headstart.features import Features
+from headstart.find import member
+from headstart.heads import Head, Votes, head_of
+from headstart.held import witnesses
+from headstart.portable import Said, Written, hold, ours, parity
+from headstart.preprocess import image
+
+SPECS = [
+    ("center", 0.875, (3, 32, 32), "bicubic"),
+    ("center", 1.0, (3, 24, 40), "bilinear"),
+    ("squash", 0.9, (3, 28, 28), "lanczos"),
+    ("border", 1.0, (3, 24, 40), "hamming"),
+    ("center", 1.3, (3, 32, 32), "box"),
+    ("squash", 1.0, (3, 20, 20), "nearest"),
+]
+
+
+def session(spec):
+    """Only what a graph does to a photo before its network."""
+    import onnxruntime as ort
+    from onnx import TensorProto, helper
+
+    from headstart.looked import looked
+    from headstart.sketch import Sketch, assembled
+
+    sketch = Sketch()
+    seen = looked(sketch, sketch.named("pixels"), spec)
+    nodes = [*sketch.nodes, helper.make_node("Identity", [seen.name], ["y"])]
+    inputs = [helper.make_tensor_value_info("pixels", TensorProto.UINT8, [None, None, None, 3])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 3, None, None])]
+    made = assembled(nodes, sketch.constants, inputs, outputs)
+    return ort.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture(scope="module")
+def sessions():
+    made = []
+    for mode, share, size, filter_ in SPECS:
+        facts = {"crop_mode": mode, "crop_pct": share, "input_size": size, "interpolation": filter_}
+        spec = Preprocess("image", tuple({**facts, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.2, 0.2)}.items()))
+        made.append((spec, session(spec)))
+    return made
+
+
+sides = st.integers(1, 30) | st.integers(1, 400)
+
+
+@settings(max_examples=60, deadline=None)
+@given(h=sides, w=sides, which=st.integers(0, len(SPECS) - 1), seed=st.integers(0, 99))
+def test_a_graph_resizes_bit_for_bit_as_pillow_does(sessions, h, w, which, seed):
+    spec, graph = sessions[which]
+    pixels = np.random.default_rng(seed).integers(0, 256, (h, w, 3), dtype=np.uint8)
+    truth = np.asarray(image._fitted(Image.fromarray(pixels), dict(spec.settings)))
+    (y,) = graph.run(None, {"pixels": pixels[None]})
+    assert np.array_equal(y[0].transpose(1, 2, 0), truth)
+
+
+def test_a_graph_cuts_the_ends_of_a_ribbon_and_takes_several_photos_at_once(sessions):
+    spec, graph = sessions[0]
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 2000, 3), dtype=np.uint8)
+    (y,) = graph.run(None, {"pixels": pixels})
+    for one, photo in zip(y, pixels, strict=True):
+        truth = np.asarray(image._fitted(Image.fromarray(photo), dict(spec.settings)))
+        assert np.array_equal(one.transpose(1, 2, 0), truth)
+
+
+def test_the_floor_and_static_vectors_are_the_same_in_torch():
+    import torch
+
+    from headstart.rebuilt import Bag, Statistics, Vectors
+
+    rng = np.random.default_rng(0)
+    card = member("backbones", "stats").card("")
+    soft = np.asarray(Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)).resize((128, 128)))
+    units = [soft, rng.integers(0, 256, (128, 128, 3), dtype=np.uint8), np.full((128, 128, 3), 77, np.uint8)]
+    pixels = torch.from_numpy(np.stack(units).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255))
+    assert np.abs(Statistics()(pixels).numpy() - start(card, card.cut(1)).rows(units)).max() < 1e-5
+    texts = ["hello world", "a", "it is not the same, is it? " * 9]
+    for family, local, kind in (("own", "text-static", "pieces"), ("stats", "text", "words")):
+        member("backbones", family).files(local)
+        card = member("backbones", family).card(local)
+        units = [some[0] for some in member("preprocess", kind).prepare(texts, card.preprocess)]
+        ids = np.zeros((3, max(map(len, units))), np.int64)
+        mask = np.zeros_like(ids)
+        for row, unit in enumerate(units):
+            ids[row, : len(unit)], mask[row, : len(unit)] = unit, 1
+        module = Bag() if family == "stats" else Vectors(member("backbones", "own").parts(card)[1][0].tensors)
+        made = module({"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}).numpy()
+        assert np.abs(made - start(card, card.cut(1)).rows(units)).max() < 1e-6
+
+
+@pytest.mark.parametrize("method", ["logistic", "ridge", "mlp", "centroid", "knn"])
+@pytest.mark.parametrize("kind", ["classes", "tags", "number"])
+def test_every_head_is_the_same_as_matrices(method, kind):
+    import torch
+
+    from headstart.ported import HEADS
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 12)).astype(np.float32) + 3
+    labels = {"classes": [str(int(v > 3)) for v in x[:, 0]], "number": x[:, 1].tolist()}
+    labels["tags"] = [tuple(t for t, v in zip("ab", row, strict=False) if v > 3) for row in x]
+    objective = member("objectives", kind).of(labels[kind])
+    data = Features(x, objective.encode(labels[kind]), tuple(map(str, range(60))))
+    try:
+        fitted = member("methods", method).Settings().fit(data, data.rows(np.zeros(0, np.int64)), objective, above=None, rng=rng)  # fmt: skip  # noqa: E501
+    except PlanError:
+        pytest.skip(f"{method} is not for {kind}")
+    head, truth = head_of(fitted), fitted.scores(x[:9] + 0.1)
+    module = HEADS[type(head).__name__](head)
+    assert np.abs(module(torch.from_numpy(x[:9] + np.float32(0.1))).numpy() - truth).max() < 2e-4
+    assert isinstance(head, Votes) or np.abs(head.scores(x[:9] + np.float32(0.1)) - truth).max() < 2e-5
+
+
+def photos(folder: Path, n: int = 8) -> Path:
+    """Two classes: bright and dark noise, of odd sizes."""
+    rng = np.random.default_rng(0)
+    for label, low in (("bright", 120), ("dark", 0)):
+        (folder / label).mkdir(parents=True)
+        for i in range(n):
+            size = int(rng.integers(20, 160)), int(rng.integers(20, 160))
+            small = rng.integers(low, low + 130, (5, 5, 3), dtype=np.uint8)
+            Image.fromarray(small).resize(size).save(folder / label / f"{i}.png")
+    return folder
+
+
+def texts(file: Path) -> Path:
+    lines = ["label,text"]
+    for i in range(30):
+        lines += [f"early,a b c d {'abcdefg'[i % 7]}", f"late,w x y z {'tuvwxyz'[i % 7]}"]
+    lines += ["late," + "x y z w " * 12]
+    file.write_text("\n".join(lines))
+    return file
+
+
+def answered(folder: Path, *items: str) -> list[dict]:
+    """What the program beside an export prints: it runs without Headstart."""
+    done = subprocess.run([sys.executable, folder / "predict.py", *items], capture_output=True, text=True, check=True)
+    assert "headstart" not in (folder / "predict.py").read_text()
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def same(found: list[dict], truth: list, apart: float = 1e-3) -> bool:
+    return all(
+        f.keys() == t.probabilities.keys() and max(abs(f[k] - t.probabilities[k]) for k in f) < apart
+        for f, t in zip(found, truth, strict=True)
+    )
+
+
+TUNED = {"lora": {}, "prompt": {}, "prefix": {}, "adapter": {}, "ia3": {}, "bias": {}, "finetune": {}, "scratch": {}}
+
+
+@pytest.mark.parametrize("method", TUNED)
+def test_what_every_method_learned_is_the_same_in_one_module(method, vision, tmp_path):
+    import torch
+
+    from headstart.ported import ported
+
+    data = photos(tmp_path / "data")
+    headstart.fit(data, backbone=vision, method=method, settings={"steps": "3", "batch": "8"}, into=tmp_path / "run")
+    model, running = load(tmp_path / "run", cache.default_root())
+    contents = witnesses(model)
+    mine = ours(model, running, contents)
+    pixels = torch.from_numpy(np.stack(mine.fed).transpose(0, 3, 1, 2).astype(np.float32))
+    with torch.inference_mode():
+        row, _, shares = (x.numpy() for x in ported(model)(pixels))
+    assert np.abs(shares - mine.probabilities).max() < 1e-4
+    assert np.abs(row - mine.embedding).max() < 1e-3 * np.abs(mine.embedding).max()
+
+
+@pytest.fixture(scope="module")
+def tuned(vision, tmp_path_factory):
+    """A small vision transformer with LoRA, and its photos."""
+    place = tmp_path_factory.mktemp("tuned")
+    data = photos(place / "data")
+    options = {"steps": "6", "batch": "8", "views": "0"}
+    headstart.fit(data, backbone=vision, method="lora", settings=options, into=place / "run", root=place / "cache")
+    return place
+
+
+@pytest.mark.parametrize("to", ["onnx", "openvino", "torch", "timm"])
+def test_programs_beside_an_export_answer_as_the_model_does(to, tuned):
+    done = headstart.export(tuned / "run", to, root=tuned / "cache")
+    some = [str(tuned / "data" / "dark" / "1.png"), str(tuned / "data" / "bright" / "2.png")]
+    truth = headstart.predict(tuned / "run", some, root=tuned / "cache")
+    assert same(answered(done.folder, *some), truth)
+    assert done.facts["largest_difference"] <= done.facts["tolerance"]
+    listed = {str(p.relative_to(done.folder)) for p in done.folder.rglob("*") if p.is_file()} - {"export.json"}
+    assert set(done.facts["files"]) == listed
+
+
+def test_an_adapter_opens_with_peft_on_the_borrowed_network(tuned):
+    done = headstart.export(tuned / "run", "peft", root=tuned / "cache")
+    assert done.facts["largest_difference"] < 1e-3
+    assert sum(facts["bytes"] for facts in done.facts["files"].values()) < 200_000
+
+
+@pytest.mark.parametrize("to", ["onnx", "torch", "transformers"])
+def test_texts_long_ones_too_are_answered_without_headstart(to, text, tmp_path):
+    headstart.fit(texts(tmp_path / "t.csv"), backbone=text, into=tmp_path / "run")
+    done = headstart.export(tmp_path / "run", to)
+    some = ["a b c", "w x y z w x y z w x y z a b c d e f g", "k"]
+    assert same(answered(done.folder, *some), headstart.predict(tmp_path / "run", some))
+
+
+def test_the_default_for_texts_is_one_graph_and_a_head_for_numpy(tmp_path):
+    headstart.fit(texts(tmp_path / "t.csv"), into=tmp_path / "run")
+    done = headstart.export(tmp_path / "run", "onnx", into=tmp_path / "graph")
+    some = ["what is a b c?", "x" * 300]
+    assert same(answered(done.folder, *some), headstart.predict(tmp_path / "run", some))
+    import onnxruntime as ort
+
+    said = ort.InferenceSession(str(done.folder / "model.onnx")).get_modelmeta().custom_metadata_map
+    assert json.loads(said["labels"]) == ["early", "late"]
+    head = headstart.export(tmp_path / "run", "numpy")
+    model, running = load(tmp_path / "run", cache.default_root())
+    mine = ours(model, running, some)
+    np.save(tmp_path / "row.npy", mine.embedding[0])
+    (found,) = answered(head.folder, str(tmp_path / "row.npy"))
+    assert abs(found["early"] - mine.probabilities[0, 0]) < 1e-5
+
+
+def test_real_weights_and_photos_through_the_command(hub, real_data, tmp_path):
+    data = tmp_path / "data"
+    for label in ("ants", "bees"):
+        (data / label).mkdir(parents=True)
+        for photo in sorted((real_data / "hymenoptera" / "train" / label).iterdir())[:15]:
+            (data / label / photo.name).write_bytes(photo.read_bytes())
+    backbone = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
+    headstart.fit(data, backbone=backbone, into=tmp_path / "run")
+    command = [sys.executable, "-m", "headstart.cli", "export", str(tmp_path / "run"), "--to", "onnx", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    facts = json.loads(done.stdout)
+    assert facts["largest_difference"] < 1e-5 and facts["labels"] == ["ants", "bees"]
+    some = [str(p) for p in sorted((real_data / "hymenoptera" / "val" / "bees").iterdir())[:3]]
+    assert same(answered(tmp_path / "run" / "export" / "onnx", *some), headstart.predict(tmp_path / "run", some), 1e-5)
+
+
+def test_mistakes_say_what_to_type_and_leave_what_was_there(tuned, tmp_path):
+    with pytest.raises(NameNotFound, match="Did you mean 'onnx'"):
+        headstart.export(tuned / "run", "onx", root=tuned / "cache")
+    with pytest.raises(PlanError, match="no network of transformers"):
+        headstart.export(tuned / "run", "transformers", root=tuned / "cache")
+    with pytest.raises(PlanError, match="f16, f32, int8"):
+        headstart.export(tuned / "run", "openvino", settings={"precision": "f8"}, root=tuned / "cache")
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(SourceError, match="no export of Headstart"):
+        headstart.export(tuned / "run", "numpy", into=tmp_path, root=tuned / "cache")
+    for _ in range(2):
+        headstart.export(tuned / "run", "numpy", into=tmp_path / "head", root=tuned / "cache")
+    assert (tmp_path / "head.previous" / "head.npz").is_file() and not list(tmp_path.glob(".*"))
+
+
+@pytest.fixture(scope="module")
+def opened(tuned):
+    model, running = load(tuned / "run", tuned / "cache")
+    return model, ours(model, running, witnesses(model))
+
+
+WRITTEN = Written(lambda contents: None, "", ())
+
+
+def test_the_same_answers_are_held_to_be_the_same(opened):
+    model, mine = opened
+    assert hold(model, mine, replace(mine), WRITTEN, "onnx") == parity(model, mine, mine)
+
+
+@pytest.mark.parametrize("stage", ["crop", "resize", "embedding", "scores"])
+def test_the_first_stage_that_differs_is_named(stage, opened):
+    model, mine = opened
+    off = {
+        "crop": lambda u: u[:-1],
+        "resize": lambda u: np.where(np.arange(u.size).reshape(u.shape) == 7, 255 - u, u),
+    }.get(stage, lambda u: u)
+    row = mine.embedding * (1.1 if stage != "scores" else 1)
+    said = Said(row, mine.probabilities[:, ::-1] * 0.9, tuple(off(u) for u in mine.fed))
+    with pytest.raises(ArtifactError, match=f"First to differ is the {stage}"):
+        hold(model, mine, said, WRITTEN, "onnx")
+
+
+def test_a_head_has_a_form_or_a_reason():
+    with pytest.raises(PlanError, match="no form as plain matrices"):
+        head_of(WRITTEN)  # type: ignore[arg-type]
+    assert Head(((np.eye(2), np.zeros(2)),), unit=True).scores(np.array([[3.0, 4.0]])).tolist() == [[0.6000000238418579, 0.800000011920929]]  # fmt: skip  # noqa: E501
