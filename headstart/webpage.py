@@ -16,7 +16,20 @@ from headstart.reporting.wording import measure_of
 PAGE = Path(__file__).with_name("web")
 # In the order in which they build on one another.
 SCRIPTS = (
-    *("pieces", "pack", "resize", "jpeg", "pixels", "wordpiece", "texts", "calibrate", "folds", "eigen", "softmax", "head"),
+    *(
+        "pieces",
+        "pack",
+        "resize",
+        "jpeg",
+        "pixels",
+        "wordpiece",
+        "texts",
+        "calibrate",
+        "folds",
+        "eigen",
+        "softmax",
+        "head",
+    ),
     *("model", "check", "camera", "page", "ask", "teach", "begin"),
 )
 LICENCE = "onnxruntime-web.txt"
@@ -34,9 +47,11 @@ def page(model: Model, needed: bool, weight: int) -> str:
     card, facts = model.backbone, model.facts
     names = [str(n) for n in model.objective.facts().get("names", [])]
     trained = facts.get("summary") or {}
+    # A network from a folder is called like the folder: where it lies is nobody's business.
+    called = f"{card.family}:{Path(card.local).name}" if Path(card.local).is_absolute() else card.name
     shown = [
         ("Answers", ", ".join(names[:40]) + (f" and {len(names) - 40} more" if len(names) > 40 else "")),
-        ("Network", f"{card.name}, frozen" if model.cut.top else f"{card.name}, with {name_of(model.fitted)} on top"),
+        ("Network", f"{called}, frozen" if model.cut.top else f"{called}, with {name_of(model.fitted)} on top"),
         ("It learned from", card.pretrained_on),
         ("Licence of its weights", card.licence),
         ("Length of an embedding", f"{card.width:,}"),
