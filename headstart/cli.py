@@ -78,6 +78,10 @@ def fit(
             help="What runs the frozen part: torch, openvino, openvino:bfloat16. Default: what is fastest here."
         ),
     ] = "",
+    save_memory: Annotated[
+        bool,
+        typer.Option("--save-memory", help="Train in less memory, a third slower: activations are computed twice."),
+    ] = False,
     find_rate: Annotated[
         bool, typer.Option("--find-rate", help="Find the learning rate by a range test first; the report shows it.")
     ] = False,
@@ -98,7 +102,7 @@ def fit(
     outcome = flow.fit(
         data, into=into, backbone=backbone, method=method, settings=pairs(set), seed=seed, test=test,
         label=label, input=input, kind=kind, task=task, group=group, shots=shots, group_twins=group_twins,
-        budget=budget, find_rate=find_rate, engine=engine, echo=echo,
+        budget=budget, find_rate=find_rate, engine=engine, save_memory=save_memory, echo=echo,
     )  # fmt: skip
     _print({**outcome.result, "folder": str(outcome.folder)}, summary(outcome.result, str(outcome.folder)), as_json)
 

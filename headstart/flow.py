@@ -66,6 +66,7 @@ def fit(
     repeat: int = 0,
     find_rate: bool = False,
     engine: str = "",
+    save_memory: bool = False,
     root: Path | None = None,
     echo: Callable[[dict], None] | None = None,
 ) -> Outcome:
@@ -80,6 +81,7 @@ def fit(
     budget: "quick", "normal" or "thorough": how many steps a method takes that trains in steps
     repeat: another number trains on the same split from other random numbers
     find_rate: whether a range test finds the learning rate first
+    save_memory: whether training computes activations again instead of keeping them: slower, in less memory
     engine: "torch", "openvino:bfloat16" …: what runs the frozen part; "" for the fastest whose answers are sound
     kind: "image" or "text"; task: "classes", "tags" or "number"; label, input, group: columns; all inferred when None
     root: the cache folder; default the user's.  echo: called with every event of the journal
@@ -98,7 +100,7 @@ def fit(
         seen = seen_of(job, plan, rows, _views(job, plan, rows, root, run))
         run.watched(seen)
     with run.stage("fit"):
-        fitted, scores, judged_on = _learn(seen, run)
+        fitted, scores, judged_on = _learn(seen, run, save_memory)
         lost = forgot(fitted, plan, lambda: open_above(plan.backbone, plan.cut), root)
         if lost is not None:
             fitted.notes["forgetting"] = lost
@@ -116,6 +118,7 @@ def fit(
         model = save(run.folder / "model", seen.task, plan, fitted, summary, features, examples, root, opened)
     result = result_of(run, seen, rows, fitted, judged, model, shown(source))
     given |= {"into": into, "budget": budget if budget != "normal" else None, "engine": engine or None}
+    given["save_memory"] = save_memory
     result["command"] = command(shown(source), plan, asked, given)
     write(run, survey, rows, judged_on, scores, result)
     return Outcome(run.folder, result, model)
@@ -213,10 +216,10 @@ def surveyed(seen: Embedded, rows: Rows, root: Path, run: Run) -> Surveyed:
     return Surveyed(seen.task, seen.plan, parts, rows.previews, looked)
 
 
-def _learn(seen: Embedded, run: Run) -> tuple[Fitted, np.ndarray, np.ndarray]:
+def _learn(seen: Embedded, run: Run, thrifty: bool) -> tuple[Fitted, np.ndarray, np.ndarray]:
     """The fitted head, and scores of examples that no head which scored them had seen, with their positions."""
     plan, task, parts = seen.plan, seen.task, seen.parts
-    fitted = _fitted(plan, task, parts["train"], parts["val"], run)
+    fitted = _fitted(plan, task, parts["train"], parts["val"], run, thrifty)
     if task.folds is None:
         return fitted, fitted.scores(parts["test"].x), task.parts["test"]
     # Too few for a held-out part: each fold is scored by a head that learned from the others.
@@ -226,13 +229,13 @@ def _learn(seen: Embedded, run: Run) -> tuple[Fitted, np.ndarray, np.ndarray]:
     nothing = train.rows(np.zeros(0, np.int64))
     for f in np.unique(fold):
         others, held = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
-        scores[held] = _fitted(plan, task, train.rows(others), nothing, run).scores(picked(train.x, held))
+        scores[held] = _fitted(plan, task, train.rows(others), nothing, run, thrifty).scores(picked(train.x, held))
     return fitted, scores, task.parts["train"]
 
 
-def _fitted(plan: Plan, task: Task, train: Features, val: Features, run: Run) -> Fitted:
+def _fitted(plan: Plan, task: Task, train: Features, val: Features, run: Run, thrifty: bool) -> Fitted:
     def above() -> Above:
-        return open_above(plan.backbone, plan.cut, run.emit)
+        return open_above(plan.backbone, plan.cut, run.emit, thrifty)
 
     rng = np.random.default_rng([plan.seed, plan.repeat])
     fitted = plan.method.fit(train, val, task.objective, above=above, rng=rng)

@@ -1,8 +1,8 @@
 """What is believed of one method's gain over another, from a few held-out examples and from what it was on other data.
 
 Right and wrong on fifty held-out examples tell gains of ten points from none at best. So an answer to classes is worth
-the calibrated probability of the true one, which says three times as much of a difference (0.033 ± 0.010 where accuracy
-has -0.008 ± 0.026, on 128 sentences). And what is believed of a gain is what was measured, weighed with what such a gain
+the calibrated probability of the true one, which tells more of a difference (0.033 ± 0.010 where accuracy
+has -0.008 ± 0.026, on 128 sentences). What is believed of a gain is what was measured, weighed with what such a gain
 was on other data (a normal prior; Efron and Morris 1975): the fewer the examples, the more the other data say.
 """
 

@@ -18,12 +18,12 @@ from headstart import folds, loop, paces, ranging
 from headstart.calibrate import calibrate
 from headstart.features import Features
 from headstart.losses import course
-from headstart.optim import cosine
+from headstart.optim import cosine, fused
 from headstart.paces import Recipe
 from headstart.pairing import alike
 from headstart.pretext import turn
 from headstart.task import Objective
-from headstart.tune import Learner, Tuned, arrays, changed, numbers, passed
+from headstart.tune import Learner, Tuned, arrays, changed, halved, numbers, passed
 
 CHECKS = 10  # looks at the held-out part during training
 SOUP = 3  # best checks that are averaged. Source: Wortsman et al. 2022, "Model soups"
@@ -130,7 +130,7 @@ def _train(
         factor, curve = ranging.found(lesson, draw, paces.rates(learner, recipe))
         recipe = replace(recipe, rate=factor * recipe.rate, head=factor * recipe.head)
         tested = {"range": curve, "rate": recipe.rate}
-    optimizer = torch.optim.AdamW(paces.rates(learner, recipe), lr=1.0, betas=(0.9, 0.98))
+    optimizer = fused(paces.rates(learner, recipe))
     every = max(1, recipe.steps // CHECKS)
     checks: list[dict] = []
     kept: list[tuple[float, dict[str, torch.Tensor]]] = []
@@ -139,8 +139,13 @@ def _train(
     said = began = time.perf_counter()
     learner.train()
     paces.thaw(learner, 0, recipe)
-    for step in loop.steps(lesson, draw, optimizer, cosine(1.0, recipe.steps, recipe.warm), recipe.steps, spare=0):
+    pace, parts = cosine(1.0, recipe.steps, recipe.warm), 1
+    split = halved if loss is None else None  # the loss of pairs is not a sum over examples
+    for step in loop.steps(lesson, draw, optimizer, pace, recipe.steps, spare=0, split=split):
         losses.append(step.loss)
+        if step.parts > parts:
+            parts = step.parts
+            learner.say("memory", {"parts": parts, "batch": recipe.batch})
         done, now = step.index + 1, time.perf_counter()
         paces.thaw(learner, done, recipe)
         if now - said > SAID or done == recipe.steps:
@@ -171,6 +176,7 @@ def _train(
         "kept": used,
         "losses": _thinned(losses),
         "train_seconds": seconds,
+        "parts": parts,
     } | tested
 
 

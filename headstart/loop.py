@@ -28,12 +28,16 @@ Batch = dict[str, np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step that was taken. index: from 0.  loss: of its batch.  rate: learning rate"""
+    """One step that was taken. index: from 0.  loss: of its batch.  rate: learning rate
+
+    parts: in which its batch went through the network, one after the other, because memory did not hold all of it
+    """
 
     index: int
     total: int
     loss: float
     rate: float
+    parts: int = 1
 
 
 def device() -> torch.device:
@@ -64,13 +68,16 @@ def steps(
     *,
     start: int = 0,
     spare: int = 1,
+    split: Callable[[Batch, int], list[tuple[Batch, float]]] | None = None,
 ) -> Iterator[Step]:
     """Steps `start` to `total` - 1, each after it was taken.
 
     learner: a batch of tensors -> its loss.  draw: the batch of a step, a function of its number alone
     rate: learning rate of a step; a group of the optimizer with a "scale" takes that many times it
     spare: cores left for drawing
-    Raises PlanError when the loss is no longer finite.
+    split: a batch and a number -> so many parts of it and each one's share of the examples, where the loss is a mean
+    over them; then a batch that memory does not hold goes in parts, whose gradients add up to the same
+    Raises PlanError when the loss is no longer finite, or memory does not hold the batch.
     """
     place = next(learner.parameters()).device
     precise = mixed(place)
@@ -78,24 +85,46 @@ def steps(
     # two of two cores took 2 pictures a second where one takes 100 (MobileNetV4-small at 96 px).
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, min(threads, (os.cpu_count() or 2) - spare)))
+    parts = 1
     with ThreadPoolExecutor(2) as pool:
         waiting = deque(pool.submit(draw, i) for i in range(start, min(start + AHEAD, total)))
         for index in range(start, total):
-            batch = {k: torch.from_numpy(v).to(place) for k, v in waiting.popleft().result().items()}
+            batch = waiting.popleft().result()
             if index + AHEAD < total:
                 waiting.append(pool.submit(draw, index + AHEAD))
             for group in optimizer.param_groups:
                 group["lr"] = rate(index) * group.get("scale", 1.0)
-            with precise:
-                loss = learner(batch)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            value, parts = _slope(learner, optimizer, batch, parts, split, place, precise)
             nn.utils.clip_grad_norm_(learner.parameters(), CLIP)
             optimizer.step()
-            value = float(loss.detach())
             if not np.isfinite(value):
                 raise PlanError(f"The loss was {value} at step {index}: it diverged. Try a third of the learning rate.")
-            yield Step(index, total, value, rate(index))
+            yield Step(index, total, value, rate(index), parts)
+
+
+def _slope(learner, optimizer, batch: Batch, parts: int, split, place, precise) -> tuple[float, int]:
+    """Leaves a batch's gradients on the learner; gives its loss, and in how many parts memory held it."""
+    while True:
+        try:
+            optimizer.zero_grad(set_to_none=True)
+            value = 0.0
+            for some, share in split(batch, parts) if split and parts > 1 else [(batch, 1.0)]:
+                fed = {k: torch.from_numpy(v).to(place) for k, v in some.items()}
+                with precise:
+                    loss = learner(fed) * share
+                loss.backward()
+                value += float(loss.detach())
+            return value, parts
+        except RuntimeError as error:  # torch.OutOfMemoryError is one, and on a processor there is only the words
+            if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+                raise
+            if split is None or len(split(batch, 2 * parts)) <= parts:
+                raise PlanError(
+                    "Memory does not hold a batch of this size. Try half of it, --set batch=8, or --save-memory."
+                ) from error
+            parts *= 2
+            if place.type == "cuda":
+                torch.cuda.empty_cache()
 
 
 def save(file: Path, learner: nn.Module, optimizer: torch.optim.Optimizer, facts: dict) -> None:

@@ -67,21 +67,25 @@ class Above:
 
     body: what leaves the cut -> (b, width), a copy that may learn, in eval mode; empty at the top
     say:  told of progress, (event, facts)
+    thrifty: whether training keeps no activations but computes them again: a third slower, in less memory
     """
 
     body: nn.Sequential
     card: Backbone
     cut: Cut
     say: Callable[[str, dict], None] = lambda event, facts: None
+    thrifty: bool = False
 
 
-def open_above(card: Backbone, cut: Cut, say: Callable[[str, dict], None] = lambda event, facts: None) -> Above:
+def open_above(
+    card: Backbone, cut: Cut, say: Callable[[str, dict], None] = lambda event, facts: None, thrifty: bool = False
+) -> Above:
     """Opens a backbone for what learns above a cut; nothing is opened at the top. Raises what `open_network` raises."""
     if cut.top:
         from torch import nn
 
-        return Above(nn.Sequential(), card, cut, say)
-    return Above(open_network(card).above(cut), card, cut, say)
+        return Above(nn.Sequential(), card, cut, say, thrifty)
+    return Above(open_network(card).above(cut), card, cut, say, thrifty)
 
 
 def named(part: nn.Module, model: nn.Module) -> list[tuple[str, torch.Tensor]]:

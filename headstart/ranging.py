@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from torch import nn
 
 from headstart import loop
 from headstart.errors import PlanError
+from headstart.optim import fused
 
 STEPS = 80
 LOW, HIGH = 1e-7, 1e-1  # of the topmost block
@@ -27,7 +27,7 @@ def found(lesson: nn.Module, draw: Callable[[int], loop.Batch], groups: list[dic
     groups: of the optimizer, each with its "scale", its rate where the topmost block's is 1
     """
     before = {name: t.detach().clone() for name, t in lesson.state_dict().items()}
-    optimizer = torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.98))
+    optimizer = fused(groups)
     curve: list[dict] = []
     mean, best = 0.0, float("inf")
     try:

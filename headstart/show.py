@@ -87,6 +87,14 @@ class Screen:
             self.said = time.perf_counter()
             self._row("", text)
 
+    def _memory(self, line: dict) -> None:
+        self._row(
+            "memory", f"does not hold a batch of {line['batch']}: it goes in {line['parts']} parts, to the same end"
+        )
+
+    def _racing(self, line: dict) -> None:
+        self._row("measuring", f"which precision is fastest here: {' or '.join(line['precisions'])}")
+
     def _probe(self, line: dict) -> None:
         self._row("probe", f"step {line['step']:,}: a linear probe is right on {line['accuracy']:.1%}")
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from headstart import loop
 from headstart.features import Features, Ragged
@@ -46,6 +47,7 @@ class Learner(nn.Module):
         self.register_buffer("mean", torch.zeros(above.card.width))
         self.register_buffer("gain", torch.ones(()))
         self.norms = "frozen"
+        self.thrifty = above.thrifty
         self.unit = bool(dict(above.card.preprocess.settings).get("normalize"))
         self.adapter: tuple[Any, ...] = ()  # of PEFT
         self.learns: tuple[str, ...] | None = None
@@ -56,14 +58,22 @@ class Learner(nn.Module):
         if "mask" not in batch:
             pixels = self.cut.at == 0 and x.dtype == torch.uint8
             if pixels:
-                return self.body({"pixels": normalised(x, self.card.preprocess)})
+                return self._through({"pixels": normalised(x, self.card.preprocess)})
             maps = torch.channels_last if x.ndim == 4 else torch.contiguous_format
-            return self.body(x.float().contiguous(memory_format=maps))
+            return self._through(x.float().contiguous(memory_format=maps))
         mask = batch["mask"]
-        rows = self.body({"input_ids": x, "attention_mask": mask} if self.cut.at == 0 else (x.float(), mask))
+        rows = self._through({"input_ids": x, "attention_mask": mask} if self.cut.at == 0 else (x.float(), mask))
         out = rows.new_zeros(len(batch["first"]), rows.shape[1])
         out = out.index_add(0, batch["owner"], rows * batch["share"][:, None].to(rows.dtype))
         return F.normalize(out, dim=1) if self.unit else out
+
+    def _through(self, x: Any) -> torch.Tensor:
+        """The body; where memory is dear, each part's activations are computed again when its gradients are."""
+        if not (self.thrifty and torch.is_grad_enabled()):
+            return self.body(x)
+        for part in self.body:
+            x = checkpoint(part, x, use_reentrant=False)
+        return x
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Scores."""
@@ -102,6 +112,21 @@ def arrays(x: Any, index: np.ndarray, pad: int = 0) -> dict[str, np.ndarray]:
     for row, unit in enumerate(units):
         out[row, : len(unit)], mask[row, : len(unit)] = unit, 1
     return {"x": out, "mask": mask, "owner": owner, "share": share, "first": np.zeros(len(some), np.int8)}
+
+
+def halved(batch: dict[str, np.ndarray], parts: int) -> list[tuple[dict[str, np.ndarray], float]]:
+    """A batch with its labels as so many batches, at most one an example, and each one's share of the examples."""
+    n = len(batch["y"])
+    some = []
+    for index in np.array_split(np.arange(n), min(parts, n)):
+        if "mask" not in batch:
+            part = {name: array[index] for name, array in batch.items()}
+        else:  # windows of texts stand one under the other
+            mine = np.flatnonzero(np.isin(batch["owner"], index))
+            part = {name: batch[name][mine] for name in ("x", "mask", "share")}
+            part |= {"owner": batch["owner"][mine] - index[0], "first": batch["first"][index], "y": batch["y"][index]}
+        some.append((part, len(index) / n))
+    return some
 
 
 def passed(learner: Learner, x: Any, what: Callable[[dict[str, torch.Tensor]], torch.Tensor]) -> np.ndarray:

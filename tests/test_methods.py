@@ -3,12 +3,15 @@ weights, and every parameter learns at the rate that it should."""
 
 import numpy as np
 import pytest
+import torch
 
 from headstart import flow, testing
 from headstart.errors import PlanError
 from headstart.extract import embed
-from headstart.features import Features
+from headstart.features import Features, Ragged
 from headstart.find import member, names
+from headstart.network import open_above
+from headstart.objectives.classes import Classes
 from headstart.planner import budgeted, find_card, method_of, priced
 from headstart.task import Example
 
@@ -248,3 +251,58 @@ def test_a_rate_that_blows_up_is_rolled_back_and_the_one_that_holds_is_named(hub
     (found,) = (f for f in outcome.result["findings"] if f["guard"] == "rate")
     assert 1e-7 < found["evidence"]["holds"] < 0.05 and "--set rate=" in found["fix"]
     assert "where the loss was least" in found["message"]
+
+
+def test_a_batch_that_memory_does_not_hold_goes_in_parts_to_the_same_end(vision, text, tmp_path, monkeypatch):
+    """Photos and texts of several windows; a processor says in words alone that memory is at its end."""
+    from headstart import loop, tune
+    from headstart.lesson import Lesson, usual
+
+    objective = Classes(("a", "b", "c"))
+    for name, units in ((vision, None), (text, [[5], [3, 8], [2], [8, 8, 4]])):
+        card = find_card(name, tmp_path)
+        at = len(card.blocks) - 1
+        dice = np.random.default_rng(0)
+        y = np.array([0, 1, 2, 1])
+        if units is None:
+            x = dice.standard_normal((4, *card.blocks[at - 1].shape)).astype(np.float16)
+        else:
+            items = tuple(dice.standard_normal((sum(w), card.width)).astype(np.float16) for w in units)
+            x = Ragged(items, tuple(map(tuple, units)))
+        batch = {**tune.arrays(x, np.arange(4)), "y": y}
+        slopes = []
+        for most in (99, 1):
+            torch.manual_seed(0)
+            learner = tune.Learner(open_above(card, card.cut(at)), 3)
+            torch.nn.init.normal_(learner.head.weight)
+            lesson = Lesson(learner, usual(objective, 0.1), 0.0)
+            whole = learner.forward
+
+            def forward(some, most=most, whole=whole):
+                if len(some["y"]) > most:
+                    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+                return whole(some)
+
+            monkeypatch.setattr(learner, "forward", forward)
+            optimizer = torch.optim.SGD(learner.parameters(), lr=0.0)
+            step = next(loop.steps(lesson, lambda index, b=batch: b, optimizer, lambda i: 0.0, 1, split=tune.halved))
+            slopes.append((step.loss, learner.head.weight.grad.clone(), step.parts))
+        assert slopes[1][2] == 4 and slopes[0][2] == 1
+        assert slopes[1][0] == pytest.approx(slopes[0][0], rel=1e-5)
+        assert torch.allclose(slopes[0][1], slopes[1][1], rtol=1e-4, atol=1e-6)
+        with pytest.raises(PlanError, match="Memory does not hold a batch"):
+            next(loop.steps(lesson, lambda index, b=batch: b, optimizer, lambda i: 0.0, 1))
+
+
+def test_saving_memory_changes_no_gradient(vision, tmp_path):
+    from headstart import tune
+
+    card = find_card(vision, tmp_path)
+    x = np.random.default_rng(0).standard_normal((3, *card.blocks[2].shape)).astype(np.float16)
+    found = []
+    for thrifty in (False, True):
+        learner = tune.Learner(open_above(card, card.cut(3), thrifty=thrifty), 2)
+        learner.body.requires_grad_(True)
+        learner.rows({"x": torch.from_numpy(x)}).square().sum().backward()
+        found.append(torch.cat([p.grad.flatten() for p in learner.body.parameters() if p.grad is not None]))
+    assert len(found[0]) > 1000 and torch.allclose(*found, rtol=1e-5, atol=1e-6)
