@@ -116,6 +116,9 @@ def _agreement(backbone: Backbone, cut: Cut, running: Running, root: Path) -> fl
     theirs = reference.expected(backbone, root)
     if theirs is None:
         return None
+    if cut.precision != "float32":  # how inputs are prepared is asked, not how the network rounds
+        cut = replace(cut, precision="float32")
+        running = start(backbone, cut, 1, root)
     ready = member("preprocess", spec.kind).prepare(reference.inputs(spec.kind, root), spec)
     return reference.agreement(np.stack([row for row, _ in crossing(ready, spec, cut, running)]), theirs)
 

@@ -43,9 +43,10 @@ class Screen:
             self._row("", self._dim(note))
 
     def _plan(self, line: dict) -> None:
-        self._row(
-            "backbone", f"{line['backbone']}  {self._dim('cut ' + str(line['cut']) + ' of ' + str(line['blocks']))}"
-        )
+        cut = self._dim(f"cut {line['cut']} of {line['blocks']}")
+        self._row("backbone", f"{line['backbone']}  {cut}")
+        for reason in (r for r in line["reasons"] if r.startswith("Precision ")):
+            self._row("", self._dim(reason))
         self._row("method", line["method"])
 
     def _opening(self, line: dict) -> None:

@@ -161,3 +161,23 @@ def test_items_made_ahead_come_in_order_and_errors_where_they_belong():
     got = [next(given) for _ in range(5)]
     assert got == list(range(5))
     given.close()
+
+
+def test_rows_in_bfloat16_are_held_against_the_library_in_float32(hub, real_data, tmp_path):
+    """What MobileNetV2 rounds is no wrong preparation; and what was fitted in bfloat16 answers in it."""
+    if not machine.halves():
+        pytest.skip("this processor has one precision")
+    from headstart import flow
+
+    few = tmp_path / "few"
+    for name in ("ants", "bees"):
+        (few / name).mkdir(parents=True)
+        for photo in sorted((real_data / "hymenoptera" / "train" / name).iterdir())[:24]:
+            os.symlink(photo, few / name / photo.name)
+    root = tmp_path / "root"
+    found = flow.fit(few, into=tmp_path / "run", backbone=MOBILENET, engine="openvino:bfloat16", root=root)
+    assert found.result["plan"]["precision"] == "bfloat16" and not found.result["frozen"]["moved"]
+    assert "preprocess" not in {finding["guard"] for finding in found.result["findings"]}
+    photo = next((few / "ants").iterdir())
+    (answer,) = flow.predict(tmp_path / "run", [photo], root=root)
+    assert answer.label == "ants"
