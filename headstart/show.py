@@ -110,7 +110,7 @@ class Screen:
         self._row("left out", f"{line['method']}: {line['reason']}")
 
     def _race(self, line: dict) -> None:
-        how = "a short try" if line["share"] < 1 else f"all of it, on {line['splits']} held-out parts"
+        how = f"on {line['splits']} held-out part{'s' if line['splits'] > 1 else ''}"
         self.first = None
         self._row("trying", f"{line['method']}: {how}")
 

@@ -1,7 +1,8 @@
 """The method that held-out examples speak for: the plain probe first, then what promises more, while it pays.
 
-Rows of every level come from one pass above the cut. Candidates that train are tried shortly on one fold, and only
-the better half goes on (successive halving, Jamieson and Talwalkar 2016). The probe stays where nothing is better.
+Rows of every level come from one pass above the cut. Candidates that train are judged on one fold, and only the best
+goes on to the others (successive halving, Jamieson and Talwalkar 2016), or one that stands before it in their order and
+cannot be told from it. The probe stays where nothing is surely better.
 What is believed of a gain: gains.py.
 """
 
@@ -29,8 +30,7 @@ FEW = 100  # examples of the median class up to which pairs are tried
 ENOUGH = 200  # held-out examples from which one split judges; fewer are dealt into folds
 CLEAR = 1.5  # standard deviations of a believed gain from none that make further folds needless
 HOPELESS = 2.0  # standard deviations above what is believed of a gain; where even that is not WORTH it, no more folds
-SHORT = 3  # a first try takes so small a share of the steps
-SURE = 1.0  # standard deviations by which a believed gain must lie above none
+SURE = 1.5  # standard deviations by which a believed gain must lie above none
 # What a method gained over the probe on other data: (mean, standard deviation), in shares of the merit's scale.
 USUAL = (0.0, 0.03)  # of heads on other levels, and of all that trains on photos
 TEXTS = (0.02, 0.08)  # of what trains on texts: from none (sst2) to 14 points (trec6, 64 a class)
@@ -116,6 +116,7 @@ class _Race:
         self.say = self.learner.say
         self.top = len(self.learner.body) - 1
         self.results: dict[str, dict[str, Any]] = {}
+        self.order: list[str] = []
 
     def judge(self, splits: list) -> None:
         """The splits that judge."""
@@ -152,46 +153,60 @@ class _Race:
         return tune.plain(self.objective, part, np.random.default_rng(self.seed)).scores(x[held])
 
     def tune(self, candidates: list[str]) -> None:
-        """Short tries on the first split; the better half of what may gain goes on to all of them."""
+        """What usually gains; else each on the first split, and the best of them, or its like, on all."""
+        self.order = candidates
         for name in candidates:
             if self._usual(name)[0] >= FIRST and self._time():  # what helped on data like these comes first
-                gain = self._try(name, 1.0, self.splits)
+                gain = self._try(name, self.splits)
                 if gain is not None and gain.mean > CLEAR * gain.sd:
                     return
-        candidates = [name for name in candidates if name not in self.results]
-        tried = [(name, self._try(name, 1 / SHORT, self.splits[:1])) for name in candidates if self._time()]
-        alive = sorted(((name, gain) for name, gain in tried if gain is not None), key=lambda pair: -pair[1].mean)
-        for name, gain in alive[: max(1, -(-len(alive) // 2))]:
-            if gain.mean + gain.sd > WORTH and self._time():
-                self._try(name, 1.0, self.splits)
+        for name in self.order:
+            if name not in self.results and self._time():
+                self._try(name, self.splits[:1])
+        gains = {name: self.results[name]["gain"] for name in self.order if "gain" in self.results.get(name, {})}
+        promising = [name for name, gain in gains.items() if gain.mean + gain.sd > WORTH]
+        if promising and self._time():  # the first of those that cannot be told from the best is judged on all
+            self._try(self._first(promising), self.splits)
+
+    def _gain(self, name: str, without: float) -> float:
+        """What is believed of a candidate's gain; `without` where it was not tried or refused."""
+        result = self.results.get(name, {})
+        return result["gain"].mean if "gain" in result else without
+
+    def _first(self, some: list[str]) -> str:
+        """Of candidates the first whose gain cannot be told from the largest: they stand in order of steadiness."""
+        best = max(some, key=lambda name: self._gain(name, -1.0))
+        near = self._gain(best, -1.0) - self.results[best]["gain"].sd
+        return next(name for name in some if self._gain(name, -1.0) >= near)
 
     def _time(self) -> bool:
         return time.perf_counter() - self.began < 60 * self.settings.minutes
 
-    def _method(self, name: str, share: float) -> Any:
-        settings = member("methods", name).Settings
-        return settings(steps=max(10, round(share * self.settings.steps)))
+    def _method(self, name: str) -> Any:
+        return member("methods", name).Settings(steps=max(10, self.settings.steps))
 
-    def _try(self, name: str, share: float, splits: list) -> Gain | None:
-        """Fits and judges until its gain is clear; gives what is believed of it, None for a method that declines."""
+    def _try(self, name: str, splits: list) -> Gain | None:
+        """Fits and judges, on from where it was left, until its gain is clear; None for a method that declines."""
         from headstart.errors import HeadstartError
 
-        self.say("race", {"method": name, "share": round(share, 2), "splits": len(splits)})
-        scores, method = [], self._method(name, share)
+        self.say("race", {"method": name, "splits": len(splits)})
+        known, gain = self.results.get(name, {}), None
+        scores = [known["scores"]] if known else []
         try:
-            for learn, held in splits:
+            for learn, held in splits[known.get("folds", 0) :]:
                 part = self.data.rows(learn)
                 nothing = part.rows(np.zeros(0, np.int64))
                 rng = np.random.default_rng(self.seed)
-                fitted = method.fit(part, nothing, self.objective, above=self.above, rng=rng)
+                fitted = self._method(name).fit(part, nothing, self.objective, above=self.above, rng=rng)
                 scores.append(fitted.scores(picked(self.data.x, held)))
-                gain = self._enter(name, np.concatenate(scores), short=share < 1.0)
+                done = self.results.get(name, {}).get("folds", 0) + 1
+                gain = self._enter(name, np.concatenate(scores), folds=done)
                 if abs(gain.mean) > CLEAR * gain.sd or gain.mean + HOPELESS * gain.sd < WORTH:
                     break
         except HeadstartError as refusal:
             self.results[name] = {"refused": str(refusal)}
             return None
-        return gain
+        return gain or known["gain"]
 
     def _enter(self, name: str, scores: np.ndarray, **facts: Any) -> Gain:
         """Keeps how a candidate did on the first splits: its merit, and what is believed of its gain."""
@@ -223,28 +238,25 @@ class _Race:
         """The best of those that are surely better than the probe, fitted on everything."""
         from headstart import levels
 
-        table, best = [], "probe"
+        table, sure = [], ["probe"]
         for name, result in self.results.items():
             entry: dict[str, Any] = {
                 "method": name, **{k: result[k] for k in ("merit", "judged", "refused", "which") if k in result},
             }  # fmt: skip
             if "gain" in result and name != "probe":
                 gain = result["gain"]
-                entry |= {
-                    "gain": gain.measured,
-                    "believed": gain.mean,
-                    "doubt": gain.sd,
-                    "short": bool(result.get("short")),
-                }
-                if not result.get("short") and gain.mean > max(SURE * gain.sd, self.results[best]["gain"].mean):
-                    best = name
+                entry |= {"gain": gain.measured, "believed": gain.mean, "doubt": gain.sd}
+                sure += [name] if gain.mean > SURE * gain.sd else []
             table.append(entry)
+        best = max(sure, key=lambda name: self._gain(name, 0.0))
+        trained = [name for name in self.order if name in sure]
+        best = self._first(trained) if best in trained else best
         rng = np.random.default_rng(self.seed)
         which = self.results[best].get("which")
         if which is not None:
             fitted: Any = levels.headed(self.above, self.objective, self.data, which, rng)
         else:
-            fitted = self._method(best, 1.0).fit(train, val, self.objective, above=self.above, rng=rng)
+            fitted = self._method(best).fit(train, val, self.objective, above=self.above, rng=rng)
         race = {"winner": best, "table": table, "judged": len(self.held), "seconds": time.perf_counter() - self.began}
         return Chosen(fitted, "" if which is not None else best, {**fitted.notes, "race": race})
 

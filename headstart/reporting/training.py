@@ -42,9 +42,8 @@ def trained(result: dict) -> str:
             if "merit" in entry
             else f": {esc(entry.get('refused', ''))}"
         )
-        short = " (a short try)" if entry.get("short") else ""
         mark = " <strong>(taken)</strong>" if entry["method"] == race.get("winner") else ""
-        told.append(f"{esc(entry['method'])}{merit}{gain}{short}{mark}")
+        told.append(f"{esc(entry['method'])}{merit}{gain}{mark}")
     blocks = (lost or {}).get("blocks") or []
     rows = [(esc(b["block"]), percent(b["before"]), percent(b["after"]), plain(b["drift"])) for b in blocks]
     heads = ("Block", "Before", "After", "Drift")
