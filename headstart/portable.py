@@ -7,7 +7,6 @@ formats/ has one file a form, with SAYS, a line for help; Settings, a frozen dat
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +16,11 @@ import numpy as np
 
 from headstart import __version__, hub
 from headstart.artifact import Model
-from headstart.backbone import Preprocess
 from headstart.errors import ArtifactError, PlanError, Unreadable
 from headstart.extract import Running, average, unit_length
 from headstart.find import member, name_of
 from headstart.heads import Head, head_of, learned
-from headstart.preprocess.image import SPARE, THUMBNAIL
+from headstart.preprocess.image import remaining
 from headstart.witness import TOLERANCES, embed_fresh
 
 TOLERANCE = 1e-3  # of a probability, or of a number in spreads; the largest seen in single precision was 6e-6
@@ -124,12 +122,6 @@ def told(
         shares.append(each[0][2][0] if whole else model.objective.probabilities(_scored(model, row[None]))[0])
         fed.append(units[0])
     return Said(np.stack(rows), np.stack(shares).astype(np.float64), () if raw else tuple(fed))
-
-
-def remaining(spec: Preprocess) -> int:
-    """Pixels that remain of the shorter side of a large JPEG, decoded smaller as preprocess/image.py does."""
-    facts: dict[str, Any] = dict(spec.settings)
-    return max(THUMBNAIL, math.ceil(SPARE * max(facts["input_size"][1:]) / facts["crop_pct"]))
 
 
 def _scored(model: Model, rows: np.ndarray) -> np.ndarray:

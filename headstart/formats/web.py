@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from headstart.extract import Running, unit_length
 from headstart.find import member
 from headstart.heads import Head, head_of
 from headstart.held import witnesses
-from headstart.portable import TOLERANCE, Said, Written, ours, told
+from headstart.portable import TOLERANCE, Said, Written, ours, remaining, told
 from headstart.static import VOCABULARY, WEIGHTS
 from headstart.webpage import LICENCE, PAGE, SCRIPTS, page, theme
 
@@ -151,19 +150,12 @@ def _witness(model: Model, running: Running) -> list[dict[str, Any]]:
         if isinstance(content, bytes):
             from headstart.pixels import decode
 
-            picture, least = np.asarray(decode(content)), _least(model)
+            picture, least = np.asarray(decode(content)), remaining(model.backbone.preprocess)
             each |= {"size": [picture.shape[1], picture.shape[0]], "decoded": zlib.crc32(picture.tobytes())}
             each["reduced"] = decode(content, least).size != picture.shape[1::-1]
             each["fitted"] = zlib.crc32(np.ascontiguousarray(said.fed[n]).tobytes())
         found.append(each)
     return found
-
-
-def _least(model: Model) -> int:
-    """Pixels that must remain of the shorter side of a JPEG, as the preprocessing of photos has it."""
-    image, spec = member("preprocess", "image"), dict(model.backbone.preprocess.settings)
-    size: Any = spec["input_size"]
-    return max(image.THUMBNAIL, math.ceil(image.SPARE * max(size[1:]) / float(str(spec["crop_pct"]))))
 
 
 def _labels(model: Model, said: Said) -> list[str]:
@@ -212,7 +204,7 @@ def _facts(model: Model, layered: bool, needed: bool, pieces: list[dict[str, Any
         "preprocess": None,
     }
     if card.preprocess.kind == "image":
-        return {**facts, "preprocess": {**spec, "least": _least(model)}}
+        return {**facts, "preprocess": {**spec, "least": remaining(model.backbone.preprocess)}}
     names = ("dropped", "blank", "alone", "accents", "punctuation")
     facts["tokens"] = {"tables": {name: getattr(wordpiece, name.upper()) for name in names}}
     if not needed:

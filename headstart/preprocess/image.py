@@ -53,7 +53,7 @@ def _each(raws: Sequence[bytes], settings: Preprocess, *, thumbnails: bool):
     if facts["crop_mode"] not in MODES:
         raise PlanError(f"crop_mode {facts['crop_mode']!r} is not known. There are: {', '.join(MODES)}.")
 
-    least = max(THUMBNAIL, math.ceil(SPARE * max(facts["input_size"][1:]) / facts["crop_pct"]))
+    least = remaining(settings)
 
     def one(raw: bytes) -> tuple[list[np.ndarray] | Unreadable, bytes]:
         try:
@@ -67,6 +67,12 @@ def _each(raws: Sequence[bytes], settings: Preprocess, *, thumbnails: bool):
         return [one(raw) for raw in raws]
     with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         return list(pool.map(one, raws))
+
+
+def remaining(settings: Preprocess) -> int:
+    """Pixels that must remain of the shorter side of a JPEG that is decoded at a part of its size."""
+    facts: dict[str, Any] = dict(settings.settings)
+    return max(THUMBNAIL, math.ceil(SPARE * max(facts["input_size"][1:]) / facts["crop_pct"]))
 
 
 def batch(units: list[np.ndarray], settings: Preprocess) -> dict[str, np.ndarray]:
