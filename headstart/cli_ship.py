@@ -45,9 +45,11 @@ def export(
 
 def sheet(folder: Path, facts: dict[str, Any]) -> str:
     """export.json for a terminal: what was written, how far it lies from the model, how it is used."""
+    from headstart.reporting.wording import size
+
     lines = ["", *_row("", _verdict(facts)), ""]
     large = sorted(facts["files"].items(), key=lambda item: -item[1]["bytes"])[:LISTED]
-    lines += [f"  {size['bytes'] / 1e6:>9.2f} MB  {folder / name}" for name, size in large]
+    lines += [f"  {size(entry['bytes']):>9}  {folder / name}" for name, entry in large]
     lines.append("")
     for sentence in facts["says"]:
         lines += _row("note", sentence)
