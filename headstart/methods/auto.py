@@ -21,6 +21,7 @@ from headstart.features import Features, join, picked
 from headstart.find import member, names
 from headstart.gains import Gain, believed, worth_of
 from headstart.methods.finetune import half
+from headstart.pairing import merits
 from headstart.task import Objective
 
 if TYPE_CHECKING:
@@ -211,10 +212,10 @@ class _Race:
     def _enter(self, name: str, scores: np.ndarray, **facts: Any) -> Gain:
         """Keeps how a candidate did on the first splits: its merit, and what is believed of its gain."""
         held = self.held[: len(scores)]
-        worth = worth_of(self.objective, scores, self.data.y[held])
+        worth = self._worth(scores, held)
         # The probe's on the same examples: how sure calibrated answers are depends on their number.
         known = self.results["probe"]["scores"][: len(scores)] if name != "probe" else scores
-        base = worth_of(self.objective, known, self.data.y[held])
+        base = self._worth(known, held)
         scale = abs(float(base.mean())) if self.objective.link == "identity" else 1.0
         gain = believed((worth - base) / max(scale, 1e-12), *self._usual(name))
         self.results[name] = {
@@ -226,11 +227,19 @@ class _Race:
         }
         return gain
 
+    @property
+    def _few(self) -> bool:
+        return self.objective.link == "softmax" and bool(np.median(np.bincount(self.data.y)) <= FEW_LABELS)
+
+    def _worth(self, scores: np.ndarray, held: np.ndarray) -> np.ndarray:
+        """(n,) what answers are worth. A temperature from a dozen answers says more of itself than of them."""
+        y = self.data.y[held]
+        return merits(self.objective, scores, y)[1] if self._few else worth_of(self.objective, scores, y)
+
     def _usual(self, name: str) -> tuple[float, float]:
         """What a method's gain was on other data like these."""
-        few = self.objective.link == "softmax" and np.median(np.bincount(self.data.y)) <= FEW_LABELS
         if name in names("methods"):
-            known = FEW_SHOT.get(name, {}) if few else {}
+            known = FEW_SHOT.get(name, {}) if self._few else {}
             return next((known[kind] for kind in self.kinds if kind in known), TEXTS if "text" in self.kinds else USUAL)
         return USUAL
 
