@@ -404,6 +404,10 @@ def _lost_mean(units, settings, real):
     return {k: v + 0.5 for k, v in real(units, settings).items()}
 
 
+def _cut_off(real):
+    return lambda raw, *a: real(raw, *a).crop((0, 0, 50, 40))
+
+
 def _shifted(picture):
     from PIL import Image
 
@@ -421,8 +425,8 @@ def _otherwise_cropped(picture, facts, real):
 
 
 STAGES = {
-    "decode": ("decode", lambda real: lambda raw: _shifted(real(raw))),
-    "size": ("decode: pictures come out .* in another size", lambda real: lambda raw: real(raw).crop((0, 0, 50, 40))),
+    "decode": ("decode", lambda real: lambda raw, *a: _shifted(real(raw, *a))),
+    "size": ("decode: pictures come out .* in another size", lambda real: _cut_off(real)),
     "resize": ("resize", lambda real: lambda p, f: _otherwise_resized(p, f, real)),
     "crop": ("crop", lambda real: lambda p, f: _otherwise_cropped(p, f, real)),
     "normalise": ("normalise", lambda real: lambda u, s: _lost_mean(u, s, real)),
