@@ -9,7 +9,7 @@ export UV_LINK_MODE ?= copy
 INSTALL = $(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode
 COMPILE = $(BIN)/python -m compileall -q headstart
 
-.PHONY: demo test check types setup browser web clean lock
+.PHONY: demo test check types setup browser web bench clean lock
 
 demo: .venv/.base
 	$(BIN)/headstart demo --into demo
@@ -53,6 +53,10 @@ browser:
 web: .venv/.base
 	@$(BIN)/headstart runtime web > /dev/null \
 	|| echo "ONNX Runtime for browsers is not here: tests of the exported page of photos will skip."
+
+# Speed beside other libraries in the same run: hours. ARGS="--quick --only fit,startup" for less; what is there is kept.
+bench: .venv/.dev
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 # Releases at least a week old; the locks name hashes and no host.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

@@ -1,0 +1,74 @@
+"""The benchmarks' page is rendered from documents as the parts print them, and every part's script starts."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def speed(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS / "speed"))
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def document(part: str, rows: list[dict], **more) -> dict:
+    machine = {"processor": "A | B", "cores": 2, "memory_gib": 4, "system": "Linux", "amx": False, "bfloat16": True}
+    machine |= {"load": 0.5, "load_at_end": 0.7, "versions": {"python": "3.11", "torch": "2.15"}}
+    return {"part": part, "quick": False, "machine": machine, "rows": rows, **more}
+
+
+def test_a_page_tells_ratios_spread_goals_and_what_is_missing(speed, tmp_path):
+    import bench
+    import measuring
+
+    fast = measuring.row(
+        "cold", [2.0, 4.0, 3.0], [12.0, 16.0, 12.0], against="sk", least=5.0, n=397, beside="accuracy 1 / 1"
+    )
+    slow = measuring.row("rate", [90.0], [30.0], unit="images/s", least=4.0, n=64, against="torch")
+    share = measuring.row("whole", [45.0], [50.0], unit="images/s", least=0.9, share=True, against="engine")
+    (gone,) = measuring.tried("flowers", lambda: measuring.data("no such set") and [])
+    curve = {"name": "seconds", "title": "Seconds", "x": "photos", "y": "seconds", "points": [[10, 1.0], [20, 2.0]]}
+    page = bench.write(
+        [document("fit", [fast, gone]), document("rates", [slow]), document("scaling", [share], curves=[curve])],
+        tmp_path,
+    )
+    lines = page.read_text(encoding="utf-8").splitlines()
+    (cold,) = (line for line in lines if line.startswith("| cold"))
+    assert cold.split(" | ")[1:6] == ["≥ 5 ×", "4.00 × (4.00 – 6.00)", "**missed**", "2.00 / 3.00 / 4.00 s",
+                                      "sk: 12.0 / 12.0 / 16.0 s"]  # fmt: skip
+    assert any("3.00 ×" in line and "**missed**" in line for line in lines if line.startswith("| rate"))
+    assert any("90%" in line and "| met |" in line for line in lines if line.startswith("| whole"))
+    assert any("not measured" in line and "HEADSTART_SHARED" in line for line in lines if line.startswith("| flowers"))
+    assert {p.name for p in tmp_path.glob("*.svg")} == {"fit.svg", "rates.svg", "scaling.svg", "scaling-seconds.svg"}
+    assert all(f"({p.name})" in page.read_text(encoding="utf-8") for p in tmp_path.glob("*.svg"))
+
+
+def test_a_part_that_is_there_is_kept_and_a_quick_one_does_not_stand_for_a_whole_one(speed, tmp_path, monkeypatch):
+    import json
+
+    import bench
+
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "head.json").write_text(json.dumps({**document("head", []), "quick": True}))
+    monkeypatch.setattr(bench, "HERE", tmp_path)  # no script lies there: what is not kept cannot be measured
+    assert bench.measured("head", tmp_path, True, False, [])["quick"]
+    (lost,) = bench.measured("head", tmp_path, False, False, [])["rows"]
+    assert "gave no document" in lost["missing"]
+    assert "not measured" in bench.write([{"part": "head", "quick": False, "rows": [lost]}], tmp_path).read_text()
+
+
+def test_every_part_answers_help(speed):
+    import bench
+
+    names = [BENCHMARKS / "speed" / f"{part}.py" for part in bench.PARTS]
+    running = [
+        subprocess.Popen([sys.executable, str(file), "--help"], stdout=subprocess.PIPE, text=True)
+        for file in [BENCHMARKS / "bench.py", *names]
+    ]
+    for process in running:
+        out, _ = process.communicate()
+        assert process.returncode == 0 and "--quick" in out
