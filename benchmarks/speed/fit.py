@@ -17,8 +17,10 @@ from pathlib import Path
 
 from measuring import (
     MOBILENET,
+    Done,
     Missing,
     accuracy,
+    both,
     data,
     facts,
     fit,
@@ -86,24 +88,24 @@ def compared(name: str, places: dict[str, tuple[Path, Path, Path]], donor: Path,
     script = peers_script()
     theirs_line = [sys.executable, script, "sk", train, test, "--backbone", MOBILENET]
 
-    def theirs() -> tuple[float, float]:
+    def theirs() -> tuple[Done, float]:
         done = process(theirs_line)
-        return done.seconds, float(done.document()["acc"])
+        return done, float(done.document()["acc"])
 
-    def ours(kept: Path | None) -> tuple[float, float]:
-        seconds, result = fit(root, fresh(cache, kept))
-        return seconds, accuracy(result)
+    def ours(kept: Path | None) -> tuple[Done, float]:
+        done, result = fit(root, fresh(cache, kept))
+        return done, accuracy(result)
 
     found = turns({"theirs": theirs, "cold": lambda: ours(None), "kept": lambda: ours(donor)}, times)
-    seconds = {way: [took for took, _ in some] for way, some in found.items()}
+    done = {way: [one for one, _ in some] for way, some in found.items()}
     right = {way: some[-1][1] for way, some in found.items()}
     beside = f"accuracy {right['cold']:.4f} / {right['theirs']:.4f}"
     n = counted(train) + counted(test)
     shared = {"against": PEER, "n": n, "least": GOAL}
     return [
-        {**row(f"{name}, everything cold", seconds["cold"], seconds["theirs"], beside=beside, **shared)}
+        {**both(f"{name}, everything cold", done["cold"], done["theirs"], beside=beside, **shared)}
         | {"accuracy": [right["cold"], right["theirs"]], "set": name},
-        row(f"{name}, compiled graph kept", seconds["kept"], seconds["theirs"], beside=beside, **shared),
+        both(f"{name}, compiled graph kept", done["kept"], done["theirs"], beside=beside, **shared),
     ]
 
 
@@ -115,8 +117,8 @@ def precisions(name: str, root: Path, donor: Path, work: Path, n: int) -> list[d
         took[precision], result = fit(root, fresh(work / "cache", donor), f"timm:{MOBILENET}", *options)
         right[precision] = accuracy(result)
     beside = f"accuracy in bfloat16 {right['bfloat16']:.4f}, in float32 {right['float32']:.4f}"
-    seconds = {"against": "our float32", "n": n, "beside": beside, "figure": False}
-    return [row(f"{name}, bfloat16", [took["bfloat16"]], [took["float32"]], **seconds)]
+    more = {"against": "our float32", "n": n, "beside": beside, "figure": False}
+    return [both(f"{name}, bfloat16", [took["bfloat16"]], [took["float32"]], **more)]
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from headstart import machine
 
@@ -39,9 +40,14 @@ class Missing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A process that ended well. seconds: from its start to its end, imports and all"""
+    """A process that ended well.
+
+    seconds: from its start to its end, imports and all.  work: seconds of processor, its children's among them, which a
+    busy machine changes less
+    """
 
     seconds: float
+    work: float
     out: str
 
     def document(self) -> dict:
@@ -97,15 +103,21 @@ def environment(cache: Path | None = None) -> dict[str, str]:
 
 def process(line: Sequence[object], cache: Path | None = None) -> Done:
     """Runs a command to its end. Raises Missing with its last words where it fails."""
-    began = time.perf_counter()
+    before, began = _work(), time.perf_counter()
     done = subprocess.run(
         [str(part) for part in line], capture_output=True, text=True, env=environment(cache), timeout=LONGEST
     )
-    took = time.perf_counter() - began
+    took, work = time.perf_counter() - began, _work() - before
     if done.returncode:
         words = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()
         raise Missing(f"{Path(str(line[0])).name} {line[1] if len(line) > 1 else ''}: {words[-1][:200]}")
-    return Done(took, done.stdout)
+    return Done(took, work, done.stdout)
+
+
+def _work() -> float:
+    """Seconds of processor that ended children took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def headstart() -> Path:
@@ -113,12 +125,12 @@ def headstart() -> Path:
     return Path(sys.executable).with_name("headstart")
 
 
-def fit(source: Path, cache: Path, backbone: str = f"timm:{MOBILENET}", *more: object) -> tuple[float, dict]:
-    """A whole process of `headstart fit`: its seconds and its result."""
+def fit(source: Path, cache: Path, backbone: str = f"timm:{MOBILENET}", *more: object) -> tuple[Done, dict]:
+    """A whole process of `headstart fit`, and its result."""
     with tempfile.TemporaryDirectory() as place:
         line = [headstart(), "fit", source, "--backbone", backbone, "--into", Path(place) / "run", "--json", *more]
         done = process(line, cache)
-    return done.seconds, done.document()
+    return done, done.document()
 
 
 def accuracy(result: dict) -> float:
@@ -172,6 +184,14 @@ def row(
     elif ours:
         facts |= {"found": median(ours), "range": [min(ours), max(ours)]}
     return {**facts, "figure": figure}
+
+
+def both(what: str, ours: Sequence[Done], theirs: Sequence[Done], *, beside: str = "", **more: Any) -> dict:
+    """A row of whole processes; beside it the seconds of processor."""
+    work = " / ".join(f"{median(done.work for done in side):.1f}" for side in (ours, theirs))
+    words = "; ".join(part for part in (beside, f"{work} s of processor") if part)
+    seconds = ([done.seconds for done in side] for side in (ours, theirs))
+    return row(what, *seconds, beside=words, **more)
 
 
 def tried(what: str, rows: Callable[[], list[dict]]) -> list[dict]:

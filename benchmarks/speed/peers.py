@@ -14,7 +14,9 @@ from pathlib import Path
 import envs
 from measuring import (
     MOBILENET,
+    Done,
     accuracy,
+    both,
     data,
     facts,
     fit,
@@ -24,7 +26,6 @@ from measuring import (
     process,
     repeats,
     report,
-    row,
     tried,
     turns,
 )
@@ -39,15 +40,15 @@ def compared(peer: str, python: Path, times: int, work: Path) -> list[dict]:
     line = [python, peers_script(), peer, source / "train", source / "val", "--backbone", MOBILENET, "--epochs", EPOCHS]
     right: dict[str, float] = {}
 
-    def theirs() -> float:
+    def theirs() -> Done:
         done = process(line)
         right["theirs"] = float(done.document()["acc"])
-        return done.seconds
+        return done
 
-    def ours(kept: Path | None) -> float:
-        seconds, result = fit(source, fresh(work / "cache", kept))
+    def ours(kept: Path | None) -> Done:
+        done, result = fit(source, fresh(work / "cache", kept))
         right["ours"] = accuracy(result)
-        return seconds
+        return done
 
     donor = work / "donor"
     if not donor.is_dir():
@@ -60,7 +61,7 @@ def compared(peer: str, python: Path, times: int, work: Path) -> list[dict]:
     more = {"against": f"{peer} {version.out.strip()}, {EPOCHS} epochs", "n": n, "least": GOAL}
     more["beside"] = f"accuracy {right['ours']:.4f} / {right['theirs']:.4f}"
     names = {"cold": "everything cold", "kept": "compiled graph kept"}
-    return [row(f"{peer}: {names[way]}", found[way], found["theirs"], **more) for way in names]
+    return [both(f"{peer}: {names[way]}", found[way], found["theirs"], **more) for way in names]
 
 
 def main() -> None:

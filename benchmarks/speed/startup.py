@@ -11,9 +11,11 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from statistics import median
 
 from measuring import (
     MOBILENET,
+    both,
     data,
     facts,
     fresh,
@@ -23,7 +25,6 @@ from measuring import (
     process,
     repeats,
     report,
-    row,
     tried,
     turns,
 )
@@ -66,11 +67,11 @@ def woken(line: list[object], cache: Path) -> str:
 def against(what: str, line: list[object], other: list[object], cache: Path, times: int, **more) -> list[dict]:
     """One row: our command, and another process that gets as far."""
     beside = woken(line, cache)
-    ours = lambda: process([headstart(), *line], cache).seconds  # noqa: E731
-    found = turns({"ours": ours, "theirs": lambda: process(other).seconds}, times)
-    made = row(what, found["ours"], found["theirs"], beside=beside, n=1, **more)
-    seconds = sorted(found["ours"])
-    return [{**made, "kind": "seconds", "ratio": made["found"], "found": seconds[len(seconds) // 2]}]
+    found = turns({"ours": lambda: process([headstart(), *line], cache), "theirs": lambda: process(other)}, times)
+    made = both(what, found["ours"], found["theirs"], beside=beside, n=1, **more)
+    return [
+        {**made, "kind": "seconds", "ratio": made["found"], "found": median(done.seconds for done in found["ours"])}
+    ]
 
 
 def prepared(source: object, cache: Path, into: Path, backbone: str, *more: object) -> None:

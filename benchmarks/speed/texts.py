@@ -21,7 +21,9 @@ import envs
 import numpy as np
 from measuring import (
     ROOT,
+    Done,
     accuracy,
+    both,
     data,
     environment,
     facts,
@@ -119,22 +121,24 @@ def few_labels(python: Path, times: int, work: Path) -> list[dict]:
     script = ROOT / "benchmarks" / "peers" / "setfit_fit.py"
     right: dict[str, float] = {}
 
-    def theirs() -> float:
+    def theirs() -> Done:
         done = process([python, script, folder, minilm().partition(":")[2]])
         right["theirs"] = done.document()["accuracy"]
-        return done.seconds
+        return done
 
-    def ours() -> float:
+    def ours() -> Done:
         options = ("--label", "label", "--input", "text", "--method", "contrast")
-        seconds, result = fit(folder, fresh(work / "cache"), minilm(), *options)
+        done, result = fit(folder, fresh(work / "cache"), minilm(), *options)
         right["ours"] = accuracy(result)
-        return seconds
+        return done
 
     found = turns({"theirs": theirs, "ours": ours}, times)
     beside = f"accuracy {right['ours']:.3f} / {right['theirs']:.3f} on {len(tables['test'])} questions"
     n = len(tables["train"])
     return [
-        row("contrast, 8 labels a class of trec6", found["ours"], found["theirs"], against="SetFit", n=n, beside=beside)
+        both(
+            "contrast, 8 labels a class of trec6", found["ours"], found["theirs"], against="SetFit", n=n, beside=beside
+        )
     ]
 
 
