@@ -32,8 +32,8 @@ ROUGH, INNER = 1e-3, 20  # of solve() for the folds: moves their log-loss by abo
 EXACT = {np.float64: (1e-9, 200), np.float32: (1e-6, 50)}  # and for the last fit
 WORK = 1e12  # floating-point operations that choosing may take: about 10 s on 2 cores
 CELLS = 4e7  # scores held at once: 160 MB each in half a dozen arrays
-HELD = 2**28  # numbers in rows that are held in memory, 1 GB; of more, a sample chooses and passes over all fit
-SAMPLED, RARE = 2**26, 50  # numbers in that sample, and rows of a stratum that are all in it
+HELD = 2**25  # numbers in rows that are held in memory, 134 MB; of more, a sample chooses and passes over all fit
+SAMPLED, RARE = 2**24, 50  # numbers in that sample, and rows of a stratum that are all in it
 DOUBLE = 4e6  # numbers in rows up to which the last fit is made in double precision
 
 
