@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 from measuring import MOBILENET, data, facts, fresh, parser, process, report, row, tried
 
-PHOTOS, ROWS, WIDTH, CLASSES = (1_000, 5_000, 20_000, 60_000), (10_000, 50_000, 200_000, 500_000, 1_000_000), 384, 10
+PHOTOS, ROWS, WIDTH, CLASSES = (1_000, 5_000, 10_000, 60_000), (10_000, 50_000, 200_000, 500_000, 1_000_000), 384, 10
 QUICK = 10_000, 200_000
-FLAT, LINEAR = 1.25, 1.25  # times: memory from the second count to the last, and seconds an example likewise
+BASE = {"photos": 5_000, "rows": 50_000}  # from here on memory is to be flat; fewer rows are held whole
+FLAT, LINEAR = 1.25, 1.25  # times: the most memory from there to the last count, and seconds an example likewise
 
 
 def anonymous() -> float:
@@ -109,12 +110,13 @@ def measured(kind: str, counts: tuple[int, ...], what: str, unit: str) -> tuple[
         rows.append(
             {**row(f"{facts_['n']:,} {unit}", [facts_["seconds"]], n=facts_["n"], beside=beside), "figure": False}
         )
-    if len(found) > 2:
-        early, late = found[1], found[-1]
-        memory, pace = late["peak"] / early["peak"], (late["seconds"] / late["n"]) / (early["seconds"] / early["n"])
-        told = f"from {early['n']:,} to {late['n']:,} {unit}"
-        rows.append({**row(f"memory, {told}", [memory], most=FLAT, unit="×", n=late["n"]), "figure": False})
-        rows.append({**row(f"seconds an example, {told}", [pace], most=LINEAR, unit="×", n=late["n"]), "figure": False})
+    late = [f for f in found if f["n"] >= BASE[kind]]
+    if len(late) > 1:
+        memory = max(f["peak"] for f in late) / late[0]["peak"]
+        pace = late[-1]["seconds"] / late[-1]["n"] * late[0]["n"] / late[0]["seconds"]
+        told, more = f"from {late[0]['n']:,} to {late[-1]['n']:,} {unit}", {"unit": "×", "n": late[-1]["n"]}
+        rows.append({**row(f"memory, {told}", [memory], most=FLAT, **more), "figure": False})
+        rows.append({**row(f"seconds an example, {told}", [pace], most=LINEAR, **more), "figure": False})
     curves = [
         {"name": f"{kind}-seconds", "title": f"Seconds {what}", "x": unit, "y": "seconds",
          "points": [[f["n"], f["seconds"]] for f in found]},
