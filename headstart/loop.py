@@ -157,8 +157,12 @@ def load(file: Path, learner: nn.Module, optimizer: torch.optim.Optimizer) -> No
     tensors = load_file(file)
     learner.load_state_dict({k.removeprefix("learner."): v for k, v in tensors.items() if k.startswith("learner.")})
     state: dict[int, dict] = {}
+    learns = [p for group in optimizer.param_groups for p in group["params"]]
     for key, value in tensors.items():
         if key.startswith("optimizer."):
             _, number, name = key.split(".", 2)
-            state.setdefault(int(number), {})[name] = value
+            like = learns[int(number)]
+            # A fused optimizer goes through memory as it lies: channels last beside channels first would be mixed up.
+            laid = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+            state.setdefault(int(number), {})[name] = laid
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
