@@ -28,9 +28,11 @@ from headstart.task import Example
 
 LIKE = 0.999
 SAME = 0.995
-WORTH = {"image": 512, "text": 2048}  # inputs from which a faster precision is looked for: looking costs about 4 s
-SAMPLE = 200  # inputs on which precisions are compared: SAME is one of them
-TIMED = 0.5  # seconds at most for which a way is timed
+KINDS = ("image", "text")
+LEAST = 256  # inputs from which float32 is timed
+WORTH = 8.0  # seconds in float32 from which a faster precision is looked for: looking costs 2 to 5
+FEW, SAMPLE = 48, 200  # inputs on which rows are compared, and answers where rows differ: SAME is one of them
+TIMED = 0.3  # seconds for which a way is timed
 LIBRARIES = ("torch", "openvino")
 
 
@@ -76,7 +78,7 @@ def settle(
         _check(engine, precision)
         return replace(cut, engine=engine, precision=precision), [f"Engine {engine}, {precision}: as you asked."]
     family = member("backbones", card.family)
-    if not cut.top or family.runs(card, cut) != "torch" or card.preprocess.kind not in WORTH:
+    if not cut.top or family.runs(card, cut) != "torch" or card.preprocess.kind not in KINDS:
         return cut, []
     faster = sorted({p for name in names("engines") for p in member("engines", name).precisions()})
     digests = [e.digest for e in examples]
@@ -86,11 +88,16 @@ def settle(
     file = root / "engines" / f"{machine.key(*LIBRARIES)}-{cache.key(card, cut)}.json"
     task = digest.of_value(sorted({str(e.label) for e in examples})[:10_000])
     ways = _recalled(file, task)
-    if (not ways or any(w.open for w in ways)) and len(missing) >= WORTH[card.preprocess.kind]:
-        say("racing", {"backbone": card.name, "precisions": ["float32", *faster]})
-        ways = _raced(card, cut, faster, [examples[i] for i in missing], root)
+    todo = [examples[i] for i in missing]
+    if not ways and len(todo) >= LEAST:
+        ways = _raced(card, cut, [], todo, root)
         _remember(file, ways, task, root)
-    return _best(cut, ways) if ways else (cut, [])
+    unknown = len(ways) == 1 or any(w.open for w in ways)
+    if ways and unknown and len(todo) / ways[0].rate > WORTH:
+        say("racing", {"backbone": card.name, "precisions": ["float32", *faster]})
+        ways = _raced(card, cut, faster, todo, root)
+        _remember(file, ways, task, root)
+    return _best(cut, ways) if len(ways) > 1 else (cut, [])
 
 
 def at_top(card: Backbone, examples: Sequence[Example], root: Path) -> Cut:
@@ -142,7 +149,7 @@ def _best(cut: Cut, ways: list[Way]) -> tuple[Cut, list[str]]:
 
 def _raced(card: Backbone, cut: Cut, faster: list[str], examples: list[Example], root: Path) -> list[Way]:
     """Each way on the same inputs of the task, spread evenly over it."""
-    spread = np.unique(np.linspace(0, len(examples) - 1, SAMPLE).astype(int))
+    spread = np.unique(np.linspace(0, len(examples) - 1, SAMPLE if faster else FEW).astype(int))
     mine, spec = [examples[i] for i in spread], card.preprocess
     prepare = member("preprocess", spec.kind)
     contents = [(e, c) for e, c in raw.stream(mine) if not isinstance(c, Unreadable)]
@@ -151,17 +158,21 @@ def _raced(card: Backbone, cut: Cut, faster: list[str], examples: list[Example],
     inputs = [some for _, some in ready]
     if not inputs:
         return [Way("float32", 1.0)]
-    rows, ways = {}, []
-    for precision in ("float32", *faster):
-        there = replace(cut, precision=precision)
-        running = start(card, there, len(examples), root)
-        rate = _timed(running, inputs)
-        rows[precision] = np.stack([row for row, _ in crossing(inputs, spec, there, running)])
-        cosine = _cosine(rows[precision], rows["float32"])
-        same = float("nan")
+    cuts = [cut, *(replace(cut, precision=precision) for precision in faster)]
+    running = [start(card, there, len(examples), root) for there in cuts]
+    ways = [Way("float32", _timed(running[0], inputs))]
+    spaced = inputs[:: max(1, len(inputs) // FEW)]
+
+    def rows(some: list, number: int) -> np.ndarray:
+        return np.stack([row for row, _ in crossing(some, spec, cuts[number], running[number])])
+
+    exact: np.ndarray | None = None
+    for number, there in enumerate(cuts[1:], 1):
+        cosine, same = _cosine(rows(spaced, number), rows(spaced, 0)), float("nan")
         if cosine < LIKE:
-            same = _same(rows["float32"], rows[precision], [str(e.label) for e, _ in ready])
-        ways.append(Way(precision, rate, cosine, same))
+            exact = rows(inputs, 0) if exact is None else exact
+            same = _same(exact, rows(inputs, number), [str(e.label) for e, _ in ready])
+        ways.append(Way(there.precision, _timed(running[number], inputs), cosine, same))
     return ways
 
 

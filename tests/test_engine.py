@@ -140,7 +140,9 @@ def test_a_race_is_run_once_on_the_tasks_own_inputs_and_remembered(vision, tmp_p
     card, root, said = find_card(vision, tmp_path), tmp_path / "root", []
     top = card.cut(len(card.blocks))
     assert engine.settle(card, top, examples, root) == (top, [])  # too few to be worth a race
-    monkeypatch.setitem(engine.WORTH, "image", 10)
+    monkeypatch.setattr(engine, "LEAST", 10)
+    assert engine.settle(card, top, examples, root) == (top, [])  # and too fast
+    monkeypatch.setattr(engine, "WORTH", 0.0)
     cut, (why,) = engine.settle(card, top, examples, root, say=lambda event, facts: said.append(event))
     assert said == ["racing"] and "bfloat16 is" in why and "cosine" in why
     again, (same,) = engine.settle(card, top, examples, root, say=lambda event, facts: said.append(event))
