@@ -30,7 +30,7 @@ from measuring import (
     turns,
 )
 
-PACKAGES = {"fastai": ("fastai==2.8.12", "timm"), "autogluon": ("autogluon.multimodal",)}
+PACKAGES = {"fastai": ("fastai==2.8.12", "timm"), "autogluon": ("autogluon.multimodal==1.6.3",)}
 GOAL, EPOCHS = 15.0, 4
 
 
