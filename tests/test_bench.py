@@ -43,6 +43,7 @@ def test_a_page_tells_ratios_spread_goals_and_what_is_missing(speed, tmp_path):
     assert any("3.00 ×" in line and "**missed**" in line for line in lines if line.startswith("| rate"))
     assert any("90%" in line and "| met |" in line for line in lines if line.startswith("| whole"))
     assert any("not measured" in line and "HEADSTART_SHARED" in line for line in lines if line.startswith("| flowers"))
+    assert not any("busy" in line for line in lines)
     assert {p.name for p in tmp_path.glob("*.svg")} == {"fit.svg", "rates.svg", "scaling.svg", "scaling-seconds.svg"}
     assert all(f"({p.name})" in page.read_text(encoding="utf-8") for p in tmp_path.glob("*.svg"))
 
@@ -72,3 +73,11 @@ def test_every_part_answers_help(speed):
     for process in running:
         out, _ = process.communicate()
         assert process.returncode == 0 and "--quick" in out
+
+
+def test_a_busy_machine_is_told(speed):
+    import tables
+
+    busy = document("head", [])
+    busy["machine"]["load_at_end"] = 5.9
+    assert "busy" in tables.page([busy], {})

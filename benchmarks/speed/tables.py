@@ -55,7 +55,14 @@ def _machine(document: dict) -> str:
     load = f"load {m['load']} when it began, {m['load_at_end']} when it ended"
     quick = " Quick: few turns, to see that it works." if document.get("quick") else ""
     place = f"{m['processor']}, {m['cores']} cores, {able}, {m['memory_gib']} GiB, {m['system']}"
-    return f"{place}; {load}. {versions}.{quick}"
+    return f"{place}; {load}. {versions}.{quick}{_busy(m)}"
+
+
+def _busy(machine: dict) -> str:
+    """A warning where others were at work: torch's threads wait for each other, and lose more by it than ours do."""
+    if max(machine["load"], machine["load_at_end"]) <= 1.5 * machine["cores"]:
+        return ""
+    return " **The machine was busy: ratios to what runs on torch are too good to be quoted.**"
 
 
 def cells(row: dict) -> list[str]:
