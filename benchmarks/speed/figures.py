@@ -6,6 +6,7 @@ from tables import TITLES, figure
 
 from headstart.reporting.canvas import Circle, Drawing, Line, Mark, Rect, Scale, Text, ticks
 from headstart.reporting.svg import standalone
+from headstart.reporting.wording import fit
 
 WIDTH = 760.0
 LABELS, END = 300.0, 690.0
@@ -35,7 +36,7 @@ def _bars(document: dict) -> Drawing | None:
     for i, row in enumerate(rows):
         y, goal = 30.0 * i + 4, row["least"] if row["least"] is not None else row["most"]
         good = goal is None or (row["found"] >= goal if row["least"] is not None else row["found"] < goal)
-        marks.append(Text(LABELS - 10, y + 15, row["what"][:48], 12, "ink", "end", hint=row["what"]))
+        marks.append(Text(LABELS - 10, y + 15, fit(row["what"], 12, LABELS - 12), 12, "ink", "end", hint=row["what"]))
         marks.append(
             Rect(LABELS, y + 3, max(1.0, across(row["found"]) - LABELS), 18, "accent" if good else "warm", alpha=0.6)
         )
@@ -48,7 +49,7 @@ def _bars(document: dict) -> Drawing | None:
     words = {"ratio": "times the other library", "share": "share", "seconds": "seconds, less is better"}[kind]
     marks += [
         Line(((LABELS, 0), (LABELS, tall)), "muted"),
-        Text(LABELS, tall + 16, f"{words}; dashed: the goal", 12, "muted"),
+        Text(LABELS, tall + 16, f"{words}{'; dashed: the goal' if goals else ''}", 12, "muted"),
     ]
     desc = "; ".join(f"{r['what']}: {_told(r)}" for r in rows)
     title = f"{TITLES.get(document['part'], document['part'])}"

@@ -50,12 +50,12 @@ def journal(work: Path, kept: bool) -> list[dict]:
     last = [e["at"] for e in events if e["event"] == "progress"][-1]
     ends = next(e["at"] for e in events if e["event"] == "stage" and e["name"] == "extract")
     parts = {
-        "the interpreter, imports before the run and after it": done.seconds - at["done"],
+        "starting and ending the process": done.seconds - at["done"],
         "reading and hashing": stages["read"],
-        "choosing, the backbone's card": at["plan"] - at["task"],
-        "opening the network (decoding begins meanwhile)": at["opening"] - at["plan"],
+        "the backbone's card, and its fastest precision": at["plan"] - at["task"],
+        "opening the network": at["opening"] - at["plan"],
         "embedding": last - at["opening"],
-        "holding it against the library's own": ends - last,
+        "asking the library for reference rows": ends - last,
         "learning the head": stages["fit"],
         "judging, guards of the data": stages["measure"],
         "saving": stages["save"],
@@ -64,7 +64,7 @@ def journal(work: Path, kept: bool) -> list[dict]:
     n = sum(next(e for e in events if e["event"] == "task")["n"].values())
     name = "compiled graph kept" if kept else "everything cold"
     beside = f"of {done.seconds:.1f} s, {name}"
-    return [{**row(f"{what}; {name}", [max(0.0, seconds)], n=n, beside=beside), "figure": not kept, "kind": "seconds"}
+    return [{**row(what if not kept else f"{what}, graph kept", [max(0.0, seconds)], n=n, beside=beside), "figure": not kept, "kind": "seconds"}
             for what, seconds in parts.items()]  # fmt: skip
 
 
