@@ -20,7 +20,7 @@ from measuring import environment, facts, parser, repeats, report, row, tried, t
 from rates import rate
 from subjects import GOALS, opened
 
-SIDES = (1024, 2048)  # of the matrices; the better counts
+SIDES = (512, 1024, 2048)  # of the matrices; the best counts
 TIMED = 1.0  # seconds at least of each reading
 COPIED = 256 << 20  # bytes
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
@@ -38,7 +38,7 @@ def timed(run: Callable[[], object], work: float) -> float:
 
 
 def by_torch(precision: str) -> float:
-    """Operations a second of the better of two sizes."""
+    """Operations a second of the best size."""
     import torch
 
     found = []

@@ -64,8 +64,11 @@ def journal(work: Path, kept: bool) -> list[dict]:
     n = sum(next(e for e in events if e["event"] == "task")["n"].values())
     name = "compiled graph kept" if kept else "everything cold"
     beside = f"of {done.seconds:.1f} s, {name}"
-    return [{**row(what if not kept else f"{what}, graph kept", [max(0.0, seconds)], n=n, beside=beside), "figure": not kept, "kind": "seconds"}
-            for what, seconds in parts.items()]  # fmt: skip
+    rows = []
+    for what, seconds in parts.items():
+        made = row(f"{what}, graph kept" if kept else what, [max(0.0, seconds)], n=n, beside=beside)
+        rows.append({**made, "figure": not kept, "kind": "seconds"})
+    return rows
 
 
 def imported(work: Path) -> dict:
