@@ -147,6 +147,8 @@ def tuned(photos: int) -> list[dict]:
     done = process([sys.executable, ROOT / "benchmarks" / "cut_cache.py", "--trainer", "--photos", photos])
     rows = []
     for line in done.out.strip().splitlines():
+        if not line.startswith('{"backbone"'):
+            continue  # Trainer prints what it logs
         found = json.loads(line)
         seconds = found["seconds_an_epoch"]
         what = f"an epoch of fine-tuning, {found['backbone'].rpartition('/')[2]}"
