@@ -22,12 +22,19 @@ def add_to(app: typer.Typer) -> None:
 
 def runtime(
     name: Annotated[str, typer.Argument(help="web: ONNX Runtime for browsers, which `export --to web` packs.")],
+    package: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE.tgz", help="The package, fetched by other means."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Fetch what a page in a browser needs, once: 33 MB from the npm registry, checked against a pinned digest.
 
+    Which registry, npm_config_registry or npm itself says.
+
     \b
     headstart runtime web
+    npm pack onnxruntime-web@1.30.0 && headstart runtime web --from onnxruntime-web-1.30.0.tgz
     """
     from headstart import cache
     from headstart import runtime as web
@@ -35,7 +42,11 @@ def runtime(
 
     if name != "web":
         raise NameNotFound(f"There is no runtime {name!r} to fetch. There is one: web.")
-    folder = web.fetch(cache.default_root(), registry())
+    root = cache.default_root()
+    if package is not None:
+        folder = web.take(root, package)
+    else:
+        folder = web.folder(root) if web.kept(root) else web.fetch(root, registry())
     typer.echo(json.dumps({"runtime": str(folder), "version": web.VERSION}) if as_json else str(folder))
 
 
@@ -59,18 +70,24 @@ def unpack(
 
 
 def registry() -> str:
-    """The npm registry that is configured here: the environment first, then npm itself, else the public one."""
-    from headstart.runtime import REGISTRY
+    """The npm registry that is configured here: the environment first, then npm itself.
+
+    Raises ArtifactError where neither says.
+    """
+    from headstart.errors import ArtifactError
+    from headstart.runtime import VERSION
 
     for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY"):
         if os.environ.get(name):
             return os.environ[name]
-    npm = shutil.which("npm")
-    if npm:
+    if npm := shutil.which("npm"):
         try:
-            said = subprocess.run([npm, "config", "get", "registry"], capture_output=True, text=True, timeout=20)
+            said = subprocess.run([npm, "config", "get", "registry"], capture_output=True, text=True, timeout=20).stdout
         except (OSError, subprocess.TimeoutExpired):
-            return REGISTRY
-        if said.stdout.strip().startswith("http"):
-            return said.stdout.strip()
-    return REGISTRY
+            said = ""
+        if said.strip().startswith("http"):
+            return said.strip()
+    raise ArtifactError(
+        "Which npm registry? There is no npm here that would say. Name it, npm_config_registry=https://… headstart "
+        f"runtime web, or fetch onnxruntime-web {VERSION} yourself: headstart runtime web --from FILE.tgz"
+    )

@@ -10,6 +10,7 @@ import numpy as np
 
 from headstart.errors import PlanError
 from headstart.find import name_of
+from headstart.methods.knn import Neighbours
 from headstart.plan import Fitted
 
 
@@ -33,19 +34,6 @@ class Head:
         return x.astype(np.float32)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Votes:
-    """Nearest neighbours: x (n, d) unit rows about `mean` (d,), t (n, k) their votes, prior (k,), as methods/knn.py."""
-
-    x: np.ndarray
-    t: np.ndarray
-    mean: np.ndarray
-    prior: np.ndarray
-    k: int
-    temperature: float
-    link: str
-
-
 def learned(fitted: Fitted) -> Any:
     """What won, where a race was run; else what was given."""
     some: Any = fitted
@@ -54,7 +42,7 @@ def learned(fitted: Fitted) -> Any:
     return some
 
 
-def head_of(fitted: Fitted) -> Head | Votes:
+def head_of(fitted: Fitted) -> Head | Neighbours:
     """The head of whatever a method gave. Raises PlanError for one that has no such form."""
     some = learned(fitted)
     make = KINDS.get(name_of(some))
@@ -87,11 +75,11 @@ def _worded(some: Any) -> Head:
     return Head(((words, np.full(words.shape[1], some.offset)),), unit=True)
 
 
-def _neighbours(some: Any) -> Votes:
-    return Votes(some.x, some.t, some.mean, some.prior, some.k, some.temperature, some.link)
+def _neighbours(some: Any) -> Neighbours:
+    return some
 
 
-KINDS: dict[str, Callable[[Any], Head | Votes]] = {
+KINDS: dict[str, Callable[[Any], Head | Neighbours]] = {
     "linear": _linear,
     "mlp": _perceptron,
     "tune": _tuned,

@@ -46,7 +46,8 @@ def ported(model: Model) -> Ported:
         rows: nn.Module = _Tuned(_below(model.backbone, model.cut), learner, model.cut)
     else:
         rows = _Top(model.backbone, model.cut)
-    made = Ported(model, rows, HEADS[type(head_of(model.fitted)).__name__](head_of(model.fitted)))
+    head = head_of(model.fitted)
+    made = Ported(model, rows, HEADS[type(head).__name__](head))
     return made.eval().requires_grad_(False)
 
 
@@ -251,4 +252,4 @@ class _Votes(nn.Module):
         return scores / self.temperature
 
 
-HEADS: dict[str, Callable[[Any], nn.Module]] = {"Head": _Layers, "Votes": _Votes}
+HEADS: dict[str, Callable[[Any], nn.Module]] = {"Head": _Layers, "Neighbours": _Votes}

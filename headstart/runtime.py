@@ -2,7 +2,7 @@
 
     <root>/web-runtime/<version>/    the three files that a page needs, out of the npm package onnxruntime-web
 
-Only the standard library is used: no npm is needed, and no script of the package runs.
+Only the standard library reads the package: no script of it runs. Where the registry is, npm or its owner says.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from headstart.errors import ArtifactError
 from headstart.files import write_bytes
 
 VERSION = "1.30.0"
-REGISTRY = "https://registry.npmjs.org"
 # As `npm view onnxruntime-web@1.30.0 dist.integrity` says.
 INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 SCRIPT, GLUE, WASM = "ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"
@@ -52,18 +51,42 @@ def found(root: Path) -> dict[str, bytes]:
     return files
 
 
-def fetch(root: Path, registry: str = REGISTRY) -> Path:
-    """Downloads the package, checks it, and keeps what a page needs of it; does nothing where that is there already.
+def kept(root: Path) -> bool:
+    """Whether all three files are there, and the pinned ones."""
+    try:
+        return bool(found(root))
+    except ArtifactError:
+        return False
+
+
+def fetch(root: Path, registry: str) -> Path:
+    """Downloads the package and keeps what a page needs of it.
 
     registry: an npm registry, https://…  Gives the folder. Raises ArtifactError where it cannot be had, or is another.
     """
-    into = folder(root)
+    return _kept(root, *_package(f"{registry.rstrip('/')}/onnxruntime-web/-/onnxruntime-web-{VERSION}.tgz"))
+
+
+def take(root: Path, package: Path) -> Path:
+    """Keeps what a page needs of the package that lies in a file, as `npm pack` writes it.
+
+    Gives the folder. Raises ArtifactError where it cannot be read, or is another.
+    """
     try:
-        found(root)
-        return into
-    except ArtifactError:
-        pass
-    package = _package(f"{registry.rstrip('/')}/onnxruntime-web/-/onnxruntime-web-{VERSION}.tgz")
+        return _kept(root, package.read_bytes(), str(package))
+    except OSError as error:
+        raise ArtifactError(f"{package} cannot be read: {error.strerror}.") from error
+
+
+def _kept(root: Path, package: bytes, source: str) -> Path:
+    """The folder with the three files, once the package has proved to be the pinned one."""
+    digest = base64.b64encode(hashlib.sha512(package).digest()).decode()
+    if digest != INTEGRITY:
+        raise ArtifactError(
+            f"What came from {source} is not onnxruntime-web {VERSION}: its SHA-512 is {digest[:16]}…, and "
+            f"{INTEGRITY[:16]}… is pinned. Nothing was kept."
+        )
+    into = folder(root)
     into.mkdir(parents=True, exist_ok=True)
     with tarfile.open(fileobj=io.BytesIO(package), mode="r:gz") as archive:
         for name in FILES:
@@ -75,8 +98,8 @@ def fetch(root: Path, registry: str = REGISTRY) -> Path:
     return into
 
 
-def _package(url: str) -> bytes:
-    """The bytes of the package, once they have proved to be the pinned ones."""
+def _package(url: str) -> tuple[bytes, str]:
+    """What lies at an address, and the address as it may be shown."""
     if not url.startswith(("https://", "http://")):
         raise ArtifactError(
             f"{url} is no address of a registry: https://… is expected. Look at `npm config get registry`."
@@ -84,16 +107,9 @@ def _package(url: str) -> bytes:
     shown = url.rpartition("@")[2]  # without a name and password that stood in it
     try:
         with urllib.request.urlopen(url, timeout=60) as answer:
-            content = answer.read(LARGEST)
+            return answer.read(LARGEST), shown
     except (OSError, ValueError) as error:
         raise ArtifactError(
             f"ONNX Runtime for browsers could not be fetched from {shown}: {error}. Is there a network? Another "
             "registry is named by npm_config_registry=https://…"
         ) from error
-    digest = base64.b64encode(hashlib.sha512(content).digest()).decode()
-    if digest != INTEGRITY:
-        raise ArtifactError(
-            f"What came from {shown} is not onnxruntime-web {VERSION}: its SHA-512 is {digest[:16]}…, and "
-            f"{INTEGRITY[:16]}… is pinned. Nothing was kept."
-        )
-    return content

@@ -15,7 +15,7 @@ from conftest import SHARED
 from PIL import Image
 from test_report_browser import CHROMIUM, QUIET
 
-from headstart import cache, flow, folds, runtime, unpack, wordpiece
+from headstart import cache, cli_web, flow, folds, runtime, unpack, wordpiece
 from headstart.artifact import load
 from headstart.errors import ArtifactError, PlanError
 from headstart.features import Features
@@ -429,8 +429,22 @@ def test_the_runtime_is_kept_only_when_it_is_the_pinned_one(tmp_path, monkeypatc
     with pytest.raises(ArtifactError, match=r"is not onnxruntime-web .* Nothing was kept"):
         runtime.fetch(tmp_path, "https://registry.example")
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "x.tgz").write_bytes(b"another package")
+    with pytest.raises(ArtifactError, match=r"x.tgz is not onnxruntime-web .* Nothing was kept"):
+        runtime.take(tmp_path, tmp_path / "x.tgz")
+    assert [p.name for p in tmp_path.iterdir()] == ["x.tgz"] and not runtime.kept(tmp_path)
     with pytest.raises(ArtifactError, match="no address of a registry"):
         runtime.fetch(tmp_path, "file:///etc")
+
+
+def test_no_registry_is_assumed_where_nobody_names_one(monkeypatch):
+    monkeypatch.setenv("npm_config_registry", "https://registry.example")
+    assert cli_web.registry() == "https://registry.example"
+    monkeypatch.delenv("npm_config_registry")
+    monkeypatch.delenv("NPM_CONFIG_REGISTRY", raising=False)
+    monkeypatch.setattr(cli_web.shutil, "which", lambda name: None)
+    with pytest.raises(ArtifactError, match=r"npm_config_registry=https://.* --from FILE.tgz"):
+        cli_web.registry()
 
 
 def zipped(names: dict[str, bytes], file: Path) -> Path:

@@ -98,7 +98,7 @@ def _answer(model: Model, folder: Path) -> Callable:
         x = torch.from_numpy(prepare.batch(units, spec)["pixels"])
         with torch.inference_mode():
             rows = network.forward_head(network.forward_features(x), pre_logits=True).flatten(1).numpy()
-        scores = head.scores(rows)  # type: ignore[union-attr]
+        scores = head.scores(rows)
         return Said(rows, model.objective.probabilities(scores), tuple(np.asarray(u) for u in units))
 
     return answer

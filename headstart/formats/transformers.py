@@ -105,7 +105,7 @@ def answered(model: Model, network: Any) -> Callable:
         with torch.inference_mode():
             hidden = network(input_ids=ids, attention_mask=mask).last_hidden_state
             row = pooled(hidden, mask, str(spec["pooling"]), bool(spec["normalize"])).numpy()
-        scores = head.scores(row)  # type: ignore[union-attr]
+        scores = head.scores(row)
         return row, scores, model.objective.probabilities(scores)
 
     return lambda contents: told(model, contents, run)
