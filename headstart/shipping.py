@@ -143,7 +143,7 @@ def _facts(model: Model, new: Path, to: str, written: Written, found: Parity) ->
     return {
         "format": to,
         "headstart": __version__,
-        "model": str(model.folder),
+        "model": (model.folder.parent if model.folder.name == "model" else model.folder).name,
         "backbone": model.backbone.name,
         "weights": model.backbone.weights,
         "licence": model.backbone.licence,
