@@ -20,7 +20,7 @@ from headstart.errors import ArtifactError, NameNotFound, PlanError, SourceError
 from headstart.extract import start
 from headstart.features import Features
 from headstart.find import member
-from headstart.heads import Head, Votes, head_of
+from headstart.heads import Head, head_of
 from headstart.held import witnesses
 from headstart.portable import Said, Written, hold, ours, parity
 from headstart.preprocess import image
@@ -129,7 +129,7 @@ def test_every_head_is_the_same_as_matrices(method, kind):
     head, truth = head_of(fitted), fitted.scores(x[:9] + 0.1)
     module = HEADS[type(head).__name__](head)
     assert np.abs(module(torch.from_numpy(x[:9] + np.float32(0.1))).numpy() - truth).max() < 2e-4
-    assert isinstance(head, Votes) or np.abs(head.scores(x[:9] + np.float32(0.1)) - truth).max() < 2e-5
+    assert np.abs(head.scores(x[:9] + np.float32(0.1)) - truth).max() < 2e-5
 
 
 def photos(folder: Path, n: int = 8) -> Path:
