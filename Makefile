@@ -3,8 +3,6 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-# uv copies from its cache by hard links where it can; over two file systems it would warn at every file.
-export UV_LINK_MODE ?= copy
 # Compiled once here: where Python may not write its bytecode, every start would compile again (torch and timm: 10 s).
 INSTALL = $(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode
 COMPILE = $(BIN)/python -m compileall -q headstart
