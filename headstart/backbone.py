@@ -99,7 +99,7 @@ class Cut:
     """Below it all is frozen, so its output can be kept; above it things learn.
 
     at:  blocks[:at] are below.  top: nothing but pooling and a head is above, and pooled (n, d) rows are kept
-    precision: in which what is below is computed: "float32", "bfloat16"
+    precision: in which what is below is computed: "float32", "bfloat16", "mixed" (of both)
     engine: the member of engines/ that must run it; "" leaves that to us: it changes no number beyond rounding
     """
 

@@ -1,10 +1,11 @@
 """In which precision a backbone runs fastest here with its answers unchanged: measured once a machine, and remembered.
 
-    <root>/engines/<machine>-<shelf>.json   rates of each way, how like float32 its rows were, and by task how like in
-                                            what heads answered
+    <root>/engines/<machine>-<shelf>-<format>.json   rates of each way, how like float32 its rows were, and by task how
+                                                     like in what heads answered
 
-A faster precision is taken where the smallest cosine to float32 is at least LIKE, or where heads trained on rows in
-float32 of the task at hand give the same answers from the other rows for at least SAME of them.
+They are tried from the fastest to the most exact. One is taken where the smallest cosine to float32 is at least LIKE,
+or where heads trained on rows in float32 of the task at hand give the same answers from the other rows for at least
+SAME of them.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ WORTH = 8.0  # seconds in float32 from which a faster precision is looked for: l
 FEW, SAMPLE = 48, 200  # inputs on which rows are compared, and answers where rows differ: SAME is one of them
 TIMED = 0.3  # seconds for which a way is timed
 LIBRARIES = ("torch", "openvino")
+FORMAT = 2  # of what is remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +82,12 @@ def settle(
     family = member("backbones", card.family)
     if not cut.top or family.runs(card, cut) != "torch" or card.preprocess.kind not in KINDS:
         return cut, []
-    faster = sorted({p for name in names("engines") for p in member("engines", name).precisions()})
+    faster = list(dict.fromkeys(p for name in names("engines") for p in member("engines", name).precisions()))
     digests = [e.digest for e in examples]
     missing = cache.Shelf(root, card, cut, dtype_of(card.preprocess, cut)).missing(digests)
     if not faster or not missing:
         return cut, []
-    file = root / "engines" / f"{machine.key(*LIBRARIES)}-{cache.key(card, cut)}.json"
+    file = root / "engines" / f"{machine.key(*LIBRARIES)}-{cache.key(card, cut)}-{FORMAT}.json"
     task = digest.of_value(sorted({str(e.label) for e in examples})[:10_000])
     ways = _recalled(file, task)
     todo = [examples[i] for i in missing]
@@ -158,21 +160,24 @@ def _raced(card: Backbone, cut: Cut, faster: list[str], examples: list[Example],
     inputs = [some for _, some in ready]
     if not inputs:
         return [Way("float32", 1.0)]
-    cuts = [cut, *(replace(cut, precision=precision) for precision in faster)]
-    running = [start(card, there, len(examples), root) for there in cuts]
-    ways = [Way("float32", _timed(running[0], inputs))]
+    running = {"float32": start(card, cut, len(examples), root)}
+    ways = [Way("float32", _timed(running["float32"], inputs))]
     spaced = inputs[:: max(1, len(inputs) // FEW)]
 
-    def rows(some: list, number: int) -> np.ndarray:
-        return np.stack([row for row, _ in crossing(some, spec, cuts[number], running[number])])
+    def rows(some: list, precision: str) -> np.ndarray:
+        at = replace(cut, precision=precision)
+        return np.stack([row for row, _ in crossing(some, spec, at, running[precision])])
 
     exact: np.ndarray | None = None
-    for number, there in enumerate(cuts[1:], 1):
-        cosine, same = _cosine(rows(spaced, number), rows(spaced, 0)), float("nan")
+    for precision in faster:
+        running[precision] = start(card, replace(cut, precision=precision), len(examples), root)
+        cosine, same = _cosine(rows(spaced, precision), rows(spaced, "float32")), float("nan")
         if cosine < LIKE:
-            exact = rows(inputs, 0) if exact is None else exact
-            same = _same(exact, rows(inputs, number), [str(e.label) for e, _ in ready])
-        ways.append(Way(there.precision, _timed(running[number], inputs), cosine, same))
+            exact = rows(inputs, "float32") if exact is None else exact
+            same = _same(exact, rows(inputs, precision), [str(e.label) for e, _ in ready])
+        ways.append(Way(precision, _timed(running[precision], inputs), cosine, same))
+        if ways[-1].sound:
+            break  # what is more exact is no faster
     return ways
 
 

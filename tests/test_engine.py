@@ -14,6 +14,7 @@ from headstart.engines import openvino
 from headstart.errors import PlanError
 from headstart.find import member
 from headstart.planner import find_card
+from headstart.reference import inputs
 from headstart.task import Example
 
 MOBILENET = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
@@ -99,6 +100,20 @@ def test_bfloat16_lies_on_a_shelf_of_its_own_and_torch_can_compute_in_it(vision,
     assert 1e-5 < np.abs(exact - rough).max() / np.abs(exact).max() < 0.1
     assert extract.cache.key(card, top) != extract.cache.key(card, half)
     assert extract.cache.key(card, top) == extract.cache.key(card, replace(top, engine="torch"))
+
+
+def test_where_bfloat16_loses_most_float32_can_be_kept(hub, tmp_path):
+    if "mixed" not in openvino.precisions():
+        pytest.skip("this processor has one precision")
+    card = find_card(MOBILENET, tmp_path)
+    top = card.cut(len(card.blocks))
+    photos = [units[0] for units in member("preprocess", "image").prepare(inputs("image"), card.preprocess)]
+    exact, rough, mixed = (
+        openvino.start(card, replace(top, precision=p), tmp_path).rows(photos) for p in ("float32", "bfloat16", "mixed")
+    )
+    assert 0 < np.abs(mixed - exact).mean() < 0.5 * np.abs(rough - exact).mean()
+    mine = member("engines", "torch").start(card, replace(top, precision="mixed"))  # which mixes nothing
+    assert mine.engine == "torch float32" and np.abs(mine.rows(photos) - exact).max() < 1e-4
 
 
 def test_an_engine_that_is_not_there_is_named_with_those_that_are(vision, tmp_path):

@@ -252,6 +252,9 @@ def test_real_weights_and_photos_through_the_command(hub, real_data, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     facts = json.loads(done.stdout)
     assert facts["largest_difference"] < 1e-5 and facts["labels"] == ["ants", "bees"]
+    half = headstart.export(tmp_path / "run", "openvino").facts
+    assert half["precision"] == "f16" and half["largest_difference"] < 1e-3
+    assert half["files"]["model.bin"]["bytes"] < 5e6
     some = [str(p) for p in sorted((real_data / "hymenoptera" / "val" / "bees").iterdir())[:3]]
     assert same(answered(tmp_path / "run" / "export" / "onnx", *some), headstart.predict(tmp_path / "run", some), 1e-5)
 

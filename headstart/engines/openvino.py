@@ -1,4 +1,4 @@
-"""OpenVINO: the network below a cut compiled for this processor, in float32 or bfloat16, and kept on disk.
+"""OpenVINO: the network below a cut compiled for this processor, in float32, bfloat16 or a mixture, and kept on disk.
 
 The first use of a backbone opens it with torch, converts it and holds it against torch; every later one reads the
 graph that was kept, and neither torch nor the backbone's library is imported.
@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headstart import cache, digest, machine
+from headstart import cache, digest, machine, vino
 from headstart.backbone import Backbone, Cut
 from headstart.batches import batches, joined
 from headstart.engines import torch as reference
@@ -27,15 +27,16 @@ from headstart.result import Receipt
 
 IMAGES, TOKENS = 8, 1024  # of one pass
 MANY = {"image": 64, "text": 256}  # inputs from which converting pays: 3 s once, and 5 to 10 times torch's rate after
-FORMAT = 1  # of what is kept
+FORMAT = 2  # of what is kept
 EXAMPLES = ("a b c d e f g", "x y")  # of unequal length, so that the mask counts
 APART = 1e-4  # of the largest number: what float32 may differ from torch's by; 3e-6 was seen
-NAMES = {"float32": "f32", "bfloat16": "bf16"}
+NAMES = {"float32": "f32", "bfloat16": "bf16", "mixed": "bf16"}  # mixed: what is sensitive stays in float32
+FILES = ("net.xml", "mixed.xml", "net.bin")
 
 
 def precisions() -> tuple[str, ...]:
     """What this processor computes faster than float32."""
-    return ("bfloat16",) if find_spec("openvino") and machine.halves() else ()
+    return ("bfloat16", "mixed") if find_spec("openvino") and machine.halves() else ()
 
 
 def takes(backbone: Backbone, cut: Cut, runs: str, todo: int, root: Path | None) -> int:
@@ -52,12 +53,13 @@ def start(backbone: Backbone, cut: Cut, root: Path | None = None) -> Compiled:
 
     Raises PlanError where the network cannot be converted, or the outcome differs from torch's.
     """
-    folder = _kept(root, backbone, cut) if root is not None else None
-    openvino = _silent()
-    model = openvino.Core().read_model(folder / "net.xml") if folder else _converted(openvino, backbone, cut)
-    if folder is None and root is not None:
-        _keep(openvino, model, root, backbone, cut)
-    return Compiled(openvino, model, backbone, cut)
+    openvino = vino.library()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:  # Windows keeps what is mapped
+        folder = _kept(root, backbone, cut) if root is not None else None
+        if folder is None:
+            folder = _keep(openvino, _converted(openvino, backbone, cut), root or Path(place), backbone, cut)
+        graph = folder / ("mixed.xml" if cut.precision == "mixed" else "net.xml")
+        return Compiled(openvino, openvino.Core().read_model(graph, folder / "net.bin"), backbone, cut)
 
 
 class Compiled:
@@ -179,20 +181,22 @@ def _kept(root: Path, backbone: Backbone, cut: Cut) -> Path | None:
     folder = _folder(root, backbone, cut)
     facts = read_json(folder / "facts.json")
     try:
-        sizes = {name: (folder / name).stat().st_size for name in ("net.xml", "net.bin")}
+        sizes = {name: (folder / name).stat().st_size for name in FILES}
     except OSError:
         return None
     return folder if facts is not None and facts.get("sizes") == sizes else None
 
 
-def _keep(openvino: Any, model: Any, root: Path, backbone: Backbone, cut: Cut) -> None:
-    """Writes the graph, whole or not at all. Raises CacheError."""
+def _keep(openvino: Any, model: Any, root: Path, backbone: Backbone, cut: Cut) -> Path:
+    """Writes the graph, whole or not at all, and tells where. Raises CacheError."""
     folder = _folder(root, backbone, cut)
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     try:
         temporary.mkdir(parents=True)
         openvino.save_model(model, temporary / "net.xml", compress_to_fp16=False)
-        sizes = {name: (temporary / name).stat().st_size for name in ("net.xml", "net.bin")}
+        shutil.copyfile(temporary / "net.xml", temporary / "mixed.xml")
+        vino.keep_single(temporary / "mixed.xml", vino.sensitive)
+        sizes = {name: (temporary / name).stat().st_size for name in FILES}
         facts = {"backbone": backbone.name, "cut": cut.at, "weights": backbone.weights, "sizes": sizes}
         (temporary / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)  # what is there is not whole
@@ -201,17 +205,7 @@ def _keep(openvino: Any, model: Any, root: Path, backbone: Backbone, cut: Cut) -
         shutil.rmtree(temporary, ignore_errors=True)
         if not (folder / "facts.json").is_file():  # another process may have been faster
             raise unwritable(root, error) from error
-
-
-def _silent():
-    """OpenVINO without openvino_telemetry, which reports every import and conversion to its makers.
-
-    Where that module cannot be imported the library takes a stub of its own (openvino 2026.4, tools/ovc).
-    """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino
+    return folder
 
 
 def _quietly():

@@ -61,8 +61,9 @@ class Running:
     def __init__(self, network: Network, backbone: Backbone, cut: Cut):
         import torch
 
-        self._network, self._backbone, self._precision = network, backbone, cut.precision
-        self.engine = f"torch {cut.precision}"
+        self._network, self._backbone = network, backbone
+        self._half = cut.precision == "bfloat16"  # what OpenVINO mixes is computed in float32 here
+        self.engine = f"torch {'bfloat16' if self._half else 'float32'}"
         here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         self.device = here or torch.device("cpu")
         network.model.to(self.device)
@@ -100,7 +101,7 @@ class Running:
 
         spec = self._backbone.preprocess
         arrays = member("preprocess", spec.kind).batch([units[i] for i in index], spec)
-        half = torch.autocast(self.device.type, torch.bfloat16, enabled=self._precision == "bfloat16")
+        half = torch.autocast(self.device.type, torch.bfloat16, enabled=self._half)
         with torch.inference_mode(), half:
             out = self.module({k: self._tensor(v) for k, v in arrays.items()})
         if isinstance(out, tuple):  # hidden states and their mask: padding is not kept
