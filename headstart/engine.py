@@ -32,8 +32,12 @@ SAME = 0.995
 KINDS = ("image", "text")
 LEAST = 256  # inputs from which float32 is timed
 WORTH = 8.0  # seconds in float32 from which a faster precision is looked for: looking costs 2 to 5
-FEW, SAMPLE = 48, 200  # inputs on which rows are compared, and answers where rows differ: SAME is one of them
-TIMED = 0.3  # seconds for which a way is timed
+PROBED, FEW, SAMPLE = (
+    16,
+    48,
+    200,
+)  # inputs of a rate, of how like rows are, of how like answers are: SAME is one of these
+TIMED = 0.2  # seconds for which a way is timed
 LIBRARIES = ("torch", "openvino")
 FORMAT = 2  # of what is remembered
 
@@ -151,7 +155,7 @@ def _best(cut: Cut, ways: list[Way]) -> tuple[Cut, list[str]]:
 
 def _raced(card: Backbone, cut: Cut, faster: list[str], examples: list[Example], root: Path) -> list[Way]:
     """Each way on the same inputs of the task, spread evenly over it."""
-    spread = np.unique(np.linspace(0, len(examples) - 1, SAMPLE if faster else FEW).astype(int))
+    spread = np.unique(np.linspace(0, len(examples) - 1, SAMPLE if faster else PROBED).astype(int))
     mine, spec = [examples[i] for i in spread], card.preprocess
     prepare = member("preprocess", spec.kind)
     contents = [(e, c) for e, c in raw.stream(mine) if not isinstance(c, Unreadable)]

@@ -112,7 +112,10 @@ class Running:
     def _tensor(self, array: np.ndarray):
         import torch
 
-        tensor = torch.from_numpy(array).to(self.device)
+        tensor = torch.from_numpy(array)
+        if self.device.type == "cuda":  # from pinned memory the copy goes on beside the pass before; not tested
+            tensor = tensor.pin_memory()
+        tensor = tensor.to(self.device, non_blocking=True)
         return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
     def _digests(self) -> dict[str, str]:
