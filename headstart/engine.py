@@ -38,6 +38,7 @@ PROBED, FEW, SAMPLE = (
     200,
 )  # inputs of a rate, of how like rows are, of how like answers are: SAME is one of these
 TIMED = 0.2  # seconds for which a way is timed
+SAID = {"mixed": "mixed (bfloat16, the first layers and depthwise ones in float32)"}
 LIBRARIES = ("torch", "openvino")
 FORMAT = 2  # of what is remembered
 
@@ -149,7 +150,8 @@ def _best(cut: Cut, ways: list[Way]) -> tuple[Cut, list[str]]:
         if not way.open and way.cosine < LIKE:
             like += f", heads answer {way.same:.1%} alike"
         fate = "taken" if way is best else "too far off" if not way.sound else "not faster"
-        told.append(f"{way.precision} is {way.rate / max(exact.rate, 1e-9):.1f} times as fast here ({like}): {fate}")
+        named, times = SAID.get(way.precision, way.precision), way.rate / max(exact.rate, 1e-9)
+        told.append(f"{named} is {times:.1f} times as fast here ({like}): {fate}")
     return replace(cut, precision=best.precision), [f"Precision {best.precision}: {'; '.join(told)}."]
 
 
