@@ -191,7 +191,7 @@ def cache(
     backbone: Annotated[str | None, typer.Option(help="Clear only what this backbone made.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Look at the feature cache, clear it, or check every number in it against its checksum.
+    """Look at the cache of features and compiled networks, clear it, or check every number in it against its checksum.
 
     \b
     headstart cache

@@ -11,11 +11,15 @@ from headstart.errors import CacheError
 from headstart.files import read_json
 from headstart.segments import SUFFIX, read
 
+# Small things beside them that are made again when they are missing. How often a test part was looked at is not one.
+MADE = ("cards", "glances", "reference", "engines", "witness", "untrained", "unpacked")
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One shelf, for people. used: seconds since 1970."""
+    """One shelf of rows, or one compiled graph, for people. kind: "rows", "graph".  used: seconds since 1970"""
 
+    kind: str
     key: str
     backbone: str
     cut: int
@@ -25,21 +29,19 @@ class Held:
 
 
 def contents(root: Path) -> list[Held]:
-    """Every shelf, most recently used first."""
+    """Every shelf and every graph, most recently used first."""
     held = []
-    for folder in _shelves(root):
-        facts = read_json(folder / "shelf.json") or {}
+    for folder in (*_shelves(root), *_graphs(root)):
+        facts = _facts(folder)
         rows = sum(len(s.digests) for s in map(read, folder.glob(f"*{SUFFIX}")) if s is not None)
-        used = _used(folder)
-        held.append(
-            Held(folder.name, facts.get("backbone", "unknown"), facts.get("cut", -1), rows, _size(folder), used)
-        )
+        kind, name, at = _kind(folder), facts.get("backbone", "unknown"), facts.get("cut", -1)
+        held.append(Held(kind, folder.name, name, at, rows, _size(folder), _used(folder)))
     return sorted(held, key=lambda h: -h.used)
 
 
 def evict(root: Path, most: int, keep: Collection[str] = ()) -> list[str]:
-    """Drops whole shelves, least recently used first, until at most `most` bytes are left. Gives their keys."""
-    sizes = {folder: _size(folder) for folder in _shelves(root)}
+    """Drops whole shelves and graphs, least recently used first, until `most` bytes are left or less. Gives their keys."""
+    sizes = {folder: _size(folder) for folder in (*_shelves(root), *_graphs(root))}
     gone = []
     for folder in sorted(sizes, key=_used):
         if sum(sizes.values()) <= most:
@@ -52,10 +54,12 @@ def evict(root: Path, most: int, keep: Collection[str] = ()) -> list[str]:
 
 
 def clear(root: Path, backbone: str | None = None) -> int:
-    """Drops all shelves, or those of one backbone. Gives the bytes freed. Raises CacheError for an unknown backbone."""
-    chosen = [
-        f for f in _shelves(root) if backbone is None or (read_json(f / "shelf.json") or {}).get("backbone") == backbone
-    ]
+    """Drops all that can be made again, or one backbone's rows and graphs. Gives the bytes freed.
+
+    Raises CacheError for an unknown backbone.
+    """
+    every = (*_shelves(root), *_graphs(root))
+    chosen = [f for f in every if backbone is None or _facts(f).get("backbone") == backbone]
     if backbone is not None and not chosen:
         known = sorted({h.backbone for h in contents(root)})
         raise CacheError(f"The cache has nothing of {backbone!r}. It has: {', '.join(known) or 'nothing'}.")
@@ -63,7 +67,7 @@ def clear(root: Path, backbone: str | None = None) -> int:
     for folder in chosen:
         shutil.rmtree(folder, ignore_errors=True)
     if backbone is None:
-        for name in ("cards", "glances", "reference"):
+        for name in MADE:
             shutil.rmtree(root / name, ignore_errors=True)
     return freed
 
@@ -84,6 +88,20 @@ def _shelves(root: Path) -> list[Path]:
     return [f for f in sorted((root / "features").glob("*")) if f.is_dir()]
 
 
+def _graphs(root: Path) -> list[Path]:
+    """What engines compiled: folders of one graph each."""
+    return [f for f in sorted((root / "compiled").glob("[!.]*")) if f.is_dir()]
+
+
+def _kind(folder: Path) -> str:
+    return "graph" if folder.parent.name == "compiled" else "rows"
+
+
+def _facts(folder: Path) -> dict:
+    """What a shelf or a graph says of itself."""
+    return read_json(folder / ("facts.json" if _kind(folder) == "graph" else "shelf.json")) or {}
+
+
 def _size(folder: Path) -> int:
     total = 0
     for path in folder.iterdir():
@@ -96,4 +114,4 @@ def _size(folder: Path) -> int:
 
 def _used(folder: Path) -> float:
     marker = folder / "used"
-    return marker.stat().st_mtime if marker.exists() else 0.0
+    return (marker if marker.exists() else folder).stat().st_mtime

@@ -257,9 +257,8 @@ def held(rows: list[dict], total: int, root: str) -> str:
         return f"The cache at {root} is empty."
     lines = [f"{'backbone':<60} {'cut':>4} {'rows':>9} {'size':>9}  last used"]
     for r in rows:
-        lines.append(
-            f"{r['backbone'][:60]:<60} {r['cut']:>4} {r['rows']:>9,} {_bytes(r['bytes']):>9}  {_ago(r['used'])}"
-        )
+        count = f"{r['rows']:,}" if r["kind"] == "rows" else "graph"
+        lines.append(f"{r['backbone'][:60]:<60} {r['cut']:>4} {count:>9} {_bytes(r['bytes']):>9}  {_ago(r['used'])}")
     return "\n".join([*lines, f"{_bytes(total)} in {root}"])
 
 

@@ -3,12 +3,12 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
-from headstart import ahead, engine, extract, machine
+from headstart import ahead, engine, extract, housekeeping, machine, show
 from headstart.engine import Way
 from headstart.engines import openvino
 from headstart.errors import PlanError
@@ -89,6 +89,19 @@ def test_a_graph_that_is_not_whole_is_made_again(vision, tmp_path):
     net.write_bytes(net.read_bytes()[:100])
     assert np.array_equal(openvino.start(card, top, tmp_path).rows(units), rows)
     assert net.stat().st_size > 100
+
+
+def test_graphs_are_part_of_the_cache_and_go_when_it_is_full(vision, tmp_path):
+    card = find_card(vision, tmp_path)
+    for at in (3, 6):
+        openvino.start(card, card.cut(at), tmp_path)
+    held = {h.cut: h for h in housekeeping.contents(tmp_path)}
+    assert {h.kind for h in held.values()} == {"graph"} and {h.backbone for h in held.values()} == {card.name}
+    assert "graph" in show.held([asdict(h) for h in held.values()], 0, "here")
+    os.utime(tmp_path / "compiled" / held[6].key / "used", (1000, 1000))
+    assert housekeeping.evict(tmp_path, held[3].bytes) == [held[6].key]
+    openvino.start(card, card.cut(3), tmp_path)  # what is left is whole
+    assert housekeeping.clear(tmp_path, card.name) == held[3].bytes and not housekeeping.contents(tmp_path)
 
 
 def test_bfloat16_lies_on_a_shelf_of_its_own_and_torch_can_compute_in_it(vision, tmp_path):

@@ -10,6 +10,7 @@ import json
 import secrets
 import shutil
 import tempfile
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,8 @@ def start(backbone: Backbone, cut: Cut, root: Path | None = None) -> Compiled:
         folder = _kept(root, backbone, cut) if root is not None else None
         if folder is None:
             folder = _keep(openvino, _converted(openvino, backbone, cut), root or Path(place), backbone, cut)
+        with suppress(OSError):  # a cache that may only be read is kept tidy by who may write to it
+            (folder / "used").touch()
         graph = folder / ("mixed.xml" if cut.precision == "mixed" else "net.xml")
         return Compiled(openvino, openvino.Core().read_model(graph, folder / "net.bin"), backbone, cut)
 

@@ -31,7 +31,7 @@ FEW = 100  # examples of the median class up to which pairs are tried
 ENOUGH = 200  # held-out examples from which one split judges; fewer are dealt into folds
 CLEAR = 1.5  # standard deviations of a believed gain from none that make further folds needless
 HOPELESS = 2.0  # standard deviations above what is believed of a gain; where even that is not WORTH it, no more folds
-SURE = 1.5  # standard deviations by which a believed gain must lie above none
+SURE = 1.5  # standard deviations by which a believed gain must lie above none, or above that of a steadier candidate
 # What a method gained over the probe on other data: (mean, standard deviation), in shares of the merit's scale.
 USUAL = (0.0, 0.03)  # of heads on other levels, and of all that trains on photos
 TEXTS = (0.02, 0.08)  # of what trains on texts: from none (sst2) to 14 points (trec6, 64 a class)
@@ -177,7 +177,7 @@ class _Race:
     def _first(self, some: list[str]) -> str:
         """Of candidates the first whose gain cannot be told from the largest: they stand in order of steadiness."""
         best = max(some, key=lambda name: self._gain(name, -1.0))
-        near = self._gain(best, -1.0) - self.results[best]["gain"].sd
+        near = self._gain(best, -1.0) - SURE * self.results[best]["gain"].sd
         return next(name for name in some if self._gain(name, -1.0) >= near)
 
     def _time(self) -> bool:
