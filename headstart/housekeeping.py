@@ -40,7 +40,7 @@ def contents(root: Path) -> list[Held]:
 
 
 def evict(root: Path, most: int, keep: Collection[str] = ()) -> list[str]:
-    """Drops whole shelves and graphs, least recently used first, until `most` bytes are left or less. Gives their keys."""
+    """Drops whole shelves and graphs, least recently used first, until at most `most` bytes are left. Gives keys."""
     sizes = {folder: _size(folder) for folder in (*_shelves(root), *_graphs(root))}
     gone = []
     for folder in sorted(sizes, key=_used):
