@@ -22,17 +22,16 @@ BACKBONES = {
     "vit": "timm:hf-hub:headstart-test/vit_tiny_patch16_224.augreg_in1k",
     "minilm": os.environ.get("HEADSTART_MINILM", "transformers:sentence-transformers/all-MiniLM-L6-v2"),
 }
-# name -> (data, labels of a class to learn from; None for all)
+# name -> (data, labels of a class to learn from; None for all). trec6x8 in a job: trec6 with 8 labels a class
 SETS = {
     "hymenoptera": ("hymenoptera", None),
     "neu": ("neu_defects", 20),
     "trashnet": ("trashnet", None),
     "flowers": ("flowers102_64px", None),
     "trec6": ("text_trec6", 64),
-    "trec6x8": ("text_trec6", 8),
     "sst2": ("text_sst2", 64),
-    "agnewsx8": ("text_agnews", 8),
-    "spectrogramsx8": ("spoken_digits_spectrogram", 8),
+    "agnews": ("text_agnews", 64),
+    "spectrograms": ("spoken_digits_spectrogram", None),
 }
 METHODS = "probe,knn,finetune,lpft,full,lora,contrast,bias,wise,gradual,ia3,adapter,scratch,compact"
 JOBS = (
@@ -61,10 +60,12 @@ def main() -> None:
 
     for job in given.jobs.split(","):
         name, _, backbone = job.partition("/")
-        data, shots = SETS[name]
+        known, _, few = name.partition("x")
+        data, shots = SETS[known]
+        shots = int(few) if few else shots
         folder = given.into / f"{name}-{backbone}-{given.seed}"
-        known = _kept(folder)
-        methods = [*known, *(m for m in given.methods.split(",") if m not in known)]
+        kept = _kept(folder)
+        methods = [*kept, *(m for m in given.methods.split(",") if m not in kept)]
         found = compare(
             SHARED / "data" / data, methods=methods, into=folder, backbone=BACKBONES[backbone], seeds=given.seeds,
             seed=given.seed, shots=shots, budget=given.budget, echo=_say,

@@ -119,7 +119,7 @@ def _agreement(backbone: Backbone, cut: Cut, running: Running, root: Path) -> fl
     if cut.precision != "float32":  # how inputs are prepared is asked, not how the network rounds
         cut = replace(cut, precision="float32")
         running = start(backbone, cut, 1, root)
-    ready = member("preprocess", spec.kind).prepare(reference.inputs(spec.kind), spec)
+    ready = member("preprocess", spec.kind).prepare(list(reference.inputs(spec.kind)), spec)
     return reference.agreement(np.stack([row for row, _ in crossing(ready, spec, cut, running)]), theirs)
 
 

@@ -7,6 +7,7 @@ tokenizers, cases and poolings all move the rows. The library is asked once a ba
 from __future__ import annotations
 
 import io
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +33,13 @@ def folder(root: Path) -> Path:
     return where
 
 
-def inputs(kind: str) -> list[bytes | str]:
+@cache
+def inputs(kind: str) -> tuple[bytes | str, ...]:
     """COUNT photos as files, or texts."""
     if kind == "text":
-        return [f"{text.capitalize()} – ÄRGERLICH, Order No. {n}!" for n, (text, _) in enumerate(tickets()[:COUNT])]
+        return tuple(
+            f"{text.capitalize()} – ÄRGERLICH, Order No. {n}!" for n, (text, _) in enumerate(tickets()[:COUNT])
+        )
     from PIL import Image
 
     found: list[bytes | str] = []
@@ -45,7 +49,7 @@ def inputs(kind: str) -> list[bytes | str]:
             buffer = io.BytesIO()
             picture.convert("RGB").crop((0, height // 6, width, height)).save(buffer, "PNG")
         found.append(buffer.getvalue())
-    return found
+    return tuple(found)
 
 
 def expected(card: Backbone, root: Path) -> np.ndarray | None:
@@ -56,7 +60,7 @@ def expected(card: Backbone, root: Path) -> np.ndarray | None:
     family = member("backbones", card.family)
 
     def asked() -> dict[str, np.ndarray]:
-        rows = family.reference(card, lambda: inputs(card.preprocess.kind))
+        rows = family.reference(card, lambda: list(inputs(card.preprocess.kind)))
         return {} if rows is None else {"rows": rows.astype(np.float32)}
 
     name = digest.of_value([FORMAT, card.name, card.weights])

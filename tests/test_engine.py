@@ -120,7 +120,7 @@ def test_where_bfloat16_loses_most_float32_can_be_kept(hub, tmp_path):
         pytest.skip("this processor has one precision")
     card = find_card(MOBILENET, tmp_path)
     top = card.cut(len(card.blocks))
-    photos = [units[0] for units in member("preprocess", "image").prepare(inputs("image"), card.preprocess)]
+    photos = [units[0] for units in member("preprocess", "image").prepare(list(inputs("image")), card.preprocess)]
     exact, rough, mixed = (
         openvino.start(card, replace(top, precision=p), tmp_path).rows(photos) for p in ("float32", "bfloat16", "mixed")
     )

@@ -122,7 +122,9 @@ def _converted(openvino: Any, backbone: Backbone, cut: Cut) -> Any:
     module, example, shapes = _fed(opened, backbone)
     try:
         with _quietly():
-            model = openvino.convert_model(module, example_input=example)
+            # Left to the converter, torch would trace twice and compare. What comes out is held against torch below.
+            traced = torch.jit.trace(module, example, strict=False, check_trace=False)
+            model = openvino.convert_model(traced, example_input=example)
     except Exception as error:  # of whatever the converter does not know: it raises what it likes
         why = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise PlanError(f"OpenVINO cannot convert {backbone.name}: {why}") from error
