@@ -84,7 +84,6 @@ def learn(
         "learned": sum(t.numel() for t in changed(learner).values())
         + sum(p.numel() for p in learner.head.parameters()),
         "learning_tensors": len(changed(learner)),
-        "idle": _idle(learner, begun),
         "frozen_above": {"tensors": len(still), "moved": moved[:20]},
     }
     return Tuned(learner, settings, temperature, notes)
@@ -132,8 +131,8 @@ def _train(
         tested = {"range": curve, "rate": recipe.rate}
     optimizer = fused(paces.rates(learner, recipe))
     every = max(1, recipe.steps // CHECKS)
-    checks: list[dict] = []
-    kept: list[tuple[float, dict[str, torch.Tensor]]] = []
+    kept = [(held_loss(learner, held, objective), begun)] if len(held) else []  # the start may stay the best
+    checks: list[dict] = [{"step": 0, "loss": loss} for loss, _ in kept]
     calm: tuple[float, int, dict[str, torch.Tensor]] = (float("inf"), 0, begun)
     losses: list[float] = []
     said = began = time.perf_counter()
@@ -163,7 +162,10 @@ def _train(
             calm = float(np.mean(losses[-every:])), done, snapshot(learner)
     learner.eval()
     paces.thaw(learner, recipe.steps, recipe)
+    idle = _idle(learner, begun)  # before the start may be put back
     used = _keep(learner, kept, held, objective) if kept else "the last step"
+    if used == "the best check" and kept[0][1] is begun:
+        used = "the start, which no step bettered on the held-out part"
     if course(losses)[0]:
         tested |= _held_by(learner, lesson, draw, recipe, begun) if not recipe.find else {}
         if not kept:
@@ -174,6 +176,7 @@ def _train(
         "steps": len(losses),
         "checks": checks,
         "kept": used,
+        "idle": idle,
         "losses": _thinned(losses),
         "train_seconds": seconds,
         "parts": parts,

@@ -81,8 +81,9 @@ def tuned(
     thaw: float = 0.0,
 ) -> Tuned:
     """Fine-tunes with the settings of a method of this kind. headed: from a head that is fitted first"""
-    from headstart import lesson, paces, tune
+    from headstart import folds, lesson, paces, tune
 
+    train, val = folds.parted(train, val, objective, rng)  # before a head is fitted: it must not know what judges it
     learner, rows = tune.opened(above, objective, train)
     alter(learner, asdict(method))
     notes = {"probe": tune.probed(learner, rows, train, objective, rng)} if headed else {}
@@ -92,7 +93,9 @@ def tuned(
         method.steps, method.batch, rate, head, method.decay, smooth=method.smooth, norms=method.norms, thaw=thaw,
         start=pull(train, objective), find=not method.rate,
     )  # fmt: skip
-    return lesson.learn(learner, rows, train, val, objective, recipe, asdict(method), rng, finish=lambda: notes)
+    return lesson.learn(
+        learner, rows, train, val, objective, recipe, asdict(method), rng, finish=lambda: notes, hold=False
+    )
 
 
 def evenly(

@@ -29,17 +29,19 @@ class Settings:
 
     blocks: how many of them learn; 0 = a quarter of the backbone's
     steps, batch: how long; 0 steps = by the number of examples and the budget
-    rate:   learning rate of the topmost block.  decay: each block below learns at so many times that of the one above
-    smooth: label smoothing.  norms: BatchNorm's statistics as borrowed ("frozen"), or following the batches ("adapt")
+    rate:   learning rate of the topmost block, lower than finetune's: the head has converged
+    decay:  each block below learns at so many times the rate of the one above it
+    smooth: label smoothing, for which a converged head would have to learn its scale anew
+    norms:  BatchNorm's statistics as borrowed ("frozen"), or following the batches ("adapt")
     views:  stored augmented views of each photo beside the plain one
     """
 
     blocks: int = 0
     steps: int = 0
     batch: int = 16
-    rate: float = 1e-4
+    rate: float = 3e-5
     decay: float = 0.8
-    smooth: float = 0.1
+    smooth: float = 0.0
     norms: Literal["frozen", "adapt"] = "frozen"
     views: int = 2
 
