@@ -32,11 +32,8 @@ SAME = 0.995
 KINDS = ("image", "text")
 LEAST = 256  # inputs from which float32 is timed
 WORTH = 8.0  # seconds in float32 from which a faster precision is looked for: looking costs 2 to 5
-PROBED, FEW, SAMPLE = (
-    16,
-    48,
-    200,
-)  # inputs of a rate, of how like rows are, of how like answers are: SAME is one of these
+PROBED = 16  # inputs on which float32 alone is timed
+FEW, SAMPLE = 48, 200  # inputs on which rows are compared, and answers where rows differ: SAME is one of them
 TIMED = 0.2  # seconds for which a way is timed
 SAID = {"mixed": "mixed (bfloat16, the first layers and depthwise ones in float32)"}
 LIBRARIES = ("torch", "openvino")

@@ -163,9 +163,7 @@ def _train(
     learner.eval()
     paces.thaw(learner, recipe.steps, recipe)
     idle = _idle(learner, begun)  # before the start may be put back
-    used = _keep(learner, kept, held, objective) if kept else "the last step"
-    if used == "the best check" and kept[0][1] is begun:
-        used = "the start, which no step bettered on the held-out part"
+    used = _keep(learner, kept, held, objective, begun) if kept else "the last step"
     if course(losses)[0]:
         tested |= _held_by(learner, lesson, draw, recipe, begun) if not recipe.find else {}
         if not kept:
@@ -214,15 +212,15 @@ def put(learner: Learner, state: dict[str, torch.Tensor]) -> None:
             own[name].copy_(tensor)
 
 
-def _keep(learner: Learner, kept: list[tuple[float, dict]], held: Features, objective: Objective) -> str:
-    """The mean of the best checks where it is better than the best of them."""
+def _keep(learner: Learner, kept: list[tuple[float, dict]], held: Features, objective: Objective, begun: dict) -> str:
+    """The mean of the best checks where it is better than the best of them. begun: the check before the first step"""
     best, state = kept[0]
     if len(kept) > 1:
         put(learner, {name: torch.stack([s[name] for _, s in kept]).mean(0) for name in state})
         if held_loss(learner, held, objective) <= best:
             return f"the mean of the best {len(kept)} checks"
     put(learner, state)
-    return "the best check"
+    return "the start, which no step bettered on the held-out part" if state is begun else "the best check"
 
 
 def held_loss(learner: Learner, held: Features, objective: Objective) -> float:

@@ -35,19 +35,17 @@ def library(what: str = "OpenVINO") -> Any:
     return openvino
 
 
-def keep_single(file: Path, chosen: Callable[[list[Layer]], list[Layer]]) -> int:
-    """Marks layers of a graph's .xml as such that keep single precision, and tells how many."""
+def keep_single(file: Path, chosen: Callable[[list[Layer]], list[Layer]]) -> None:
+    """Marks layers of a graph's .xml as such that keep single precision."""
     tree = ElementTree.parse(file)
     layers = tree.getroot().find("layers")
-    some = chosen(list(layers)) if layers is not None else []
-    for layer in some:
+    for layer in chosen(list(layers)) if layers is not None else []:
         facts = layer.find("rt_info")
         if facts is None:
             facts = ElementTree.Element("rt_info")
             layer.insert(0 if layer.find("data") is None else 1, facts)
         ElementTree.SubElement(facts, "attribute", name="precise", version="0")
     tree.write(file)
-    return len(some)
 
 
 def sensitive(layers: list[Layer]) -> list[Layer]:

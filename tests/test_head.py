@@ -124,6 +124,16 @@ def test_groups_are_held_out_whole(module):
     assert whole > 0.6
 
 
+@pytest.mark.parametrize(("count", "most"), [((300, 300), 100), ((500, 100), 100), ((150, 90), 90)])
+def test_no_more_is_held_out_than_choosing_is_worth(count, most):
+    """Half of the labels as val once learned nothing; a usual val, and one of a small set, stay as they are."""
+    both = np.arange(sum(count))
+    data = Features(np.zeros((len(both), 2), np.float32), both % 3, tuple(map(str, both)))
+    train, val = (data.rows(part) for part in np.split(both, [count[0]]))
+    learns, held = folds.parted(train, val, Classes(("a", "b", "c")), np.random.default_rng(0))
+    assert len(held) == most and sorted(learns.ids + held.ids) == sorted(data.ids)
+
+
 def test_folds_keep_groups_whole_and_classes_in_proportion():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 4, 200)

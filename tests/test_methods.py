@@ -227,6 +227,25 @@ def test_training_bugs_are_caught_as_they_happen(vision, tmp_path, monkeypatch):
         fit("moved")
 
 
+def test_training_that_only_harms_leaves_the_start(vision, tmp_path):
+    """Under a fitted head at a ruinous rate; what did learn on the way is not called idle."""
+    some, _ = examples("image", 480)
+    source = ([e.content for e in some], [e.label for e in some])
+    settings = {"rate": "1.0", "steps": "10", "views": "0"}
+    head = flow.fit(source, into=tmp_path / "run", backbone=vision, method="lpft", settings=settings).result["head"]
+    assert head["held"] >= 60 and head["kept"].startswith("the start") and not head["idle"]
+    assert head["checks"][0]["step"] == 0 and head["checks"][0]["loss"] == min(c["loss"] for c in head["checks"])
+
+
+def test_a_loss_near_nothing_that_rises_a_little_has_not_run_away():
+    from headstart.losses import course
+
+    converged, calm = [0.01] * 10, [0.7] * 10
+    assert course([*converged, *[0.02] * 80, 0.3, *[0.02] * 9])[0] == ""
+    assert course([*calm, *[0.6] * 80, *[0.9] * 10])[0] == "rose"
+    assert course([*calm, 5.0, *[0.6] * 89])[0] == "spike"
+
+
 def test_what_cannot_be_trained_says_what_to_type(tmp_path):
     texts = ([f"{word} {i}" for i in range(30) for word in ("good", "bad")], ["x", "y"] * 30)
     with pytest.raises(PlanError, match=r"no network.*--backbone transformers:"):

@@ -65,9 +65,8 @@ def write(model: Model, running: Running, folder: Path, settings: Settings) -> W
         network = library.convert_model(Path(place) / "model.onnx")
         for key, value in metadata(model, settings.precision).items():
             network.set_rt_info(value, ["headstart", key])
-        if (
-            settings.precision != "f32"
-        ):  # rounding what is small gains no bytes and loses most: 7e-3 of MobileNetV2's rows
+        if settings.precision != "f32":
+            # Rounding what is small gains no bytes and loses most: 7e-3 of MobileNetV2's rows.
             library.save_model(network, Path(place) / NAME, compress_to_fp16=False)
             vino.keep_single(Path(place) / NAME, vino.small)
             network = library.Core().read_model(Path(place) / NAME)

@@ -87,4 +87,4 @@ class Settings:
             return {**notes, "share": chosen, "curve": curve}
 
         recipe = paces.Recipe(self.steps, self.batch, self.rate, 2 * self.rate, self.decay, smooth=self.smooth)
-        return lesson.learn(learner, rows, train, val, objective, recipe, settings, rng, finish=mix)
+        return lesson.learn(learner, rows, train, val, objective, recipe, settings, rng, finish=mix, hold=False)
