@@ -31,6 +31,8 @@ SETS = {
     "trec6": ("text_trec6", 64),
     "sst2": ("text_sst2", 64),
     "agnews": ("text_agnews", 64),
+    "spam": ("text_sms_spam", 64),
+    "banking": ("text_banking77", 16),
     "spectrograms": ("spoken_digits_spectrogram", None),
 }
 METHODS = "probe,knn,finetune,lpft,full,lora,contrast,bias,wise,gradual,ia3,adapter,scratch,compact"

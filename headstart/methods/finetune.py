@@ -86,13 +86,16 @@ def tuned(
     train, val = folds.parted(train, val, objective, rng)  # before a head is fitted: it must not know what judges it
     learner, rows = tune.opened(above, objective, train)
     alter(learner, asdict(method))
-    notes = {"probe": tune.probed(learner, rows, train, objective, rng)} if headed else {}
     rate = method.rate or 1.0
     head = HEAD * rate if not headed else 2 * rate  # a fitted head has little left to learn
     recipe = paces.Recipe(
         method.steps, method.batch, rate, head, method.decay, smooth=method.smooth, norms=method.norms, thaw=thaw,
         start=pull(train, objective), find=not method.rate,
     )  # fmt: skip
+    if headed:
+        notes: dict = {"probe": tune.probed(learner, rows, train, objective, rng)}
+    else:
+        notes = {"acquainted": lesson.acquaint(learner, rows, train.y, objective, recipe, int(rng.integers(2**31)))}
     return lesson.learn(
         learner, rows, train, val, objective, recipe, asdict(method), rng, finish=lambda: notes, hold=False
     )
@@ -110,15 +113,19 @@ def evenly(
     """Trains what `alter` lets learn and the head, all at the method's one rate."""
     import torch
 
-    from headstart import lesson, paces, tune
+    from headstart import folds, lesson, paces, tune
 
+    train, val = folds.parted(train, val, objective, rng)
     learner, rows = tune.opened(above, objective, train)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**31)))
         alter(learner, asdict(method))
     rate = method.rate or 1.0
     recipe = paces.Recipe(method.steps, method.batch, rate, rate, 1.0, smooth=method.smooth, find=not method.rate)
-    return lesson.learn(learner, rows, train, val, objective, recipe, asdict(method), rng)
+    notes = {"acquainted": lesson.acquaint(learner, rows, train.y, objective, recipe, int(rng.integers(2**31)))}
+    return lesson.learn(
+        learner, rows, train, val, objective, recipe, asdict(method), rng, finish=lambda: notes, hold=False
+    )
 
 
 def pull(train: Features, objective: Objective) -> float:

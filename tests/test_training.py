@@ -1,0 +1,158 @@
+"""How training goes: what learns first, what is caught as it goes wrong, what is kept, and too little memory."""
+
+import numpy as np
+import pytest
+import torch
+from test_methods import OBJECTIVE, crossed, examples
+
+from headstart import flow
+from headstart.errors import PlanError
+from headstart.features import Ragged
+from headstart.find import member
+from headstart.network import open_above
+from headstart.objectives.classes import Classes
+from headstart.planner import find_card
+
+pytest.importorskip("timm")
+pytest.importorskip("transformers")
+
+
+def test_a_fresh_head_learns_alone_first_and_not_to_its_end(vision, tmp_path):
+    """One pass at most, nothing below it moves, and a head of another kind of labels does the same."""
+    from headstart import lesson, paces, tune
+
+    card = find_card(vision, tmp_path)
+    cut = card.cut(len(card.blocks) - 1)
+    train, _ = crossed(vision, "image", cut, tmp_path)
+    for objective, y in ((OBJECTIVE, train.y), (member("objectives", "number").of(["1", "2"]), train.y[:, None] * 1.0)):
+        learner, rows = tune.opened(lambda: open_above(card, cut), objective, train)
+        learner.body.requires_grad_(True)
+        before = lesson.snapshot(learner)
+        loss = objective.loss(torch.from_numpy(tune.passed(learner, train.x, learner)), torch.from_numpy(y))
+        steps = lesson.acquaint(learner, rows, y, objective, paces.Recipe(60, batch=4), 0)
+        now = lesson.snapshot(learner)
+        assert 1 <= steps <= len(train) // 4
+        assert {name for name in now if not torch.equal(now[name], before[name])} == {"head.weight", "head.bias"}
+        after = objective.loss(torch.from_numpy(tune.passed(learner, train.x, learner)), torch.from_numpy(y))
+        assert 0.3 * loss < after < loss
+
+
+def test_training_bugs_are_caught_as_they_happen(vision, tmp_path, monkeypatch):
+    """A rate that is far too high is warned of; a rate of nothing and a norm that follows the batches stop the run."""
+    from headstart.errors import Stopped
+
+    some, _ = examples("image", 60)
+    source = ([e.content for e in some], [e.label for e in some])
+
+    def fit(name: str, method: str = "finetune", **settings: str):
+        asked = {"steps": "20", "views": "0", **settings}
+        return flow.fit(source, into=tmp_path / name, backbone=vision, method=method, settings=asked).result
+
+    guards = [f["guard"] for f in fit("hot", rate="1.0")["findings"]]
+    assert "rate" in guards
+    assert not {"rate", "idle", "drift"} & {f["guard"] for f in fit("fine")["findings"]}
+    with pytest.raises(Stopped, match="idle"):
+        fit("cold", rate="1e-60")
+
+    def careless(learner, settings) -> None:  # something writes to what is said to be frozen
+        def write(*_) -> None:
+            learner.body[-1].rest[0].weight.data.add_(0.01)
+
+        learner.body.requires_grad_(True)
+        learner.head.register_forward_hook(write)
+        for parameter in learner.body[-1].rest.parameters():
+            parameter.requires_grad_(False)
+
+    monkeypatch.setattr(member("methods", "finetune"), "alter", careless)
+    with pytest.raises(Stopped, match="drift"):
+        fit("moved")
+
+
+def test_training_that_only_harms_leaves_the_start(vision, tmp_path):
+    """Under a fitted head at a ruinous rate; what did learn on the way is not called idle."""
+    some, _ = examples("image", 480)
+    source = ([e.content for e in some], [e.label for e in some])
+    settings = {"rate": "1.0", "steps": "10", "views": "0"}
+    head = flow.fit(source, into=tmp_path / "run", backbone=vision, method="lpft", settings=settings).result["head"]
+    assert head["held"] >= 60 and head["kept"].startswith("the start") and not head["idle"]
+    assert head["checks"][0]["step"] == 0 and head["checks"][0]["loss"] == min(c["loss"] for c in head["checks"])
+
+
+def test_a_loss_near_nothing_that_rises_a_little_has_not_run_away():
+    from headstart.losses import course
+
+    converged, calm = [0.01] * 10, [0.7] * 10
+    assert course([*converged, *[0.02] * 80, 0.3, *[0.02] * 9])[0] == ""
+    assert course([*calm, *[0.6] * 80, *[0.9] * 10])[0] == "rose"
+    assert course([*calm, 5.0, *[0.6] * 89])[0] == "spike"
+
+
+def test_a_rate_that_blows_up_is_rolled_back_and_the_one_that_holds_is_named(hub, tmp_path):
+    """A rate 500 times too high: the weights of the calm step are kept, and a range test from the start is quoted."""
+    from headstart import flow
+    from headstart.demo.photos import photos
+
+    source = photos(tmp_path / "some", 100)
+    name = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
+    settings = {"rate": "0.5", "steps": "30", "views": "0", "blocks": "1"}
+    outcome = flow.fit(
+        source, into=tmp_path / "run", backbone=name, method="finetune", settings=settings, root=tmp_path / "cache"
+    )
+    (found,) = (f for f in outcome.result["findings"] if f["guard"] == "rate")
+    assert 1e-7 < found["evidence"]["holds"] < 0.05 and "--set rate=" in found["fix"]
+    assert "where the loss was least" in found["message"]
+
+
+def test_a_batch_that_memory_does_not_hold_goes_in_parts_to_the_same_end(vision, text, tmp_path, monkeypatch):
+    """Photos and texts of several windows; a processor says in words alone that memory is at its end."""
+    from headstart import loop, tune
+    from headstart.lesson import Lesson, usual
+
+    objective = Classes(("a", "b", "c"))
+    for name, units in ((vision, None), (text, [[5], [3, 8], [2], [8, 8, 4]])):
+        card = find_card(name, tmp_path)
+        at = len(card.blocks) - 1
+        dice = np.random.default_rng(0)
+        y = np.array([0, 1, 2, 1])
+        if units is None:
+            x = dice.standard_normal((4, *card.blocks[at - 1].shape)).astype(np.float16)
+        else:
+            items = tuple(dice.standard_normal((sum(w), card.width)).astype(np.float16) for w in units)
+            x = Ragged(items, tuple(map(tuple, units)))
+        batch = {**tune.arrays(x, np.arange(4)), "y": y}
+        slopes = []
+        for most in (99, 1):
+            torch.manual_seed(0)
+            learner = tune.Learner(open_above(card, card.cut(at)), 3)
+            torch.nn.init.normal_(learner.head.weight)
+            lesson = Lesson(learner, usual(objective, 0.1), 0.0)
+            whole = learner.forward
+
+            def forward(some, most=most, whole=whole):
+                if len(some["y"]) > most:
+                    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+                return whole(some)
+
+            monkeypatch.setattr(learner, "forward", forward)
+            optimizer = torch.optim.SGD(learner.parameters(), lr=0.0)
+            step = next(loop.steps(lesson, lambda index, b=batch: b, optimizer, lambda i: 0.0, 1, split=tune.halved))
+            slopes.append((step.loss, learner.head.weight.grad.clone(), step.parts))
+        assert slopes[1][2] == 4 and slopes[0][2] == 1
+        assert slopes[1][0] == pytest.approx(slopes[0][0], rel=1e-5)
+        assert torch.allclose(slopes[0][1], slopes[1][1], rtol=1e-4, atol=1e-6)
+        with pytest.raises(PlanError, match="Memory does not hold a batch"):
+            next(loop.steps(lesson, lambda index, b=batch: b, optimizer, lambda i: 0.0, 1))
+
+
+def test_saving_memory_changes_no_gradient(vision, tmp_path):
+    from headstart import tune
+
+    card = find_card(vision, tmp_path)
+    x = np.random.default_rng(0).standard_normal((3, *card.blocks[2].shape)).astype(np.float16)
+    found = []
+    for thrifty in (False, True):
+        learner = tune.Learner(open_above(card, card.cut(3), thrifty=thrifty), 2)
+        learner.body.requires_grad_(True)
+        learner.rows({"x": torch.from_numpy(x)}).square().sum().backward()
+        found.append(torch.cat([p.grad.flatten() for p in learner.body.parameters() if p.grad is not None]))
+    assert len(found[0]) > 1000 and torch.allclose(*found, rtol=1e-5, atol=1e-6)
