@@ -19,7 +19,7 @@ from headstart import folds
 from headstart.backbone import Backbone, Cut
 from headstart.features import Features, join, picked
 from headstart.find import member, names
-from headstart.gains import Gain, believed, worth_of
+from headstart.gains import Gain, believed, few, usual, worth_of
 from headstart.methods.finetune import half
 from headstart.task import Objective
 
@@ -31,12 +31,6 @@ ENOUGH = 200  # held-out examples from which one split judges; fewer are dealt i
 CLEAR = 2.0  # standard deviations of a believed gain from none that make further folds needless
 HOPELESS = 2.0  # standard deviations above what is believed of a gain; where even that is not WORTH it, no more folds
 SURE = 1.5  # standard deviations by which a believed gain must lie above none, or above that of a steadier candidate
-# What a method gained over the probe on other data: (mean, standard deviation), in shares of the merit's scale.
-USUAL = (0.0, 0.03)  # of heads on other levels, and of all that trains on photos where the probe leaves little to gain
-ROOM = 0.15  # of what the probe leaves, added to that spread: from -3 points where it is right on 97 % to 10 on 55 %
-TEXTS = (0.02, 0.08)  # of what trains on texts: from none (sst2) to 14 points (trec6, 64 a class)
-FEW_SHOT = {"contrast": {"text": (0.10, 0.08), "image": (0.0, 0.05)}}  # up to FEW_LABELS of a class
-FEW_LABELS = 16
 # Trained on two thirds of 8 labels a class (trec6), contrast showed 4 of the 13 points it gains; on five sixths 17.
 FOLDS, FEW_FOLDS = 3, 6
 FIRST = 0.05  # what usually gains so much is tried before all others, and alone where its gain is clear
@@ -101,13 +95,9 @@ def _splits(train: Features, val: Features, data: Features, objective: Objective
     """[(rows to learn from, rows to judge by)] of `data`."""
     if len(val) >= ENOUGH:
         return [(np.arange(len(train)), np.arange(len(train), len(data)))]
-    count = count or (FEW_FOLDS if _few(data, objective) else FOLDS)
+    count = count or (FEW_FOLDS if few(data, objective) else FOLDS)
     fold = folds.deal(data, objective, count, rng)
     return [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in np.unique(fold)]
-
-
-def _few(data: Features, objective: Objective) -> bool:
-    return objective.link == "softmax" and bool(np.median(np.bincount(data.y)) <= FEW_LABELS)
 
 
 class _Race:
@@ -239,12 +229,9 @@ class _Race:
 
     def _usual(self, name: str) -> tuple[float, float]:
         """What a method's gain was on other data like these."""
-        if name not in names("methods"):
-            return USUAL
-        known = FEW_SHOT.get(name, {}) if _few(self.data, self.objective) else {}
         room = 1 - self.results["probe"]["merit"] if self.objective.link == "softmax" and self.results else 0.0
-        photos = (USUAL[0], USUAL[1] + ROOM * room)
-        return next((known[kind] for kind in self.kinds if kind in known), TEXTS if "text" in self.kinds else photos)
+        method = name if name in names("methods") else ""
+        return usual(method, self.kinds, few(self.data, self.objective), room)
 
     def finish(self, train: Features, val: Features) -> Chosen:
         """The best of those that are surely better than the probe, fitted on everything."""
