@@ -1,6 +1,6 @@
 """Out of distribution: learned on photos, judged on paintings, cartoons and sketches (PACS), by method and seed.
 
-    python benchmarks/shift.py [--methods logistic,finetune,lpft,wise] [--seeds 3] [--backbone timm:NAME] [--photos 600]
+    python benchmarks/shift.py [--methods logistic,finetune,lpft,wise] [--seeds 3] [--backbone timm:NAME] [--blocks 17]
 
 Kumar et al. 2022 report that fine-tuning from a fitted head (lpft) is no worse in distribution than plain fine-tuning,
 and better out of it. Every model is judged on the same pictures; intervals are 95 % of the mean over the seeds, and the
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--backbone", default=VIT)
     parser.add_argument("--photos", type=int, default=600, help="to learn from")
+    parser.add_argument("--blocks", default="0", help="how many of the topmost learn; 0 = a quarter")
     parser.add_argument("--judged", type=int, default=400, help="pictures of each domain")
     given = parser.parse_args()
     os.environ.setdefault("HF_HOME", str(SHARED / "hub"))
@@ -73,7 +75,9 @@ def _judged(method: str, given, card, domains, root) -> dict[str, np.ndarray]:
 
     learn = domains["photo"][0][: given.photos]
     objective = domains["photo"][1]
-    chosen, _ = budgeted(method_of(method, {}), {}, len(learn), "quick")
+    known = method_of(method, {})
+    asked = {"blocks": given.blocks} if "blocks" in asdict(known) else {}
+    chosen, _ = budgeted(method_of(method, asked), asked, len(learn), "quick")
     cut = chosen.cut(card)
 
     def rows(examples) -> Features:

@@ -122,6 +122,26 @@ def test_the_stack_shows_as_many_frozen_blocks_as_were_frozen(blocks_, cut):
     assert f"cut: {cut} of {blocks_} blocks" in texts("stack", result)
 
 
+def test_a_race_shows_what_is_believed_of_each_and_which_was_taken(tmp_path):
+    """Best first, each line as long as its doubt on both sides; one that refused is in the table alone."""
+    table = [
+        {"method": "probe", "merit": 0.5, "judged": 48},
+        {"method": "lora", "merit": 0.6, "judged": 8, "gain": 0.1, "believed": 0.02, "doubt": 0.06},
+        {"method": "contrast", "merit": 0.7, "judged": 48, "gain": 0.2, "believed": 0.12, "doubt": 0.04},
+        {"method": "<u>", "refused": "wants <classes>"},
+    ]
+    result = {**SAMPLES["six"], "head": {**SAMPLES["six"]["head"], "race": {"winner": "contrast", "table": table}}}
+    shown = drawing("race", result)
+    dots = [m for m in shown.marks if isinstance(m, Circle)]
+    lines = [m for m in shown.marks if isinstance(m, Line) and m.width == 2]
+    assert [d.fill for d in dots] == ["good", "accent"] and dots[0].x > dots[1].x
+    for dot, line in zip(dots, lines, strict=True):
+        assert dot.x - line.points[0][0] == pytest.approx(line.points[1][0] - dot.x)
+    words = page.write(run_of(result, tmp_path / "run")).read_text(encoding="utf-8")
+    assert "contrast (taken)" in words and "wants &lt;classes&gt;" in words and "<u>" not in words
+    assert "How it was chosen" not in page.write(run_of(SAMPLES["six"], tmp_path / "other")).read_text(encoding="utf-8")
+
+
 def luminance(colour: str) -> float:
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from headstart.errors import ArtifactError
-from headstart.reporting import background, confusion, judgement, plots, stack, training
+from headstart.reporting import background, confusion, judgement, plots, raced, stack, training
 from headstart.reporting.canvas import THEMES, Drawing
 from headstart.reporting.layout import WIDE
 from headstart.reporting.svg import standalone
@@ -60,7 +60,7 @@ def drawings(result: dict) -> list[Drawing]:
     found = [draw(result, WIDE) for draw in (plots.headline, stack.stack, plots.per_class)]
     found.append(confusion.matrix(result, least))
     found += [draw(result, WIDE) for draw in (plots.reliability, plots.scatter, plots.strength, stack.timeline)]
-    found += [draw(result, WIDE) for draw in (training.losses, training.ranged)]
+    found += [draw(result, WIDE) for draw in (raced.gains, training.losses, training.ranged)]
     return [drawing for drawing in found if drawing is not None]
 
 
@@ -102,6 +102,7 @@ def _page(result: dict, folder: Path) -> str:
         judgement.mixups(result),
         judgement.by_class(result),
         judgement.trust(result),
+        raced.raced(result),
         training.trained(result),
         judgement.mistakes(result, folder),
         background.data(result),

@@ -14,6 +14,8 @@ def trained(result: dict) -> str:
     head = result.get("head") or {}
     pictures = plot(*(losses(result, w) for w in (WIDE, SLIM))) + plot(*(ranged(result, w) for w in (WIDE, SLIM)))
     told = []
+    if head.get("acquainted"):
+        told.append(f"Of so many classes the head learned alone first, for {plain(head['acquainted'])} steps.")
     if head.get("kept"):
         told.append(f"Kept: {esc(head['kept'])}.")
     if number(head.get("drift")) is not None:
@@ -29,27 +31,12 @@ def trained(result: dict) -> str:
         told.append(
             f"Against the plain probe on the same examples: {esc(versus['verdict'])}, p = {plain(versus['p'])}."
         )
-    race = head.get("race") or {}
-    for entry in race.get("table") or []:
-        gain = ""
-        if "gain" in entry:
-            gain = (
-                f", {100 * entry['gain']:+.1f} % over the probe; believed, with what it gained on other data: "
-                f"{100 * entry['believed']:+.1f} ± {100 * entry['doubt']:.1f}"
-            )
-        merit = (
-            f": {plain(entry['merit'])} on held-out examples"
-            if "merit" in entry
-            else f": {esc(entry.get('refused', ''))}"
-        )
-        mark = " <strong>(taken)</strong>" if entry["method"] == race.get("winner") else ""
-        told.append(f"{esc(entry['method'])}{merit}{gain}{mark}")
     blocks = (lost or {}).get("blocks") or []
     rows = [(esc(b["block"]), percent(b["before"]), percent(b["after"]), plain(b["drift"])) for b in blocks]
     heads = ("Block", "Before", "After", "Drift")
     old = folded("The old skill, block by block", table("The old skill by block", heads, rows)) if rows else ""
     lead = "The loss on training batches, and on the part that chooses the step to keep, where there is one."
-    return section("training", "How it trained", lead, pictures, bullets(told, "told"), old) if pictures or race else ""
+    return section("training", "How it trained", lead, pictures, bullets(told, "told"), old) if pictures else ""
 
 
 def losses(result: dict, width: float) -> Drawing | None:
