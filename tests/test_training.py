@@ -110,9 +110,12 @@ def test_a_rate_that_blows_up_is_rolled_back_and_the_one_that_holds_is_named(hub
 
 def test_a_batch_that_memory_does_not_hold_goes_in_parts_to_the_same_end(vision, text, tmp_path, monkeypatch):
     """Photos and texts of several windows; a processor says in words alone that memory is at its end."""
+    from contextlib import nullcontext
+
     from headstart import loop, tune
     from headstart.lesson import Lesson, usual
 
+    monkeypatch.setattr(loop, "mixed", lambda learner: nullcontext())
     objective = Classes(("a", "b", "c"))
     for name, units in ((vision, None), (text, [[5], [3, 8], [2], [8, 8, 4]])):
         card = find_card(name, tmp_path)
@@ -161,3 +164,18 @@ def test_saving_memory_changes_no_gradient(vision, tmp_path):
         learner.rows({"x": torch.from_numpy(x)}).square().sum().backward()
         found.append(torch.cat([p.grad.flatten() for p in learner.body.parameters() if p.grad is not None]))
     assert len(found[0]) > 1000 and torch.allclose(*found, rtol=1e-5, atol=1e-6)
+
+
+def test_half_precision_is_for_matrices_where_the_processor_has_no_more(vision, text, tmp_path, monkeypatch):
+    """Kernels are slower in it on such a processor; where there is AMX both are faster, and elsewhere neither."""
+    from headstart import loop, tune
+
+    said = {"avx2": (False, False), "avx512_bf16": (False, True), "avx512_bf16 amx_bf16": (True, True)}
+    learners = []
+    for name in (vision, text):
+        card = find_card(name, tmp_path)
+        learners.append(tune.Learner(open_above(card, card.cut(0)), 2))
+    for flags, wanted in said.items():
+        (tmp_path / "cpuinfo").write_text(f"flags: {flags}")
+        monkeypatch.setattr(loop, "CPUINFO", tmp_path / "cpuinfo")
+        assert tuple(isinstance(loop.mixed(it), torch.autocast) for it in learners) == wanted
