@@ -93,7 +93,7 @@ class Settings:
 
 def _splits(train: Features, val: Features, data: Features, objective: Objective, count: int, rng) -> list:
     """[(rows to learn from, rows to judge by)] of `data`."""
-    if len(val) >= ENOUGH:
+    if len(val) >= ENOUGH and folds.SPARE * len(val) <= len(data):  # a larger part learns too, fold by fold
         return [(np.arange(len(train)), np.arange(len(train), len(data)))]
     count = count or (FEW_FOLDS if few(data, objective) else FOLDS)
     fold = folds.deal(data, objective, count, rng)
