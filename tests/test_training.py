@@ -115,7 +115,7 @@ def test_a_batch_that_memory_does_not_hold_goes_in_parts_to_the_same_end(vision,
     from headstart import loop, tune
     from headstart.lesson import Lesson, usual
 
-    monkeypatch.setattr(loop, "mixed", lambda learner: nullcontext())
+    monkeypatch.setattr(loop, "mixed", lambda learner: lambda batch: nullcontext())
     objective = Classes(("a", "b", "c"))
     for name, units in ((vision, None), (text, [[5], [3, 8], [2], [8, 8, 4]])):
         card = find_card(name, tmp_path)
@@ -176,4 +176,8 @@ def test_half_precision_is_for_matrices_where_the_processor_has_no_more(tmp_path
     monkeypatch.setattr(loop, "CPUINFO", tmp_path / "cpuinfo")
     for flags, wanted in said.items():
         loop.CPUINFO.write_text(f"flags: {flags}")
-        assert tuple(isinstance(loop.mixed(it), torch.autocast) for it in (kernels, matrices)) == wanted
+        halved = []
+        for it in (kernels, matrices):
+            with loop.mixed(it)({}):
+                halved.append(torch.is_autocast_enabled("cpu"))
+        assert tuple(halved) == wanted
