@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -129,8 +130,14 @@ def halved(batch: dict[str, np.ndarray], parts: int) -> list[tuple[dict[str, np.
     return some
 
 
-def passed(learner: Learner, x: Any, what: Callable[[dict[str, torch.Tensor]], torch.Tensor]) -> np.ndarray:
-    """(n, …) float32: what the learner says of every row, in eval mode. Texts go in order of length."""
+def passed(
+    learner: Learner, x: Any, what: Callable[[dict[str, torch.Tensor]], torch.Tensor], *, roughly: bool = False
+) -> np.ndarray:
+    """(n, …) float32: what the learner says of every row, in eval mode. Texts go in order of length.
+
+    roughly: in the precision of training
+    """
+    precise = loop.mixed(learner) if roughly else lambda batch: nullcontext()
     place = next(learner.parameters()).device
     pad = int(str(dict(learner.card.preprocess.settings).get("pad", 0)))
     order = np.argsort([len(i) for i in x.items], kind="stable") if isinstance(x, Ragged) else np.arange(len(x))
@@ -139,7 +146,9 @@ def passed(learner: Learner, x: Any, what: Callable[[dict[str, torch.Tensor]], t
     with torch.inference_mode():
         for at in range(0, len(order), BATCH):
             batch = arrays(x, order[at : at + BATCH], pad)
-            out.append(what({k: torch.from_numpy(v).to(place) for k, v in batch.items()}).float().cpu().numpy())
+            fed = {k: torch.from_numpy(v).to(place) for k, v in batch.items()}
+            with precise(fed):
+                out.append(what(fed).float().cpu().numpy())
     learner.train(was)
     if not out:
         return np.zeros((0, learner.card.width), np.float32)
