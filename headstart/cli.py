@@ -96,7 +96,8 @@ def fit(
     """
     from headstart import flow
     from headstart.cli_making import pairs
-    from headstart.show import Screen, summary
+    from headstart.screen import Screen
+    from headstart.show import summary
 
     echo = None if quiet else Screen().event
     outcome = flow.fit(
@@ -169,7 +170,8 @@ def demo(
     from headstart import flow
     from headstart.demo.photos import photos as render
     from headstart.demo.tickets import write_tickets
-    from headstart.show import Screen, summary
+    from headstart.screen import Screen
+    from headstart.show import summary
 
     screen = Screen()
     into.mkdir(parents=True, exist_ok=True)

@@ -49,7 +49,7 @@ def check(
     """
     from headstart import checking
     from headstart.findings import table
-    from headstart.show import Screen
+    from headstart.screen import Screen
 
     screen = Screen()
 

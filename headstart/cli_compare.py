@@ -45,7 +45,8 @@ def compare(
     headstart compare tickets.csv --methods probe,contrast,lora --seeds 3
     """
     from headstart import comparing
-    from headstart.show import Screen, contested
+    from headstart.screen import Screen
+    from headstart.show import contested
 
     found = comparing.compare(
         data, methods=[m.strip() for m in methods.split(",") if m.strip()], into=into, backbone=backbone, seeds=seeds,

@@ -144,7 +144,7 @@ def pairs(texts: list[str] | None) -> dict[str, str]:
 
 
 def _echo(quiet: bool):
-    from headstart.show import Screen
+    from headstart.screen import Screen
 
     return None if quiet else Screen().event
 

@@ -43,7 +43,7 @@ def plan(
     headstart plan tickets.csv --label team --input message
     """
     from headstart import advising
-    from headstart.show import Screen
+    from headstart.screen import Screen
 
     screen = Screen()
 

@@ -117,6 +117,7 @@ FLOORS = [
         "cli_share",
         "cli_web",
         "findings",
+        "screen",
         "show",
         "estimators",
     },

@@ -188,7 +188,7 @@ class _Race:
         """Fits and judges, on from where it was left, until its gain is clear; None for a method that declines."""
         from headstart.errors import HeadstartError
 
-        self.say("race", {"method": name, "splits": len(splits)})
+        self.say("race", {"method": name, "splits": len(splits) - self.results.get(name, {}).get("folds", 0)})
         known, gain = self.results.get(name, {}), None
         scores = [known["scores"]] if known else []
         try:
@@ -206,7 +206,9 @@ class _Race:
         except HeadstartError as refusal:
             self.results[name] = {"refused": str(refusal)}
             return None
-        return gain or known["gain"]
+        gain = gain or known["gain"]
+        self.say("tried", {"method": name, "judged": self.results[name]["judged"], "gain": gain.mean, "doubt": gain.sd})
+        return gain
 
     def _enter(self, name: str, scores: np.ndarray, **facts: Any) -> Gain:
         """Keeps how a candidate did on the first splits: its merit, and what is believed of its gain."""
@@ -250,6 +252,7 @@ class _Race:
         best = max(sure, key=lambda name: self._gain(name, 0.0))
         trained = [name for name in self.order if name in sure]
         best = self._first(trained) if best in trained else best
+        self.say("taken", {"method": best, "steps": best in trained})
         rng = np.random.default_rng(self.seed)
         which = self.results[best].get("which")
         if which is not None:
