@@ -43,6 +43,9 @@ def _advice(name: str, head: dict, result: dict) -> str:
         facts = f"right on {_p(weak['recall'])} of {weak['n']}"
         return f"Its weakest class is '{_short(weak['name'])}' ({facts}): add examples of it first."
     versus = (result["details"].get("versus") or {}).get("probe")
+    kept = ((result.get("head") or {}).get("race") or {}).get("winner") == "probe"
+    if kept and versus and versus["verdict"] == "cannot tell":
+        return "A plain probe answers: nothing that auto tried beside it was surely better on held-out examples."
     if versus and versus["verdict"] != "better":
         said = "worse than" if versus["verdict"] == "worse" else "not surely better than"
         return f"Training was {said} the plain probe on frozen features (p = {versus['p']:.2g}): ship --method probe."

@@ -181,3 +181,16 @@ def test_half_precision_is_for_matrices_where_the_processor_has_no_more(tmp_path
             with loop.mixed(it)({}):
                 halved.append(torch.is_autocast_enabled("cpu"))
         assert tuple(halved) == wanted
+
+
+def test_a_probe_that_auto_kept_is_not_called_training():
+    from report_samples import SAMPLES
+
+    from headstart.verdict import verdict
+
+    versus = {"probe": {"verdict": "cannot tell", "p": 0.5, "difference": -0.003}}
+    result = {**SAMPLES["six"], "findings": []}
+    result["details"] = {**result["details"], "versus": versus, "per_class": []}
+    assert "ship --method probe" in verdict(result)
+    kept = verdict({**result, "head": {**result["head"], "race": {"winner": "probe"}}})
+    assert "A plain probe answers" in kept and "--method probe" not in kept
