@@ -32,7 +32,7 @@ def epochs(name: str, data: str, photos: int, trainer: bool, fastai: str, root: 
     import torch
     from torch import nn
 
-    from headstart import raw, tune
+    from headstart import loop, raw, tune
     from headstart.extract import crossing, embed, start
     from headstart.features import Features
     from headstart.find import member
@@ -57,9 +57,12 @@ def epochs(name: str, data: str, photos: int, trainer: bool, fastai: str, root: 
     below, prepare = start(card, cut), member("preprocess", card.preprocess.kind)
     batches = [np.arange(i, min(i + BATCH, len(x))) for i in range(0, len(x), BATCH)]
 
+    precise = loop.mixed(learner)  # as training is, with the cache and without
+
     def step(rows, index) -> None:
-        scores = learner({"x": torch.from_numpy(np.ascontiguousarray(rows))})
-        loss = nn.functional.cross_entropy(scores, torch.from_numpy(y[index]))
+        fed = {"x": torch.from_numpy(np.ascontiguousarray(rows))}
+        with precise(fed):
+            loss = nn.functional.cross_entropy(learner(fed).float(), torch.from_numpy(y[index]))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
