@@ -135,7 +135,8 @@ def _slope(learner, optimizer, batch: Batch, parts: int, split, place, precise) 
                 fed = {k: torch.from_numpy(v).to(place) for k, v in some.items()}
                 with precise(fed):
                     loss = learner(fed) * share
-                loss.backward()
+                    with torch.autocast(place.type, enabled=False):  # what is computed again has its own precision back
+                        loss.backward()
                 value += float(loss.detach())
             return value, parts
         except RuntimeError as error:  # torch.OutOfMemoryError is one, and on a processor there is only the words

@@ -166,6 +166,31 @@ def test_saving_memory_changes_no_gradient(vision, tmp_path):
     assert len(found[0]) > 1000 and torch.allclose(*found, rtol=1e-5, atol=1e-6)
 
 
+def test_saving_memory_goes_with_half_precision(text, tmp_path, monkeypatch):
+    """What is computed again on the way back takes the same kind of attention as on the way there."""
+    from headstart import loop, tune
+    from headstart.lesson import Lesson, usual
+
+    monkeypatch.setattr(loop, "CPUINFO", tmp_path / "cpuinfo")
+    loop.CPUINFO.write_text("flags: avx512_bf16")
+    card = find_card(text, tmp_path)
+    at = len(card.blocks) - 1
+    tokens = np.random.default_rng(0).standard_normal((4, 5, card.width)).astype(np.float16)
+    x = Ragged(tuple(tokens), ((5,),) * 4)
+    batch = {**tune.arrays(x, np.arange(4)), "y": np.array([0, 1, 1, 0])}
+    slopes = []
+    for thrifty in (False, True):
+        torch.manual_seed(0)
+        learner = tune.Learner(open_above(card, card.cut(at), thrifty=thrifty), 2)
+        learner.body.requires_grad_(True)
+        torch.nn.init.normal_(learner.head.weight)
+        lesson = Lesson(learner, usual(Classes(("a", "b")), 0.1), 0.0)
+        optimizer = torch.optim.SGD(learner.parameters(), lr=0.0)
+        next(loop.steps(lesson, lambda index: batch, optimizer, lambda i: 0.0, 1))
+        slopes.append(torch.cat([p.grad.flatten() for p in learner.body.parameters() if p.grad is not None]))
+    assert len(slopes[0]) > 1000 and torch.allclose(*slopes, rtol=1e-3, atol=1e-5)
+
+
 def test_half_precision_is_for_matrices_where_the_processor_has_no_more(tmp_path, monkeypatch):
     """Kernels are slower in it on such a processor; where there is AMX both are faster, and elsewhere neither."""
     from headstart import loop
