@@ -28,10 +28,8 @@ from headstart.tune import Learner, Tuned, arrays, changed, halved, numbers, pas
 CHECKS = 10  # looks at the held-out part during training
 SOUP = 3  # best checks that are averaged. Source: Wortsman et al. 2022, "Model soups"
 PATIENCE = 5  # checks without a gain that end the training
-MEETINGS, HALFWAY = (
-    64,
-    0.4,
-)  # of each class by a head that learns alone, at most; the share of its first loss that ends it
+MEETINGS = 64  # of each class at most by a head that learns alone
+HALFWAY = 0.4  # of its first loss, where that ends
 SAMPLE = 256  # rows whose drift is measured
 SAID = 0.5  # seconds between two words of progress
 

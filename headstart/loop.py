@@ -19,10 +19,10 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from headstart import machine
 from headstart.errors import PlanError
 from headstart.optim import CLIP
 
-CPUINFO = Path("/proc/cpuinfo")
 SHORT = 128  # tokens
 AHEAD = 3  # batches drawn before they are needed
 
@@ -59,7 +59,7 @@ def mixed(learner: nn.Module) -> Callable[[dict[str, torch.Tensor]], AbstractCon
     place = next(learner.parameters()).device
     if place.type != "cpu":
         return lambda batch: torch.autocast(place.type, torch.bfloat16)
-    flags = CPUINFO.read_text(encoding="utf-8") if CPUINFO.is_file() else ""
+    flags = machine.processor()[1]
     if "amx_bf16" in flags:
         return lambda batch: torch.autocast("cpu", torch.bfloat16)
     return _halved if "avx512_bf16" in flags and _matrices(learner) else lambda batch: nullcontext()

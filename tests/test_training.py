@@ -6,7 +6,7 @@ import torch
 from test_methods import crossed, examples
 
 from headstart import flow
-from headstart.errors import PlanError
+from headstart.errors import HeadstartError, PlanError
 from headstart.features import Ragged
 from headstart.find import member
 from headstart.network import open_above
@@ -171,8 +171,7 @@ def test_saving_memory_goes_with_half_precision(text, tmp_path, monkeypatch):
     from headstart import loop, tune
     from headstart.lesson import Lesson, usual
 
-    monkeypatch.setattr(loop, "CPUINFO", tmp_path / "cpuinfo")
-    loop.CPUINFO.write_text("flags: avx512_bf16")
+    monkeypatch.setattr(loop.machine, "processor", lambda: ("", frozenset({"avx512_bf16"})))
     card = find_card(text, tmp_path)
     at = len(card.blocks) - 1
     tokens = np.random.default_rng(0).standard_normal((4, 5, card.width)).astype(np.float16)
@@ -191,16 +190,15 @@ def test_saving_memory_goes_with_half_precision(text, tmp_path, monkeypatch):
     assert len(slopes[0]) > 1000 and torch.allclose(*slopes, rtol=1e-3, atol=1e-5)
 
 
-def test_half_precision_is_for_matrices_where_the_processor_has_no_more(tmp_path, monkeypatch):
+def test_half_precision_is_for_matrices_where_the_processor_has_no_more(monkeypatch):
     """Kernels are slower in it on such a processor; where there is AMX both are faster, and elsewhere neither."""
     from headstart import loop
 
     kernels = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(), torch.nn.Linear(8, 2))
     matrices = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(), torch.nn.Linear(8, 200))
     said = {"avx2": (False, False), "avx512_bf16": (False, True), "avx512_bf16 amx_bf16": (True, True)}
-    monkeypatch.setattr(loop, "CPUINFO", tmp_path / "cpuinfo")
     for flags, wanted in said.items():
-        loop.CPUINFO.write_text(f"flags: {flags}")
+        monkeypatch.setattr(loop.machine, "processor", lambda flags=flags: ("", frozenset(flags.split())))
         halved = []
         for it in (kernels, matrices):
             with loop.mixed(it)({}):
@@ -219,3 +217,11 @@ def test_a_probe_that_auto_kept_is_not_called_training():
     assert "ship --method probe" in verdict(result)
     kept = verdict({**result, "head": {**result["head"], "race": {"winner": "probe"}}})
     assert "A plain probe answers" in kept and "--method probe" not in kept
+
+
+@pytest.mark.parametrize(("asked", "said"), [("lora,nonsense", "nonsense"), ("knn", "in steps"), ("auto", "in steps")])
+def test_a_race_of_what_cannot_be_raced_is_refused(asked, said, vision, tmp_path):
+    some, _ = examples("image", 24)
+    source = ([e.content for e in some], [e.label for e in some])
+    with pytest.raises(HeadstartError, match=said):
+        flow.fit(source, into=tmp_path / "run", backbone=vision, method="auto", settings={"methods": asked})

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headstart import folds
 from headstart.backbone import Backbone, Cut
+from headstart.errors import HeadstartError, PlanError
 from headstart.features import Features, join, picked
 from headstart.find import member, names
 from headstart.gains import Gain, believed, few, usual, worth_of
@@ -75,20 +76,22 @@ class Settings:
         above: Callable[[], Above],
         rng: np.random.Generator,
     ) -> Chosen:
-        """Races on held-out examples, then fits the winner on all of them."""
+        """Races on held-out examples, then fits the winner on all. Raises PlanError for what cannot be raced."""
         data = join(train, val) if len(val) else train
+        suited = self._suited(data, objective)
         race = _Race(self, data, objective, above, int(rng.integers(2**31)))
         race.judge(_splits(train, val, data, objective, self.folds, rng))
         race.probe()
-        race.tune(self._suited(data, objective))
+        race.tune(suited)
         return race.finish(train, val)
 
     def _suited(self, data: Features, objective: Objective) -> list[str]:
         """Candidates that suit the labels, the likeliest first."""
-        some = [name for name in self.methods if name in names("methods")]
-        if objective.link != "softmax" or np.median(np.bincount(data.y)) > FEW:
-            some = [name for name in some if name != "contrast"]
-        return some
+        for name in self.methods:
+            if name == "auto" or "steps" not in asdict(member("methods", name).Settings()):
+                raise PlanError(f"methods={name}: what is raced beside the probe trains in steps, as lora does.")
+        pairs = objective.link == "softmax" and np.median(np.bincount(data.y)) <= FEW
+        return [name for name in self.methods if pairs or name != "contrast"]
 
 
 def _splits(train: Features, val: Features, data: Features, objective: Objective, count: int, rng) -> list:
@@ -186,8 +189,6 @@ class _Race:
 
     def _try(self, name: str, splits: list) -> Gain | None:
         """Fits and judges, on from where it was left, until its gain is clear; None for a method that declines."""
-        from headstart.errors import HeadstartError
-
         self.say("race", {"method": name, "splits": len(splits) - self.results.get(name, {}).get("folds", 0)})
         known, gain = self.results.get(name, {}), None
         scores = [known["scores"]] if known else []
@@ -259,7 +260,8 @@ class _Race:
             fitted: Any = levels.headed(self.above, self.objective, self.data, which, rng)
         else:
             fitted = self._method(best).fit(train, val, self.objective, above=self.above, rng=rng)
-        race = {"winner": best, "table": table, "judged": len(self.held), "seconds": time.perf_counter() - self.began}
+        seconds = time.perf_counter() - self.began
+        race = {"winner": best, "sure": SURE, "table": table, "judged": len(self.held), "seconds": seconds}
         return Chosen(fitted, "" if which is not None else best, {**fitted.notes, "race": race})
 
 

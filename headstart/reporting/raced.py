@@ -21,7 +21,7 @@ def raced(result: dict) -> str:
         f"Each candidate learned from a part of the training examples and was judged on the rest. {merit}. What is "
         "believed of a gain is the measured one, weighed with what such a gain was on other data: the fewer the "
         "examples, the more the other data say. Lines: one standard deviation to both sides; the probe stays unless a "
-        f"gain lies one and a half of them above none. Taken: {esc(race.get('winner', ''))}."
+        f"gain lies {plain(race.get('sure', 1.5))} of them above none. Taken: {esc(race.get('winner', ''))}."
     )
     rows = [_row(entry, entry["method"] == race.get("winner")) for entry in entries]
     heads = ("Candidate", "Judged on", "Merit", "Gain, measured", "Gain, believed")
