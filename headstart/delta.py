@@ -17,6 +17,7 @@ import numpy as np
 
 from headstart.errors import ArtifactError
 from headstart.features import picked
+from headstart.plan import Trained, learned
 from headstart.task import Objective
 
 if TYPE_CHECKING:
@@ -37,23 +38,24 @@ def settle(fitted: Any, above: Callable[[], Above], x: Any, objective: Objective
     above: opens the base.  x: rows that left the cut, not those that judge
     Kept only where no answer for them changes and no score moves by more than MOVED of the largest.
     """
-    learner = getattr(getattr(fitted, "fitted", fitted), "learner", None)
-    if learner is None:
+    some = learned(fitted)
+    if not isinstance(some, Trained):
         return
+    learner = some.learner
     import torch
 
     from headstart import tune
     from headstart.network import names_above
 
-    learned = tune.changed(learner)
-    if not learned:
+    tuned = tune.changed(learner)
+    if not tuned:
         return
     names = names_above(learner.body)
     base = {} if learner.adapter else tensors(above())
     some = picked(x, np.linspace(0, len(x) - 1, min(SAMPLE, len(x))).astype(np.int64))[:]
-    before, exact = fitted.scores(some), {name: t.detach().clone() for name, t in learned.items()}
+    before, exact = fitted.scores(some), {name: t.detach().clone() for name, t in tuned.items()}
     with torch.no_grad():
-        for name, tensor in learned.items():
+        for name, tensor in tuned.items():
             tensor.copy_(torch.from_numpy(rounded(tensor.detach().cpu().numpy(), base.get(names[name]))))
     after = fitted.scores(some)
     moved = float(np.abs(after - before).max() / max(float(np.abs(before).max()), 1e-6))
@@ -62,7 +64,7 @@ def settle(fitted: Any, above: Callable[[], Above], x: Any, objective: Objective
     taken = moved <= MOVED and not turned
     if not taken:
         with torch.no_grad():
-            for name, tensor in learned.items():
+            for name, tensor in tuned.items():
                 tensor.copy_(exact[name])
     facts = {"half": taken, "moved": moved, "turned": turned, "rows": len(some), "allowed": MOVED}
     fitted.notes["stored"] = facts

@@ -44,8 +44,15 @@ def members(family: str) -> Iterator[ModuleType]:
 
 
 def name_of(thing: object) -> str:
-    """The member's name of a value that its module made: "logistic" of a Logistic."""
-    return type(thing).__module__.rsplit(".", 1)[-1]
+    """The member's name of a value that its module made: "logistic" of a Logistic; another package's, as it registers.
+
+    A value of a type that belongs to no member is called like the file of its type.
+    """
+    module = type(thing).__module__
+    if not module.startswith("headstart."):
+        named = (e.name for family in FAMILIES for e in _entries(family) if e.value.partition(":")[0] == module)
+        return next(named, module.rpartition(".")[2])
+    return module.rpartition(".")[2]
 
 
 def _entries(family: str):

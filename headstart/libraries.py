@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headstart.artifact import Model
 from headstart.errors import PlanError
-from headstart.find import name_of
-from headstart.heads import Head, head_of, learned
+from headstart.head import Head
+from headstart.heads import head_of
 from headstart.network import open_network
+from headstart.plan import Raced, Trained, learned
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,10 +31,9 @@ def family(model: Model, wanted: str) -> None:
 
 def method_of(model: Model) -> str:
     """The method that learned, also where a race chose it; "levels" for a head on levels."""
-    fitted: Any = model.fitted
-    if name_of(fitted) != "auto":
+    if not isinstance(model.fitted, Raced):
         return str(model.facts["method"])
-    return str(fitted.by) or "levels"
+    return model.fitted.by or "levels"
 
 
 def whole(model: Model) -> nn.Module:
@@ -42,7 +42,7 @@ def whole(model: Model) -> nn.Module:
     Raises PlanError for a method that builds in what the library's network does not have.
     """
     fitted = learned(model.fitted)
-    if name_of(fitted) != "tune":
+    if not isinstance(fitted, Trained):
         return open_network(model.backbone).model.eval()
     method = method_of(model)
     if method not in PLAIN:

@@ -9,6 +9,7 @@ import numpy as np
 
 from headstart.errors import PlanError, SourceError
 from headstart.features import Features
+from headstart.head import Head
 from headstart.task import Objective
 
 BLOCK = 2**22  # numbers taken into double precision at once: 32 MB
@@ -127,6 +128,10 @@ class Linear:
         weight = self.weight.astype(np.float64)
         parts = [(block.astype(np.float64) @ weight + self.bias).astype(np.float32) for block in _blocks(x)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.bias)), np.float32)
+
+    def head(self) -> Head:
+        """Itself."""
+        return Head(((self.weight.astype(np.float64), np.asarray(self.bias, np.float64)),))
 
     def state(self) -> dict[str, np.ndarray]:
         """Weight and bias."""

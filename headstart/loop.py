@@ -106,10 +106,9 @@ def steps(
     precise = mixed(learner)
     # One core is left for drawing views: torch's threads wait for each other at every layer, and on a busy machine
     # two of two cores took 2 pictures a second where one takes 100 (MobileNetV4-small at 96 px).
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, min(threads, (os.cpu_count() or 2) - spare)))
+    threads = max(1, min(torch.get_num_threads(), (os.cpu_count() or 2) - spare))
     parts = 1
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(2) as pool, _threads(threads):
         waiting = deque(pool.submit(draw, i) for i in range(start, min(start + AHEAD, total)))
         for index in range(start, total):
             batch = waiting.popleft().result()
@@ -123,6 +122,17 @@ def steps(
             if not np.isfinite(value):
                 raise PlanError(f"The loss was {value} at step {index}: it diverged. Try a third of the learning rate.")
             yield Step(index, total, value, rate(index), parts)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """So many threads for torch, and the former number again afterwards, also where a training is left early."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _slope(learner, optimizer, batch: Batch, parts: int, split, place, precise) -> tuple[float, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -36,6 +36,37 @@ class Fitted(Protocol):
     def notes(self) -> dict:
         """JSON: what was chosen on the way (regularisation, temperature, cross-validated log-loss …)."""
         ...
+
+
+@runtime_checkable
+class Exportable(Protocol):
+    """A Fitted that has a form as plain matrices, which exports need."""
+
+    def head(self) -> Any:
+        """Rows as they leave the network -> calibrated scores: a `head.Head`, or the Neighbours of knn."""
+        ...
+
+
+@runtime_checkable
+class Trained(Protocol):
+    """A Fitted whose network above the cut was trained or adapted. learner: a `tune.Learner`"""
+
+    learner: Any
+
+
+@runtime_checkable
+class Raced(Protocol):
+    """A Fitted that another method made and a race chose. by: the method's name, "" for a head on levels"""
+
+    fitted: Fitted
+    by: str
+
+
+def learned(fitted: Fitted) -> Fitted:
+    """What won, where a race was run; else what was given."""
+    while isinstance(fitted, Raced):
+        fitted = fitted.fitted
+    return fitted
 
 
 class Method(Protocol):

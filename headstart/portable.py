@@ -19,7 +19,9 @@ from headstart.artifact import Model
 from headstart.errors import ArtifactError, PlanError, Unreadable
 from headstart.extract import Running, average, unit_length
 from headstart.find import member, name_of
-from headstart.heads import Head, head_of, learned
+from headstart.head import Head
+from headstart.heads import head_of
+from headstart.plan import Trained, learned
 from headstart.preprocess.image import remaining
 from headstart.witness import TOLERANCES, embed_fresh
 
@@ -87,7 +89,7 @@ def ours(model: Model, running: Running, contents: Sequence[bytes | str]) -> Sai
     if reasons:
         raise ArtifactError(f"{model.folder}: an input cannot be read: {next(iter(reasons.values()))}.")
     fitted, seen = learned(model.fitted), rows
-    if name_of(fitted) == "tune":
+    if isinstance(fitted, Trained):
         from headstart.tune import passed
 
         seen = passed(fitted.learner, rows, fitted.learner.rows)

@@ -6,7 +6,6 @@ Imports torch when it is imported: open it inside functions.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,9 +17,12 @@ from torch.nn import functional as F
 from headstart.artifact import Model
 from headstart.backbone import Backbone, Cut
 from headstart.errors import PlanError
-from headstart.find import member, name_of
-from headstart.heads import Head, head_of, learned
+from headstart.find import member
+from headstart.head import Head
+from headstart.heads import head_of
+from headstart.methods.knn import Neighbours
 from headstart.network import open_network
+from headstart.plan import Trained, learned
 from headstart.rebuilt import Bag, Statistics, Vectors
 
 INPUTS = {"image": ("pixels",), "vector": ("vectors",)}  # texts of every kind: ids and their mask
@@ -39,7 +41,7 @@ def ported(model: Model) -> Ported:
     Raises PlanError for a backbone or a head that has no such form.
     """
     fitted = learned(model.fitted)
-    if name_of(fitted) == "tune":
+    if isinstance(fitted, Trained):
         learner = copy.deepcopy(fitted.learner).cpu()
         if learner.adapter:
             _merge(learner)
@@ -47,7 +49,7 @@ def ported(model: Model) -> Ported:
     else:
         rows = _Top(model.backbone, model.cut)
     head = head_of(model.fitted)
-    made = Ported(model, rows, HEADS[type(head).__name__](head))
+    made = Ported(model, rows, head_module(head))
     return made.eval().requires_grad_(False)
 
 
@@ -209,6 +211,11 @@ def _merge(learner: Any) -> None:
     learner.adapter[0].merge_adapter()
 
 
+def head_module(head: Head | Neighbours) -> nn.Module:
+    """A head on embeddings (b, d) -> scores (b, k)."""
+    return _Layers(head) if isinstance(head, Head) else _Votes(head)
+
+
 class _Layers(nn.Module):
     """Matrices with ReLU between them, on rows or on rows of length 1."""
 
@@ -250,6 +257,3 @@ class _Votes(nn.Module):
         share = share.clamp(1e-6, 1 - 1e-6)
         scores = share.log() if self.link == "softmax" else (share / (1 - share)).log()
         return scores / self.temperature
-
-
-HEADS: dict[str, Callable[[Any], nn.Module]] = {"Head": _Layers, "Neighbours": _Votes}

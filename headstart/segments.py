@@ -150,16 +150,16 @@ def read(path: Path) -> Segment | None:
                 return None
             header = file.read(length)
             check = file.read(CHECK)
+            index = file.read(_index_bytes(header, size))
+            # Nothing else that the header says is looked at before it is known to be what was written.
+            if hashlib.blake2b(start + header + index, digest_size=CHECK).digest() != check:
+                return None
             facts = json.loads(header)
             n, reasons, shape = int(facts["n"]), list(facts["reasons"]), tuple(int(s) for s in facts["shape"])
             dtype, windows = np.dtype(facts.get("dtype", "<f4")), int(facts.get("windows", 0))
-            width = DIGEST * (n + len(reasons)) + 4 * n + 8 * (n + 1) + 4 * windows
-            index = file.read(width)
-            if hashlib.blake2b(start + header + index, digest_size=CHECK).digest() != check:
-                return None
-            rows_at = 16 + length + CHECK + width
+            rows_at = 16 + length + CHECK + len(index)
             rows_at += -rows_at % ALIGN
-            lengths = np.frombuffer(index, "<u4", windows, width - 4 * windows).astype(np.int64)
+            lengths = np.frombuffer(index, "<u4", windows, len(index) - 4 * windows).astype(np.int64)
             count = int(lengths[n:].sum()) * int(np.prod(shape[1:])) if windows else n * int(np.prod(shape))
             bytes_of_rows = dtype.itemsize * count
             if size != rows_at + bytes_of_rows + int(facts["previews"]):
@@ -169,7 +169,7 @@ def read(path: Path) -> Segment | None:
             flat = np.frombuffer(whole, dtype, count, rows_at)
             rows = _ragged(flat, shape, lengths, n) if windows else flat.reshape(n, *shape)
             previews = np.frombuffer(whole, np.uint8, int(facts["previews"]), rows_at + bytes_of_rows)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     names = tuple(index[i : i + DIGEST] for i in range(0, DIGEST * (n + len(reasons)), DIGEST))
     after = DIGEST * len(names)
@@ -177,6 +177,15 @@ def read(path: Path) -> Segment | None:
     offsets = np.frombuffer(index, "<u8", n + 1, after + 4 * n)
     why = dict(zip(names[n:], reasons, strict=True))
     return Segment(path, names[:n], rows, beyond, offsets, why, previews, facts["rows"])
+
+
+def _index_bytes(header: bytes, size: int) -> int:
+    """How long the index is, by counts that may still be damaged. Raises ValueError where they cannot be true."""
+    facts = json.loads(header)
+    n, windows, bad = facts["n"], facts.get("windows", 0), len(facts["reasons"])
+    if type(n) is not int or type(windows) is not int or not (0 <= n <= size and 0 <= windows <= size):
+        raise ValueError("counts that no file of this size has")
+    return DIGEST * (n + bad) + 4 * n + 8 * (n + 1) + 4 * windows
 
 
 def _ragged(flat: np.ndarray, shape: tuple[int, ...], lengths: np.ndarray, n: int) -> Ragged:

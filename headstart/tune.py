@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from headstart import loop
 from headstart.features import Features, Ragged
 from headstart.find import member
+from headstart.head import Head
 from headstart.network import Above, names_above
 from headstart.pretext import normalised
 from headstart.task import Objective
@@ -167,6 +168,15 @@ class Tuned:
         """What left the cut -> (n, k) float32 calibrated scores."""
         said = passed(self.learner, x, self.learner)
         return (said / self.temperature).astype(np.float32).reshape(len(x), self.learner.head.out_features)
+
+    def head(self) -> Head:
+        """One matrix, on rows as the network above the cut gives them."""
+        learner = self.learner
+        weight, bias, mean = (
+            t.detach().cpu().numpy().astype(np.float64) for t in (learner.head.weight, learner.head.bias, learner.mean)
+        )
+        matrix = weight.T * (float(learner.gain) / self.temperature)
+        return Head(((matrix, bias / self.temperature - mean @ matrix),))
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything that changed by the library's own names, the head, and as JSON what must be built to take it."""

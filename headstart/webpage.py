@@ -9,7 +9,6 @@ from typing import Any
 
 from headstart import __version__, runtime
 from headstart.artifact import Model
-from headstart.find import name_of
 from headstart.reporting.canvas import THEMES
 from headstart.reporting.wording import measure_of
 
@@ -51,7 +50,7 @@ def page(model: Model, needed: bool, weight: int) -> str:
     called = f"{card.family}:{Path(card.local).name}" if Path(card.local).is_absolute() else card.name
     shown = [
         ("Answers", ", ".join(names[:40]) + (f" and {len(names) - 40} more" if len(names) > 40 else "")),
-        ("Network", f"{called}, frozen" if model.cut.top else f"{called}, with {name_of(model.fitted)} on top"),
+        ("Network", f"{called}, frozen" if model.cut.top else f"{called}, with {model.facts['method']} on top"),
         ("It learned from", card.pretrained_on),
         ("Licence of its weights", card.licence),
         ("Length of an embedding", f"{card.width:,}"),

@@ -342,6 +342,20 @@ def test_refused_with_what_where_and_what_to_do(case, vectors, tmp_path, monkeyp
     )
 
 
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_an_array_whose_header_is_damaged_is_refused_and_never_evaluated(data):
+    buffer = io.BytesIO()
+    np.save(buffer, np.arange(6, dtype=np.float32).reshape(2, 3))
+    raw = bytearray(buffer.getvalue())
+    raw[data.draw(st.integers(0, 127))] = data.draw(st.integers(0, 255))
+    try:
+        found = untrusted._array(bytes(raw), Path("witness.npz"), "rows.npy")
+    except ArtifactError:
+        return
+    assert found.nbytes == 24, "another type or shape of the same bytes can be, nothing else"
+
+
 TUNED = {
     "missing": (lambda a: {n: v for n, v in a.items() if "qkv.bias" not in n}, "qkv.bias is missing"),
     "extra": (lambda a: {**a, "body.blocks.0.norm1.bias": a["diff.blocks.5.norm1.bias"]}, "does not hold|is not of it"),

@@ -126,6 +126,20 @@ def test_many_segments_are_merged_even_by_several_at_once(tmp_path):
     assert np.array_equal(shelf.rows([name(3)])[0], row(3)), "maps of merged files stay readable"
 
 
+def test_a_segment_with_one_bit_turned_before_its_rows_is_no_segment(tmp_path):
+    path = segments.write(tmp_path, [*entries(range(2)), Entry(name(9), None, reason="bad")])
+    content = path.read_bytes()
+    until = content.index(row(0).tobytes())
+    for at in range(until):
+        for bit in range(8):
+            damaged = bytearray(content)
+            damaged[at] ^= 1 << bit
+            path.write_bytes(damaged)
+            found = segments.read(path)
+            # What fills up to the first row is not read.
+            assert found is None or (damaged[at] == 1 << bit and not content[at:until].strip(b"\0"))
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_a_damaged_segment_gives_no_wrong_row(tmp_path_factory, data):

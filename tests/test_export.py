@@ -20,7 +20,8 @@ from headstart.errors import ArtifactError, NameNotFound, PlanError, SourceError
 from headstart.extract import start
 from headstart.features import Features
 from headstart.find import member
-from headstart.heads import Head, head_of
+from headstart.head import Head
+from headstart.heads import head_of
 from headstart.held import witnesses
 from headstart.portable import Said, Written, hold, ours, parity
 from headstart.preprocess import image
@@ -114,7 +115,7 @@ def test_the_floor_and_static_vectors_are_the_same_in_torch():
 def test_every_head_is_the_same_as_matrices(method, kind):
     import torch
 
-    from headstart.ported import HEADS
+    from headstart.ported import head_module
 
     rng = np.random.default_rng(0)
     x = rng.standard_normal((60, 12)).astype(np.float32) + 3
@@ -127,7 +128,7 @@ def test_every_head_is_the_same_as_matrices(method, kind):
     except PlanError:
         pytest.skip(f"{method} is not for {kind}")
     head, truth = head_of(fitted), fitted.scores(x[:9] + 0.1)
-    module = HEADS[type(head).__name__](head)
+    module = head_module(head)
     assert np.abs(module(torch.from_numpy(x[:9] + np.float32(0.1))).numpy() - truth).max() < 2e-4
     assert np.abs(head.scores(x[:9] + np.float32(0.1)) - truth).max() < 2e-5
 
@@ -304,4 +305,15 @@ def test_the_first_stage_that_differs_is_named(stage, opened):
 def test_a_head_has_a_form_or_a_reason():
     with pytest.raises(PlanError, match="no form as plain matrices"):
         head_of(WRITTEN)  # type: ignore[arg-type]
+
+
+def test_a_head_of_another_package_is_exported_as_ours_are():
+    class Prototype:
+        """What a plugin fitted, in a file of any name."""
+
+        def head(self) -> Head:
+            return Head(((np.eye(3), np.zeros(3)),), unit=True)
+
+    x = np.random.default_rng(0).standard_normal((5, 3))
+    assert np.allclose(head_of(Prototype()).scores(x), x / np.linalg.norm(x, axis=1, keepdims=True))  # type: ignore[arg-type]
     assert Head(((np.eye(2), np.zeros(2)),), unit=True).scores(np.array([[3.0, 4.0]])).tolist() == [[0.6000000238418579, 0.800000011920929]]  # fmt: skip  # noqa: E501

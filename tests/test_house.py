@@ -12,7 +12,7 @@ from headstart.find import FAMILIES, names
 ROOT = Path(__file__).parents[1] / "headstart"
 FLOORS = [
     {"errors", "digest", "result", "features", "files", "wording", "intervals", "calibrate", "losses"},
-    {"task", "backbone", "find", "ahead", "machine", "batches", "vino"},
+    {"task", "backbone", "find", "head", "ahead", "machine", "batches", "vino"},
     {"glance", "ledger", "hamming", "jaccard", "pretext", "loop", "optim", "views", "pictures", "trunk"}
     | {
         "plan",

@@ -202,8 +202,8 @@ def test_a_part_that_is_itself_a_layer_is_adapted_too():
     body = Network(division.stem, division.blocks, division.pool).above(cut)
     x = torch.randn(2, *blocks[0].shape)
     with torch.no_grad():
-        before = body(x)
         learner = tune.Learner(Above(body, card, cut), 2)
+        before = learner.body(x)  # the learner takes another memory format, and with several threads other sums
         assert list(peftly.adaptable(learner)) == ["features.3", "features.5"]
         member("methods", "lora").alter(learner, asdict(member("methods", "lora").Settings()))
         assert torch.equal(learner.body(x), before)

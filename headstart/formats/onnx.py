@@ -14,7 +14,8 @@ from headstart import snippets
 from headstart.artifact import Model
 from headstart.errors import missing_extra
 from headstart.extract import Running
-from headstart.heads import Head, head_of
+from headstart.head import Head
+from headstart.heads import head_of
 from headstart.looked import looked
 from headstart.portable import WINDOWED, Written, head_file, metadata, remaining, tokenizer, told
 from headstart.sketch import OPSET, Sketch, assembled, library

@@ -13,10 +13,10 @@ from headstart import peftly, snippets
 from headstart.artifact import Model
 from headstart.errors import PlanError
 from headstart.extract import Running
-from headstart.find import member, name_of
+from headstart.find import member
 from headstart.formats.transformers import answered, code_for
-from headstart.heads import learned
 from headstart.libraries import method_of, one_matrix
+from headstart.plan import Trained, learned
 from headstart.portable import Said, Written, head_file, tokenizer
 
 SAYS = "the adapter of lora or ia3 for PeftModel.from_pretrained, on the borrowed network"
@@ -44,14 +44,14 @@ class Settings:
 def write(model: Model, running: Running, folder: Path, settings: Settings) -> Written:
     """adapter/ and head.npz. Raises PlanError where no adapter was learned, or its base is no network of a library."""
     fitted, card = learned(model.fitted), model.backbone
-    adapted = name_of(fitted) == "tune" and fitted.learner.adapter
-    if not adapted or card.family not in ("timm", "transformers"):
-        why = f"{method_of(model)} learned no adapter of PEFT" if not adapted else f"{card.name} is of no library"
+    learner = fitted.learner if isinstance(fitted, Trained) and fitted.learner.adapter else None
+    if learner is None or card.family not in ("timm", "transformers"):
+        why = f"{method_of(model)} learned no adapter of PEFT" if learner is None else f"{card.name} is of no library"
         raise PlanError(f"{why}, so there is nothing for PeftModel to open. Fit with --method lora or ia3 on timm:… or "
                         "transformers:…, or take --to onnx.")  # fmt: skip
     one_matrix(model)
     (folder / "adapter").mkdir()
-    for name, content in peftly.files(fitted.learner).items():
+    for name, content in peftly.files(learner).items():
         (folder / "adapter" / Path(name).name).write_bytes(content)
     head_file(model, folder)
     tokenizer(model, folder)

@@ -26,7 +26,8 @@ from headstart.artifact import Model
 from headstart.errors import PlanError
 from headstart.extract import Running, unit_length
 from headstart.find import member
-from headstart.heads import Head, head_of
+from headstart.head import Head
+from headstart.heads import head_of
 from headstart.held import witnesses
 from headstart.portable import TOLERANCE, Said, Written, ours, remaining, told
 from headstart.static import VOCABULARY, WEIGHTS

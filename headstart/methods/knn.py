@@ -92,6 +92,10 @@ class Neighbours:
         near, found = _nearest(_unit(x, self.mean), self.x, min(self.k, len(self.x)))
         return (_scores(near, self.t[found], self.prior, self.link) / self.temperature).astype(np.float32)
 
+    def head(self) -> Neighbours:
+        """Itself: no matrix, but some formats can vote too."""
+        return self
+
     def state(self) -> dict[str, np.ndarray]:
         """The rows themselves: the delta grows with the data."""
         link = ("softmax", "sigmoid", "identity").index(self.link)

@@ -13,6 +13,7 @@ from headstart.backbone import Backbone, Cut
 from headstart.calibrate import calibrate
 from headstart.errors import PlanError
 from headstart.features import Features
+from headstart.head import Head
 from headstart.linear import check_rows, check_two
 from headstart.task import Objective
 
@@ -168,6 +169,12 @@ class Perceptron:
             hidden = np.maximum(((x[i : i + BLOCK] - self.mean) * self.gain) @ self.w1 + self.b1, 0)
             out[i : i + BLOCK] = hidden @ self.w2 + self.b2
         return out
+
+    def head(self) -> Head:
+        """Two matrices: the scaling of columns is taken into the first."""
+        gain, w1 = self.gain.astype(np.float64), self.w1.astype(np.float64)
+        first = gain[:, None] * w1, self.b1 - (self.mean.astype(np.float64) * gain) @ w1
+        return Head((first, (self.w2.astype(np.float64), self.b2.astype(np.float64))))
 
     def state(self) -> dict[str, np.ndarray]:
         """Both layers, and how columns are scaled before them."""

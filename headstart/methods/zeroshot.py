@@ -15,6 +15,7 @@ from headstart.backbone import Backbone, Cut
 from headstart.errors import PlanError
 from headstart.features import Features
 from headstart.find import member
+from headstart.head import Head
 from headstart.linear import check_rows
 from headstart.task import Objective
 
@@ -112,6 +113,11 @@ class Worded:
         words = self.words.astype(np.float64).T
         parts = [_unit(x[at : at + STEP]) @ words * self.factor + self.offset for at in range(0, len(x), STEP)]
         return np.concatenate(parts).astype(np.float32) if parts else np.zeros((0, len(self.words)), np.float32)
+
+    def head(self) -> Head:
+        """One matrix on rows of length 1."""
+        words = self.words.astype(np.float64).T * self.factor
+        return Head(((words, np.full(words.shape[1], self.offset)),), unit=True)
 
     def state(self) -> dict[str, np.ndarray]:
         """The words as vectors: the text tower is not needed again."""
