@@ -36,7 +36,7 @@ JUDGED = 2000  # test examples, at most
 
 def chosen(name: str, most: int):
     """Examples and positions to learn from and to be judged on, the same for every backbone."""
-    from headstart.read import read
+    from headstart.data.read import read
 
     task = read(SHARED / "data" / name, seed=0)
     labels = task.objective.encode([e.label for e in task.examples])
@@ -49,10 +49,10 @@ def chosen(name: str, most: int):
 
 def probe(backbone: str, name: str, most: int, root: Path) -> dict:
     """Accuracy, log-loss and pictures a second of one backbone on one set."""
-    from headstart.extract import embed
-    from headstart.features import Features
-    from headstart.methods.logistic import Settings
-    from headstart.planner import find_card
+    from headstart.backbones.catalogue import find_card
+    from headstart.core.features import Features
+    from headstart.features.extract import embed
+    from headstart.training.methods.logistic import Settings
 
     task, labels, learn, judge = chosen(name, most)
     card = find_card(backbone, root)
@@ -81,13 +81,15 @@ def random_twin(own: str, folder: Path) -> str:
     """The architecture of --own with random weights, as a backbone of its own."""
     import torch
 
-    from headstart import publish
-    from headstart.backbone import Preprocess
-    from headstart.backbones import own as family
-    from headstart.trunk import build
+    from headstart.backbones.providers import own as own_family
+    from headstart.backbones.timm_trunk import build
+    from headstart.core.backbone import Preprocess
+    from headstart.pretraining import publish
 
-    card = family.card(own.partition(":")[2])
-    facts = json.loads(next(f for f in family.files(own.partition(":")[2]) if f.name == "card.json").read_text("utf-8"))
+    card = own_family.card(own.partition(":")[2])
+    facts = json.loads(
+        next(f for f in own_family.files(own.partition(":")[2]) if f.name == "card.json").read_text("utf-8")
+    )
     torch.manual_seed(0)
     model = build("random", facts["architecture"], facts.get("arguments") or {})
     spec = Preprocess(card.preprocess.kind, tuple((k, v) for k, v in card.preprocess.settings if k != "beside"))
@@ -104,9 +106,9 @@ def main() -> None:
     asked = parser.parse_args()
     os.environ.setdefault("HF_HOME", str(SHARED / "hub"))
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    from headstart import cache
+    from headstart.features.cache import store
 
-    root = cache.default_root()
+    root = store.default_root()
     with tempfile.TemporaryDirectory() as place:
         names = {"random": random_twin(asked.own, Path(place)), "stats": "stats", "own": asked.own}
         names |= {"mobilenetv2": MOBILENET, "vit_tiny": VIT} | {b: b for b in asked.backbones.split(",") if b}

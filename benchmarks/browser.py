@@ -20,12 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart import cache, flow
-from headstart.artifact import load
-from headstart.held import held_out
-from headstart.inputs import collect
-from headstart.raw import content
-from headstart.task import Example
+from headstart.core.task import Example
+from headstart.data.contents import content
+from headstart.deployment import predict
+from headstart.deployment.export.calibration_inputs import held_out
+from headstart.deployment.model_folder import load
+from headstart.deployment.predict import collect
+from headstart.features.cache import store
 
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 ASK = """async ([given, bytes]) => {
@@ -75,7 +76,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--browser", default="/usr/bin/chromium")
     given = parser.parse_args()
-    model, _ = load(given.run, cache.default_root())
+    model, _ = load(given.run, store.default_root())
     inputs = held_out(model)[1]
     if given.inputs:
         found = collect([given.inputs], model.facts["kind"], None, None)
@@ -83,7 +84,7 @@ def main() -> None:
     assert inputs, "the data that the run was judged on are no longer where they were"
     some = [inputs[i % len(inputs)] for i in range(given.n)]
     some = [odd(raw, i // 10) if isinstance(raw, bytes) and i % 10 == 9 else raw for i, raw in enumerate(some)]
-    mine = flow.predict(given.run, some)
+    mine = predict.predict(given.run, some)
 
     from playwright.sync_api import sync_playwright
 

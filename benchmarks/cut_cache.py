@@ -32,14 +32,15 @@ def epochs(name: str, data: str, photos: int, trainer: bool, fastai: str, root: 
     import torch
     from torch import nn
 
-    from headstart import loop, raw, tune
-    from headstart.extract import crossing, embed, start
-    from headstart.features import Features
-    from headstart.find import member
-    from headstart.methods import finetune
-    from headstart.network import open_above
-    from headstart.planner import find_card
-    from headstart.read import read
+    from headstart.backbones.catalogue import find_card
+    from headstart.backbones.network import open_above
+    from headstart.core.features import Features
+    from headstart.core.plugins import member
+    from headstart.data import contents
+    from headstart.data.read import read
+    from headstart.features.extract import crossing, embed, start
+    from headstart.training.methods import finetune
+    from headstart.training.tuning import loop, tuned
 
     task = read(SHARED / "data" / data, seed=0)
     examples = [task.examples[i] for i in task.parts["train"][:photos]]
@@ -49,7 +50,7 @@ def epochs(name: str, data: str, photos: int, trainer: bool, fastai: str, root: 
     began = time.perf_counter()
     x = embed(examples, card, cut, root).x
     filled = time.perf_counter() - began
-    learner, _ = tune.opened(
+    learner, _ = tuned.opened(
         lambda: open_above(card, cut), task.objective, Features(x, y, tuple(e.id for e in examples))
     )
     learner.body.requires_grad_(True)
@@ -73,8 +74,8 @@ def epochs(name: str, data: str, photos: int, trainer: bool, fastai: str, root: 
 
     def uncached() -> None:
         for index in batches:
-            contents = [content for _, content in raw.stream([examples[i] for i in index])]
-            units = prepare.prepare(contents, card.preprocess)
+            photos = [content for _, content in contents.stream([examples[i] for i in index])]
+            units = prepare.prepare(photos, card.preprocess)
             rows = np.stack([row for row, _ in crossing(units, card.preprocess, cut, below)])
             step(rows, index)
 
@@ -102,8 +103,8 @@ def _trainer(card, cut, examples, y, width, prepare):
     from torch import nn
     from transformers import Trainer, TrainingArguments
 
-    from headstart import raw
-    from headstart.network import open_network
+    from headstart.backbones.network import open_network
+    from headstart.data import contents
 
     network = open_network(card)
     whole = network.above(card.cut(0))
@@ -124,7 +125,7 @@ def _trainer(card, cut, examples, y, width, prepare):
             return len(examples)
 
         def __getitem__(self, i: int) -> dict:
-            unit = prepare.prepare([raw.content(examples[i])], card.preprocess)[0]
+            unit = prepare.prepare([contents.content(examples[i])], card.preprocess)[0]
             return {"pixels": torch.from_numpy(prepare.batch(unit, card.preprocess)["pixels"][0]), "labels": int(y[i])}
 
     arguments = TrainingArguments(

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from headstart import flow
-from headstart.errors import PlanError
-from headstart.find import member
+from headstart.core.errors import PlanError
+from headstart.core.plugins import member
+from headstart.workflows import fit
 
 SHARED = Path(os.environ.get("HEADSTART_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
 HEADS = ("logistic", "ridge", "centroid", "mlp", "knn")
@@ -77,7 +77,7 @@ def row(name: str, backbone: str, source: object, method: str, steps: int, scrat
     if "views" in type(defaults).__dataclass_fields__:
         settings["views"] = "0"
     try:
-        done = flow.fit(source, into=scratch / f"{name}-{method}", backbone=backbone, method=method, settings=settings,
+        done = fit.fit(source, into=scratch / f"{name}-{method}", backbone=backbone, method=method, settings=settings,
                         root=scratch / "cache")  # fmt: skip
     except PlanError as refusal:
         print(f"| {name} | {method} | not for it: {str(refusal).split('. ')[0]} | | | | | |")

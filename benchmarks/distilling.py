@@ -26,16 +26,17 @@ BATCH = 64
 
 def one(place: Path, seed: int, steps: int, unlabelled: int) -> dict:
     """Accuracies of one seed."""
-    from headstart import flow, making
+    from headstart.pretraining import pretrain
+    from headstart.workflows import fit
 
     rng = np.random.default_rng(seed)
     x, y = column("cifar10", "train")
     train, test = few(x, y, 100, rng), some(*column("cifar10", "test"), 2000, rng)
     data = [(some(x, y, unlabelled, rng)[0], None)]
     common = {"seed": seed, "root": place / "cache", "teachers": [TEACHER], "settings": {"batch": str(BATCH)}}
-    first = making.distill(data, into=place / f"{seed}-first", steps=1, **common, **{**STUDENT, "rate": 0.0})
-    made = making.distill(data, into=place / f"{seed}-made", steps=steps, **common, **STUDENT)
-    alone = flow.fit(
+    first = pretrain.distill(data, into=place / f"{seed}-first", steps=1, **common, **{**STUDENT, "rate": 0.0})
+    made = pretrain.distill(data, into=place / f"{seed}-made", steps=steps, **common, **STUDENT)
+    alone = fit.fit(
         {"train": train, "test": test}, into=place / f"{seed}-alone", backbone=f"own:{first.folder}", method="full",
         settings={"steps": str(steps), "batch": str(BATCH), "rate": "0.001", "decay": "1.0", "norms": "adapt"},
         seed=seed, root=place / "cache",

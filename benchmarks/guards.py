@@ -22,8 +22,8 @@ import planted
 
 def found_in(bug: planted.Bug) -> tuple[list[tuple[str, str]], float]:
     """[(guard, level)] of what a run with the bug found, and its seconds; a stop ends it."""
-    from headstart import flow
-    from headstart.errors import Stopped
+    from headstart.core.errors import Stopped
+    from headstart.workflows import fit
 
     said: list[tuple[str, str]] = []
 
@@ -36,7 +36,7 @@ def found_in(bug: planted.Bug) -> tuple[list[tuple[str, str]], float]:
         try:
             for n in range(bug.times):
                 settings = bug.settings if bug.times == 1 else {"weights": "none", "folds": str(n + 2)}
-                flow.fit(data, into=Path(folder) / str(n), backbone=bug.backbone, method=bug.method, settings=settings,
+                fit.fit(data, into=Path(folder) / str(n), backbone=bug.backbone, method=bug.method, settings=settings,
                          root=Path(folder) / "cache", echo=hear)  # fmt: skip
         except Stopped:
             pass  # what stopped it was heard
@@ -45,14 +45,14 @@ def found_in(bug: planted.Bug) -> tuple[list[tuple[str, str]], float]:
 
 def lost(wanted: set[str]) -> None:
     """What each bug costs when nobody stops it: accuracy without it and with it, on the same examples."""
-    from headstart import flow
+    from headstart.workflows import fit
 
     larger = {planted.photos: lambda: planted.photos(110, 69), planted.texts: lambda: planted.texts(64, 500)}
     right: dict[tuple, float] = {}
 
     def scored(bug: planted.Bug, broken: Callable, backbone: str, settings: dict) -> float:
         with tempfile.TemporaryDirectory() as folder, broken(), patch("headstart.run.halt", lambda findings: None):
-            outcome = flow.fit(larger[bug.data](), into=Path(folder) / "run", backbone=backbone, method=bug.method,
+            outcome = fit.fit(larger[bug.data](), into=Path(folder) / "run", backbone=backbone, method=bug.method,
                                settings=settings, root=Path(folder) / "cache")  # fmt: skip
         return outcome.result["metrics"]["accuracy"]["value"]
 
@@ -74,7 +74,7 @@ def lost(wanted: set[str]) -> None:
 
 def clean() -> None:
     """Runs without a bug: what guards say of them."""
-    from headstart import checking
+    from headstart.workflows import check
 
     sets = ("hymenoptera", "neu_defects", "flowers102_64px", "trashnet", "spoken_digits_spectrogram", "text_trec6",
             "text_sst2", "text_agnews", "text_banking77", "text_sms_spam")  # fmt: skip
@@ -82,7 +82,7 @@ def clean() -> None:
     for name in sets:
         for backbone in ("own", planted.BERT) if name.startswith("text") else ("own", planted.CNN):
             with tempfile.TemporaryDirectory() as folder:
-                found = checking.check(planted.SHARED / "data" / name, into=Path(folder) / "run", backbone=backbone)
+                found = check.check(planted.SHARED / "data" / name, into=Path(folder) / "run", backbone=backbone)
             loud = [f for f in found.facts["findings"] if f["level"] != "note"]
             stops += sum(f["level"] == "stop" for f in loud)
             warnings += sum(f["level"] == "warn" for f in loud)

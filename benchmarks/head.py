@@ -18,9 +18,9 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
-from headstart.features import Features
-from headstart.methods.logistic import Settings
-from headstart.objectives.classes import Classes
+from headstart.core.features import Features
+from headstart.data.objectives.classes import Classes
+from headstart.training.methods.logistic import Settings
 
 STRENGTHS = tuple(float(10**e) for e in np.arange(-0.5, 4.1, 0.5))
 

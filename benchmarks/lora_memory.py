@@ -18,7 +18,7 @@ from pathlib import Path
 SHARED = Path(os.environ.get("HEADSTART_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
 CHILD = """
 import json, resource, sys
-from headstart import flow
+from headstart.workflows import fit as flow
 data, backbone, method, settings, into = json.loads(sys.argv[1])
 outcome = flow.fit(data, backbone=backbone, method=method, settings=settings, into=into)
 import torch
@@ -56,10 +56,10 @@ def main() -> None:
 
 
 def _blocks(backbone: str) -> int:
-    from headstart import cache
-    from headstart.planner import find_card
+    from headstart.backbones.catalogue import find_card
+    from headstart.features.cache import store
 
-    return len(find_card(backbone, cache.default_root()).blocks)
+    return len(find_card(backbone, store.default_root()).blocks)
 
 
 if __name__ == "__main__":

@@ -29,10 +29,10 @@ def anonymous() -> int:
 
 def embedded(data: str, backbone: str, count: int) -> dict:
     """Embeds the first `count` training photos; gives megabytes at each stage and the rate."""
-    from headstart.extract import embed
-    from headstart.planner import find_card
-    from headstart.read import reading
-    from headstart.run import Run
+    from headstart.backbones.catalogue import find_card
+    from headstart.core.run import Run
+    from headstart.data.read import reading
+    from headstart.features.extract import embed
 
     root = Path(os.environ["HEADSTART_CACHE"])
     examples = reading(data).examples["train"][:count]

@@ -58,7 +58,7 @@ def main() -> None:
         return
     os.environ.setdefault("HF_HOME", str(SHARED / "hub"))
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    from headstart.comparing import compare
+    from headstart.workflows.compare import compare
 
     for job in given.jobs.split(","):
         name, _, backbone = job.partition("/")

@@ -24,11 +24,11 @@ import numpy as np
 from PIL import Image
 
 import headstart
-from headstart import cache
-from headstart.artifact import load
-from headstart.find import member
-from headstart.planner import settings_of
-from headstart.portable import ours, parity
+from headstart.core.plugins import member
+from headstart.core.settings import settings_of
+from headstart.deployment.export.parity import ours, parity
+from headstart.deployment.model_folder import load
+from headstart.features.cache import store
 
 SHARED = Path(os.environ.get("HEADSTART_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
 
@@ -120,7 +120,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as place:
             few: dict[str, Any] = {"shots": 50} if kind == "text" else {}
             headstart.fit(data[kind], backbone=backbone, into=Path(place) / "run", **few)
-            model, running = load(Path(place) / "run", cache.default_root())
+            model, running = load(Path(place) / "run", store.default_root())
             began = time.perf_counter()
             mine = ours(model, running, inputs[kind])
             cells = [f"{1e3 * (time.perf_counter() - began) / asked.n:.0f} ms"]

@@ -56,16 +56,16 @@ def _drawn(folder: Path) -> list[Path]:
 
 def texts(each: int = 16, test: int = 120) -> Data:
     """Questions of six kinds: `each` of a kind to learn from, `test` in all to judge."""
-    from headstart.read import read
-    from headstart.split import fewer
+    from headstart.data.read import read
+    from headstart.data.split import fewer
 
     task = fewer(read(SHARED / "data/text_trec6", seed=0), each, DRAW)
-    from headstart import raw
+    from headstart.data.contents import content
 
     found: Data = {}
     for part, rows in (("train", task.parts["train"]), ("test", task.parts["test"][:test])):
         some = [task.examples[i] for i in rows]
-        found[part] = [raw.content(e) for e in some], [e.label for e in some]
+        found[part] = [content(e) for e in some], [e.label for e in some]
     return found
 
 
@@ -179,7 +179,7 @@ def nothing() -> Iterator[None]:
 @contextmanager
 def in_train_mode() -> Iterator[None]:
     """The frozen part is left in train mode: BatchNorm follows the batches, dropout drops."""
-    from headstart.network import Network
+    from headstart.backbones.network import Network
 
     whole = Network.below
     with patch.object(Network, "below", lambda self, cut: whole(self, cut).train()):
@@ -189,7 +189,7 @@ def in_train_mode() -> Iterator[None]:
 @contextmanager
 def moving() -> Iterator[None]:
     """Something goes on training what should be frozen."""
-    from headstart.engines.torch import Running
+    from headstart.features.engines.torch import Running
 
     whole = Running.rows
 
@@ -210,7 +210,7 @@ def pixels(change: Callable[[np.ndarray], np.ndarray]) -> Callable:
 
     @contextmanager
     def broken() -> Iterator[None]:
-        from headstart.preprocess import image
+        from headstart.features.preprocess import image
 
         whole = image.batch
         with patch.object(image, "batch", lambda units, spec: {"pixels": change(whole(units, spec)["pixels"])}):
@@ -224,7 +224,7 @@ def fitted(**settings: object) -> Callable:
 
     @contextmanager
     def broken() -> Iterator[None]:
-        from headstart.preprocess import image
+        from headstart.features.preprocess import image
 
         whole = image._fitted
         with patch.object(image, "_fitted", lambda picture, facts: whole(picture, {**facts, **settings})):
@@ -236,7 +236,7 @@ def fitted(**settings: object) -> Callable:
 @contextmanager
 def other_tokens() -> Iterator[None]:
     """The tokenizer of another vocabulary: every token is a neighbour of the right one."""
-    from headstart.preprocess import text
+    from headstart.features.preprocess import text
 
     whole = text._windows
 
@@ -250,7 +250,7 @@ def other_tokens() -> Iterator[None]:
 @contextmanager
 def cased() -> Iterator[None]:
     """Capitals reach a vocabulary that has none."""
-    from headstart.preprocess import text
+    from headstart.features.preprocess import text
 
     whole = text._tokenizer.__wrapped__
 
@@ -268,7 +268,7 @@ def cased() -> Iterator[None]:
 @contextmanager
 def all_frozen() -> Iterator[None]:
     """The freeze selector matched everything."""
-    from headstart.methods import finetune
+    from headstart.training.methods import finetune
 
     whole = finetune.alter
 
@@ -285,7 +285,7 @@ def adapting() -> Iterator[None]:
     """BatchNorm above the cut follows the batches although it should not."""
     from torch import nn
 
-    from headstart.tune import Learner
+    from headstart.training.tuning.learner import Learner
 
     with patch.object(Learner, "train", nn.Module.train):
         yield

@@ -54,9 +54,9 @@ def some(x: list, y: list, most: int, rng: np.random.Generator) -> tuple[list, l
 
 def probed(place: Path, backbone: str, train: tuple[list, list], test: tuple[list, list], seed: int) -> float:
     """Accuracy on the test part of a logistic head that learned from the train part."""
-    from headstart import flow
+    from headstart.workflows import fit
 
-    outcome = flow.fit(
+    outcome = fit.fit(
         {"train": train, "test": test}, into=place / f"fit-{time.monotonic_ns()}", backbone=backbone, seed=seed,
         root=place / "cache",
     )  # fmt: skip
@@ -65,7 +65,7 @@ def probed(place: Path, backbone: str, train: tuple[list, list], test: tuple[lis
 
 def one(place: Path, kind: str, seed: int, scale: float) -> dict:
     """Accuracies of one seed, and what the training took."""
-    from headstart import making
+    from headstart.pretraining import pretrain
 
     rng = np.random.default_rng(seed)
     if kind == "images":
@@ -78,9 +78,9 @@ def one(place: Path, kind: str, seed: int, scale: float) -> dict:
         data, what, steps, still = [(x + column("text_wikitext2", "train")[0], None)], TEXTS, round(2000 * scale), 1
     common = {"seed": seed, "root": place / "cache"}
     began = time.perf_counter()
-    made = making.pretrain(data, into=place / f"{kind}{seed}", steps=steps, **common, **what)
+    made = pretrain.pretrain(data, into=place / f"{kind}{seed}", steps=steps, **common, **what)
     seconds = time.perf_counter() - began
-    untrained = making.pretrain(
+    untrained = pretrain.pretrain(
         data, into=place / f"{kind}{seed}-untrained", steps=still, **common, **{**what, "rate": 0.0}
     )
     found = [probed(place, f"own:{m.folder}", train, test, seed) for m in (untrained, made)]

@@ -40,7 +40,7 @@ def main() -> None:
         environment.setdefault("HF_HOME", str(SHARED / "hub"))
         data = asked.data
         if not data:
-            from headstart.demo.photos import photos
+            from headstart.data.demo.photos import photos
 
             data = str(photos(Path(place) / "photos", 800))
         run = f"{place}/run"

@@ -34,11 +34,11 @@ def main() -> None:
     given = parser.parse_args()
     os.environ.setdefault("HF_HOME", str(SHARED / "hub"))
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    from headstart import cache
-    from headstart.pairing import compared
-    from headstart.planner import find_card
+    from headstart.backbones.catalogue import find_card
+    from headstart.core.statistics import compared
+    from headstart.features.cache import store
 
-    root = cache.default_root()
+    root = store.default_root()
     card = find_card(given.backbone, root)
     domains = {name: _domain(name) for name in DOMAINS}
     right: dict[str, dict[str, np.ndarray]] = {}
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _domain(name: str):
-    from headstart.read import read
+    from headstart.data.read import read
 
     task = read(SHARED / "data" / "pacs" / f"{name}.parquet", seed=0)
     order = np.random.default_rng(0).permutation(len(task.examples))
@@ -67,11 +67,11 @@ def _domain(name: str):
 
 def _judged(method: str, given, card, domains, root) -> dict[str, np.ndarray]:
     """By domain (seeds, n): whether each picture was named rightly."""
-    from headstart.augment import views_of
-    from headstart.extract import embed
-    from headstart.features import Features
-    from headstart.network import open_above
-    from headstart.planner import budgeted, method_of
+    from headstart.backbones.network import open_above
+    from headstart.core.features import Features
+    from headstart.features.cached_views import views_of
+    from headstart.features.extract import embed
+    from headstart.workflows.planner import budgeted, method_of
 
     learn = domains["photo"][0][: given.photos]
     objective = domains["photo"][1]
@@ -100,7 +100,7 @@ def _judged(method: str, given, card, domains, root) -> dict[str, np.ndarray]:
 
 def _interval(values: np.ndarray) -> list[float]:
     """[mean, low, high]"""
-    from headstart.contest import STUDENT
+    from headstart.evaluation.comparison_table import STUDENT
 
     mean = float(values.mean())
     reach = STUDENT[len(values) - 2] * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0

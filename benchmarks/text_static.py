@@ -17,16 +17,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from headstart import cache, digest, distil_static, hub, static, wordpiece
-from headstart.backbone import Backbone, Preprocess
-from headstart.extract import embed
-from headstart.features import Features
-from headstart.find import member
-from headstart.methods.logistic import Settings
-from headstart.objectives.classes import Classes
-from headstart.preprocess import pieces
-from headstart.static import Static
-from headstart.task import Example
+from headstart.backbones import hub, static_embeddings, wordpiece
+from headstart.backbones.static_embeddings import Static
+from headstart.core import digest
+from headstart.core.backbone import Backbone, Preprocess
+from headstart.core.features import Features
+from headstart.core.plugins import member
+from headstart.core.task import Example
+from headstart.data.objectives.classes import Classes
+from headstart.features.cache import store
+from headstart.features.extract import embed
+from headstart.features.preprocess import pieces
+from headstart.pretraining import static_training
+from headstart.training.methods.logistic import Settings
 
 SHIPPED = Path(__file__).parents[1] / "headstart" / "weights" / "text-static"
 SETS = ("banking77", "trec6", "sst2", "agnews", "sms_spam")
@@ -60,7 +63,7 @@ def embedded(card: Backbone, root: Path):
 
 def averaged(made: Static, spec: Preprocess):
     """Texts -> rows of static vectors, as the engine makes them."""
-    stem, (block,), pool = static.parts(made)
+    stem, (block,), pool = static_embeddings.parts(made)
 
     def rows(texts: list[str]) -> np.ndarray:
         units = [u[0] for u in pieces.prepare(texts, spec)]
@@ -75,8 +78,8 @@ def plain(data: Path, teacher: Backbone, vocabulary: str) -> Static:
     """The recipe without tuning: principal components and SIF weights, shares of tokens from wikitext2 and sst2."""
     split = wordpiece.of(vocabulary)
     texts = [t for name in ("wikitext2", "sst2") for t in read_texts(data, name)]
-    alone = distil_static.alone(teacher, split.vocabulary)
-    return distil_static.plain([split.encode(t) for t in texts], alone, vocabulary, 256)
+    alone = static_training.alone(teacher, split.vocabulary)
+    return static_training.plain([split.encode(t) for t in texts], alone, vocabulary, 256)
 
 
 def read_texts(data: Path, name: str) -> list[str]:
@@ -99,13 +102,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--teacher", type=Path, required=True)
     parser.add_argument("--static", type=Path, default=SHIPPED)
-    parser.add_argument("--cache", type=Path, default=cache.default_root())
+    parser.add_argument("--cache", type=Path, default=store.default_root())
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--only", default="", help="sides to measure, as in static,plain; the others are left out")
     asked = parser.parse_args()
     sets = asked.sets.split(",")
-    made = static.load(asked.static)
-    spec = Preprocess("pieces", (("most", 8192), ("vocabulary", hub.register(asked.static / static.VOCABULARY))))
+    made = static_embeddings.load(asked.static)
+    spec = Preprocess(
+        "pieces", (("most", 8192), ("vocabulary", hub.register(asked.static / static_embeddings.VOCABULARY)))
+    )
     teacher = member("backbones", "transformers").card(str(asked.teacher))
     wanted = asked.only.split(",") if asked.only else ["minilm", "stats:text", "plain", "static"]
     sides = {
@@ -130,7 +135,9 @@ def main() -> None:
     for name in ("sst2", "banking77"):
         facts["sentences_per_second"][name] = speed(rows, read(asked.data, name, "test")[0])
     facts["width"] = made.width
-    facts["bytes"] = sum((asked.static / f).stat().st_size for f in (static.WEIGHTS, static.VOCABULARY))
+    facts["bytes"] = sum(
+        (asked.static / f).stat().st_size for f in (static_embeddings.WEIGHTS, static_embeddings.VOCABULARY)
+    )
     print(json.dumps(facts, indent=1))
 
 

@@ -6,24 +6,24 @@ bear a public function's name: the import system would put the module in its
 place.
 """
 
-__version__ = "0.1.0"
+from headstart.core.version import __version__ as __version__
 
 _HOME = {
-    "Answer": "headstart.answer",
-    "Comparison": "headstart.comparing",
-    "HeadstartError": "headstart.errors",
-    "Outcome": "headstart.flow",
-    "Stopped": "headstart.errors",
-    "TransferClassifier": "headstart.estimators",
-    "TransferRegressor": "headstart.estimators",
-    "card": "headstart.carding",
-    "compare": "headstart.comparing",
-    "export": "headstart.shipping",
-    "fit": "headstart.flow",
-    "predict": "headstart.flow",
-    "pull": "headstart.sharing",
-    "push": "headstart.sharing",
-    "report": "headstart.flow",
+    "Answer": "headstart.deployment.predict",
+    "Comparison": "headstart.workflows.compare",
+    "HeadstartError": "headstart.core.errors",
+    "Outcome": "headstart.workflows.fit",
+    "Stopped": "headstart.core.errors",
+    "TransferClassifier": "headstart.workflows.estimators",
+    "TransferRegressor": "headstart.workflows.estimators",
+    "card": "headstart.deployment.share",
+    "compare": "headstart.workflows.compare",
+    "export": "headstart.deployment.export.export",
+    "fit": "headstart.workflows.fit",
+    "predict": "headstart.deployment.predict",
+    "pull": "headstart.deployment.share",
+    "push": "headstart.deployment.share",
+    "report": "headstart.reporting.fit_page",
 }
 __all__ = sorted(_HOME)
 

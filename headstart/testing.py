@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from headstart.backbone import Backbone, Preprocess, restore
-from headstart.errors import HeadstartError, Unreadable
-from headstart.features import Features
-from headstart.find import member
-from headstart.network import Above, open_above
-from headstart.plan import Method
-from headstart.planner import method_of
-from headstart.result import Finding
-from headstart.running import start
-from headstart.task import Objective
+from headstart.backbones.network import open_above
+from headstart.core.backbone import Backbone, Preprocess, restore
+from headstart.core.errors import HeadstartError, Unreadable
+from headstart.core.features import Features
+from headstart.core.plan import Above, Method
+from headstart.core.plugins import member
+from headstart.core.result import Finding
+from headstart.core.task import Objective
+from headstart.features.runner import start
+from headstart.workflows.planner import method_of
 
 
 def check_method(module: ModuleType, objective: Objective, train: Features, val: Features, backbone: Backbone) -> None:
@@ -158,7 +158,8 @@ def check_objective(module: ModuleType, labels: Sequence) -> None:
 
 def check_reader(module: ModuleType, source: object, task: str | None = None) -> None:
     """It takes its source, names every example once, and hashes what it hands out."""
-    from headstart import digest, raw
+    from headstart.core import digest
+    from headstart.data import contents
 
     assert module.reads(source), "reads(source) is true of its own source"
     reading = module.read(source, label=None, input=None, kind=None)
@@ -167,7 +168,7 @@ def check_reader(module: ModuleType, source: object, task: str | None = None) ->
     for part, examples in reading.examples.items():
         assert len({e.id for e in examples}) == len(examples), f"ids of part {part!r} are not unique"
         for example in examples[:5]:
-            content = raw.content(example)
+            content = contents.content(example)
             assert example.digest == digest.of_bytes(content.encode() if isinstance(content, str) else content)
 
 

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as some
 from safetensors.numpy import load_file, save_file
 
-from headstart import artifact, cache, delta, digest, flow, untrusted
-from headstart.errors import ArtifactError
-from headstart.wording import smaller
+from headstart.core import digest
+from headstart.core.errors import ArtifactError
+from headstart.core.messages import smaller
+from headstart.deployment import delta, model_folder, validate_folder
+from headstart.features.cache import store
+from headstart.workflows import fit
 
 VALUES = st.floats(-8, 8, width=32, allow_nan=False)
 
@@ -27,7 +30,7 @@ def vectors(tmp_path_factory) -> Path:
     x, y = rng.standard_normal((80, 6)).astype(np.float32), np.repeat(["left", "right"], 40)
     x[:40, 0] += 4
     place = tmp_path_factory.mktemp("vectors")
-    return flow.fit((x, y), into=place / "run", root=place / "cache").folder / "model"
+    return fit.fit((x, y), into=place / "run", root=place / "cache").folder / "model"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def tuned(vision, tmp_path_factory):
     place = tmp_path_factory.mktemp("tuned")
     source = ([e.content for e in pictures], [e.label for e in pictures])
     asked = {"steps": "12", "views": "0", "blocks": "1"}
-    done = flow.fit(source, into=place / "run", backbone=vision, method="finetune", settings=asked, root=place / "c")
+    done = fit.fit(source, into=place / "run", backbone=vision, method="finetune", settings=asked, root=place / "c")
     return done, place / "c"
 
 
@@ -81,7 +84,7 @@ def test_rows_that_did_not_move_are_not_stored():
 
 def test_what_was_measured_is_what_is_stored_in_half_precision(tuned):
     done, root = tuned
-    model, _ = artifact.load(done.folder, root)
+    model, _ = model_folder.load(done.folder, root)
     stored = load_file(done.folder / "model" / "delta.safetensors")
     tensors = [n for n in stored if n.startswith("diff.")]
     assert len(tensors) >= 8 and all(stored[n].dtype == np.float16 for n in tensors)
@@ -100,11 +103,11 @@ def test_what_shows_in_half_precision_is_kept_in_single(vision, tmp_path, monkey
     pictures, _ = examples("image", 60)
     source = ([e.content for e in pictures], [e.label for e in pictures])
     asked = {"steps": "8", "views": "0", "blocks": "1"}
-    done = flow.fit(source, into=tmp_path / "run", backbone=vision, method="finetune", settings=asked)
+    done = fit.fit(source, into=tmp_path / "run", backbone=vision, method="finetune", settings=asked)
     assert done.model.facts["delta"]["form"] == "single"
     stored = load_file(done.folder / "model" / "delta.safetensors")
     assert stored["body.blocks.5.attn.qkv.weight"].dtype == np.float32
-    artifact.load(done.folder, cache.default_root())
+    model_folder.load(done.folder, store.default_root())
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
@@ -115,7 +118,7 @@ def test_numbers_of_peft_are_stored_once_in_peft_s_own_folder(vision, tmp_path):
     pictures, _ = examples("image", 60)
     source = ([e.content for e in pictures], [e.label for e in pictures])
     asked = {"steps": "6", "views": "0", "blocks": "1", "rank": "2", "form": "dora"}
-    done = flow.fit(source, into=tmp_path / "run", backbone=vision, method="lora", settings=asked)
+    done = fit.fit(source, into=tmp_path / "run", backbone=vision, method="lora", settings=asked)
     place = done.folder / "model"
     assert not [n for n in load_file(place / "delta.safetensors") if n.startswith("body.")]
     theirs = load_file(place / "peft" / "adapter_model.safetensors")
@@ -125,7 +128,7 @@ def test_numbers_of_peft_are_stored_once_in_peft_s_own_folder(vision, tmp_path):
     ours = {n.replace(".default", "").removesuffix("_vector.weight"): t for n, t in there.items()}
     for name, array in theirs.items():
         assert np.array_equal(ours[name.removesuffix("_vector")].detach().numpy(), array), "plain PEFT reads other"
-    model, _ = artifact.load(place, cache.default_root())
+    model, _ = model_folder.load(place, store.default_root())
     rows = np.load(place / "witness.npz")["rows"]
     assert np.array_equal(model.fitted.scores(rows), done.model.fitted.scores(rows))
 
@@ -288,7 +291,7 @@ REFUSALS = {
     "negative": (header(lambda f: claims(f, shape=[-1, 2])), "header is damaged"),
     "not json": (edit("card.json", lambda b: b[:100]), r"card.json is damaged"),
     "deep json": (edit("card.json", lambda b: b"[" * 200_000), r"card.json is damaged"),
-    "huge json": (edit("card.json", lambda b: b + b" " * untrusted.CARD_BYTES), r"16,777,216 are the most"),
+    "huge json": (edit("card.json", lambda b: b + b" " * validate_folder.CARD_BYTES), r"16,777,216 are the most"),
     "a list": (edit("card.json", lambda b: b"[1]"), "not an object"),
     "older schema": (card(schema=0), r"schema 0; this version reads 1 to 2. Fit again"),
     "newer schema": (card(schema=9), r"schema 9.*Upgrade: pip install -U headstart"),
@@ -332,9 +335,9 @@ def test_refused_with_what_where_and_what_to_do(case, vectors, tmp_path, monkeyp
     shutil.copytree(vectors, place)
     do, words = REFUSALS[case]
     do(place)
-    monkeypatch.setattr(artifact, "start", lambda *_, **__: pytest.fail("a network was opened"))
+    monkeypatch.setattr(model_folder, "start", lambda *_, **__: pytest.fail("a network was opened"))
     with pytest.raises(ArtifactError, match=words) as refused:
-        artifact.load(place, tmp_path / "cache")
+        model_folder.load(place, tmp_path / "cache")
     said = str(refused.value)
     assert "model" in said or "delta.safetensors" in said, "where"
     assert any(verb in said for verb in ("Fit again", "fit again", "Do not trust", "Upgrade", "Put the file")), (
@@ -350,7 +353,7 @@ def test_an_array_whose_header_is_damaged_is_refused_and_never_evaluated(data):
     raw = bytearray(buffer.getvalue())
     raw[data.draw(st.integers(0, 127))] = data.draw(st.integers(0, 255))
     try:
-        found = untrusted._array(bytes(raw), Path("witness.npz"), "rows.npy")
+        found = validate_folder._array(bytes(raw), Path("witness.npz"), "rows.npy")
     except ArtifactError:
         return
     assert found.nbytes == 24, "another type or shape of the same bytes can be, nothing else"
@@ -386,7 +389,7 @@ def test_differences_that_do_not_fit_the_base_are_refused(case, tuned, tmp_path)
     change, words = TUNED[case]
     arrays(change)(tmp_path / "model")
     with pytest.raises(ArtifactError, match=words):
-        artifact.load(tmp_path / "model", root)
+        model_folder.load(tmp_path / "model", root)
 
 
 def test_another_base_is_refused(tuned, tmp_path):
@@ -396,10 +399,10 @@ def test_another_base_is_refused(tuned, tmp_path):
     try:
         (base / "model.safetensors").write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
         with pytest.raises(ArtifactError, match=r"was fitted on .* with weights sha256:.*the weights here are"):
-            artifact.load(done.folder, root)
+            model_folder.load(done.folder, root)
     finally:
         (base / "model.safetensors").write_bytes(original)
-    artifact.load(done.folder, root)
+    model_folder.load(done.folder, root)
 
 
 # The witness names the first stage that differs
@@ -407,11 +410,11 @@ def test_another_base_is_refused(tuned, tmp_path):
 
 @pytest.fixture(scope="module")
 def photos_run(tmp_path_factory) -> tuple[Path, Path]:
-    from headstart.demo.photos import photos
+    from headstart.data.demo.photos import photos
 
     place = tmp_path_factory.mktemp("parts")
     source = photos(place / "photos", 60)
-    return flow.fit(source, into=place / "run", backbone="stats", root=place / "cache").folder, place / "cache"
+    return fit.fit(source, into=place / "run", backbone="stats", root=place / "cache").folder, place / "cache"
 
 
 def _lost_mean(units, settings, real):
@@ -450,16 +453,16 @@ STAGES = {
 
 @pytest.mark.parametrize("case", STAGES)
 def test_the_witness_names_the_stage(case, photos_run, monkeypatch):
-    from headstart import pixels
-    from headstart.preprocess import image
+    from headstart.features import image_decoding
+    from headstart.features.preprocess import image
 
     folder, root = photos_run
     words, change = STAGES[case]
     at = {"decode": "decode", "size": "decode", "resize": "_fitted", "crop": "_fitted", "normalise": "batch"}.get(case)
     if change is not None:
         if at == "decode":
-            monkeypatch.setattr(pixels, "decode", change(pixels.decode))
-            monkeypatch.setattr(image, "decode", pixels.decode)
+            monkeypatch.setattr(image_decoding, "decode", change(image_decoding.decode))
+            monkeypatch.setattr(image, "decode", image_decoding.decode)
         else:
             monkeypatch.setattr(image, at, change(getattr(image, at)))
     model, running = None, None
@@ -471,17 +474,17 @@ def test_the_witness_names_the_stage(case, photos_run, monkeypatch):
         def rows(self, units):
             return self.inner.rows(units) * 1.5
 
-    real = artifact.start
+    real = model_folder.start
     if case in ("normalise", "embedding"):  # the floor normalises nothing: its rows must move for anyone to ask
-        monkeypatch.setattr(artifact, "start", lambda *a, **k: Astray(real(*a, **k)))
+        monkeypatch.setattr(model_folder, "start", lambda *a, **k: Astray(real(*a, **k)))
     with pytest.raises(ArtifactError, match=f"First to differ is the {words}"):
-        model, running = artifact.load(folder, root)
+        model, running = model_folder.load(folder, root)
     assert model is running is None
 
 
 def test_stages_of_a_cached_fit_are_those_of_the_first(photos_run):
     folder, root = photos_run
-    again = flow.fit(folder.parent / "photos", into=folder.parent / "again", backbone="stats", root=root)
+    again = fit.fit(folder.parent / "photos", into=folder.parent / "again", backbone="stats", root=root)
     assert again.result["cache"]["misses"] == 0
     with np.load(folder / "model/witness.npz") as a, np.load(again.folder / "model/witness.npz") as b:
         assert set(a.files) == set(b.files) >= {"decoded", "grids", "normal", "units", "sizes"}
@@ -490,11 +493,11 @@ def test_stages_of_a_cached_fit_are_those_of_the_first(photos_run):
 
 
 def test_tokens_are_a_stage_of_texts(tmp_path, monkeypatch):
-    from headstart.demo.tickets import write_tickets
-    from headstart.preprocess import words
+    from headstart.data.demo.tickets import write_tickets
+    from headstart.features.preprocess import words
 
-    done = flow.fit(write_tickets(tmp_path), into=tmp_path / "run", backbone="stats:text")
+    done = fit.fit(write_tickets(tmp_path), into=tmp_path / "run", backbone="stats:text")
     real = words.prepare
     monkeypatch.setattr(words, "prepare", lambda raws, spec: real([f"{r} indeed indeed indeed" for r in raws], spec))
     with pytest.raises(ArtifactError, match="First to differ is the tokens"):
-        artifact.load(done.folder, cache.default_root())
+        model_folder.load(done.folder, store.default_root())

@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headstart import cache, cards, housekeeping, segments
-from headstart.backbone import Backbone, Block, Preprocess
-from headstart.digest import of_bytes
-from headstart.errors import CacheError
-from headstart.result import Receipt
-from headstart.segments import Entry
+from headstart.backbones import catalogue
+from headstart.core.backbone import Backbone, Block, Preprocess
+from headstart.core.digest import of_bytes
+from headstart.core.errors import CacheError
+from headstart.core.result import Receipt
+from headstart.features.cache import maintenance, segments, store
+from headstart.features.cache.segments import Entry
 
 CARD = Backbone("own:tiny", "sha256:aa", Preprocess("image", (("crop", 0.9),)), (Block("one", (5,)),), 5)
 TOP = CARD.cut(1)
@@ -38,16 +39,16 @@ def entries(numbers) -> list[Entry]:
 
 
 def holds(root, numbers) -> bool:
-    shelf = cache.Shelf(root, CARD, TOP)
+    shelf = store.Shelf(root, CARD, TOP)
     names = [name(i) for i in numbers]
     return not shelf.missing(names) and np.array_equal(shelf.rows(names), np.stack([row(i) for i in numbers]))
 
 
 def test_what_was_appended_comes_back(tmp_path):
-    shelf = cache.Shelf(tmp_path, CARD, TOP)
+    shelf = store.Shelf(tmp_path, CARD, TOP)
     shelf.append(entries(range(4)))
     shelf.append([*entries(range(4, 6)), Entry(name(9), None, reason="the file is empty")])
-    again = cache.Shelf(tmp_path, CARD, TOP)
+    again = store.Shelf(tmp_path, CARD, TOP)
     order = [5, 0, 3]
     assert np.array_equal(again.rows([name(i) for i in order]), np.stack([row(i) for i in order]))
     assert again.previews([name(5)]) == [b"jpeg5"]
@@ -59,7 +60,7 @@ def test_what_was_appended_comes_back(tmp_path):
 
 
 def test_rows_in_one_run_are_mapped_and_not_copied(tmp_path):
-    shelf = cache.Shelf(tmp_path, CARD, TOP)
+    shelf = store.Shelf(tmp_path, CARD, TOP)
     shelf.append(entries(range(8)))
     run = shelf.rows([name(i) for i in range(2, 6)])
     assert not run.flags.owndata
@@ -69,9 +70,9 @@ def test_rows_in_one_run_are_mapped_and_not_copied(tmp_path):
 
 def test_other_weights_crop_or_cut_are_another_key():
     crop = replace(CARD, preprocess=Preprocess("image", (("crop", 0.8),)))
-    keys = {cache.key(c, c.cut(a)) for c in (CARD, replace(CARD, weights="sha256:bb"), crop) for a in (0, 1)}
+    keys = {store.key(c, c.cut(a)) for c in (CARD, replace(CARD, weights="sha256:bb"), crop) for a in (0, 1)}
     assert len(keys) == 6
-    assert cache.key(replace(CARD, name="own:renamed"), TOP) == cache.key(CARD, TOP)
+    assert store.key(replace(CARD, name="own:renamed"), TOP) == store.key(CARD, TOP)
 
 
 WRITER = """
@@ -79,7 +80,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_cache import *
-shelf = cache.Shelf(Path(sys.argv[1]), CARD, TOP)
+shelf = store.Shelf(Path(sys.argv[1]), CARD, TOP)
 for n in range(int(sys.argv[2]), int(sys.argv[3])):
     shelf.append(entries(range(10 * n, 10 * n + 10)))
     print(n, flush=True)
@@ -101,7 +102,7 @@ def test_a_kill_at_any_moment_leaves_only_whole_rows(tmp_path, attempt):
         said += process.stdout.read()
     done = len(said.split("\n")) - 1
     assert holds(tmp_path, range(10 * done)), "what was said to be kept is there"
-    shelf = cache.Shelf(tmp_path, CARD, TOP)
+    shelf = store.Shelf(tmp_path, CARD, TOP)
     shelf.append(entries([777_777]))
     assert holds(tmp_path, [777_777])
 
@@ -115,14 +116,14 @@ def test_two_processes_at_once_lose_nothing(tmp_path):
 
 
 def test_many_segments_are_merged_even_by_several_at_once(tmp_path):
-    shelf = cache.Shelf(tmp_path, CARD, TOP)
-    for n in range(cache.MANY + 5):
+    shelf = store.Shelf(tmp_path, CARD, TOP)
+    for n in range(store.MANY + 5):
         shelf.append([*entries([n]), Entry(name(10_000 + n), None, reason="bad")])
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: cache.Shelf(tmp_path, CARD, TOP), range(4)))
+        list(pool.map(lambda _: store.Shelf(tmp_path, CARD, TOP), range(4)))
     assert len(list(shelf.folder.glob("*.seg"))) < 10
-    assert holds(tmp_path, range(cache.MANY + 5))
-    assert cache.Shelf(tmp_path, CARD, TOP).reasons([name(10_003)]) == {0: "bad"}
+    assert holds(tmp_path, range(store.MANY + 5))
+    assert store.Shelf(tmp_path, CARD, TOP).reasons([name(10_003)]) == {0: "bad"}
     assert np.array_equal(shelf.rows([name(3)])[0], row(3)), "maps of merged files stay readable"
 
 
@@ -144,7 +145,7 @@ def test_a_segment_with_one_bit_turned_before_its_rows_is_no_segment(tmp_path):
 @given(data=st.data())
 def test_a_damaged_segment_gives_no_wrong_row(tmp_path_factory, data):
     root = tmp_path_factory.mktemp("damaged")
-    shelf = cache.Shelf(root, CARD, TOP)
+    shelf = store.Shelf(root, CARD, TOP)
     shelf.append(entries(range(5)))
     (path,) = shelf.folder.glob("*.seg")
     content = bytearray(path.read_bytes())
@@ -153,8 +154,8 @@ def test_a_damaged_segment_gives_no_wrong_row(tmp_path_factory, data):
     else:
         content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(content)
-    housekeeping.verify(root)
-    again = cache.Shelf(root, CARD, TOP)
+    maintenance.verify(root)
+    again = store.Shelf(root, CARD, TOP)
     missing = set(again.missing([name(i) for i in range(5)]))
     kept = [i for i in range(5) if i not in missing]
     assert np.array_equal(
@@ -163,7 +164,7 @@ def test_a_damaged_segment_gives_no_wrong_row(tmp_path_factory, data):
 
 
 def test_a_full_disk_says_so_and_leaves_the_shelf_whole(tmp_path, monkeypatch):
-    shelf = cache.Shelf(tmp_path, CARD, TOP)
+    shelf = store.Shelf(tmp_path, CARD, TOP)
     shelf.append(entries(range(3)))
 
     def full(number):
@@ -178,7 +179,7 @@ def test_a_full_disk_says_so_and_leaves_the_shelf_whole(tmp_path, monkeypatch):
 
 
 def test_a_shelf_filled_in_pieces_settles_into_one_run(tmp_path):
-    shelf = cache.Shelf(tmp_path, CARD, TOP)
+    shelf = store.Shelf(tmp_path, CARD, TOP)
     for n in range(4):
         shelf.append(entries(range(10 * n, 10 * n + 10)))
     shelf.settle()
@@ -186,67 +187,67 @@ def test_a_shelf_filled_in_pieces_settles_into_one_run(tmp_path):
     assert not shelf.rows(names).flags.owndata
     assert shelf.previews(names[38:]) == [b"jpeg38", b"jpeg39"]
     assert holds(tmp_path, range(40))
-    again = cache.Shelf(tmp_path, CARD, TOP)
+    again = store.Shelf(tmp_path, CARD, TOP)
     again.append(entries([40]))
     again.settle()
     assert len(list(shelf.folder.glob("*.seg"))) == 2, "one new row does not write forty again"
 
 
 def test_the_limit_is_the_users(monkeypatch):
-    assert cache.limit() == 20_000_000_000
+    assert store.limit() == 20_000_000_000
     monkeypatch.setenv("HEADSTART_CACHE_GB", "0.5")
-    assert cache.limit() == 500_000_000
+    assert store.limit() == 500_000_000
     monkeypatch.setenv("HEADSTART_CACHE_GB", "lots")
     with pytest.raises(CacheError, match="gigabytes"):
-        cache.limit()
+        store.limit()
 
 
 def test_the_least_recently_used_goes_first(tmp_path):
     kept = []
     for n in range(3):
         card = replace(CARD, weights=f"sha256:{n}")
-        shelf = cache.Shelf(tmp_path, card, TOP)
+        shelf = store.Shelf(tmp_path, card, TOP)
         shelf.append(entries(range(50)))
         os.utime(shelf.folder / "used", (1000 + n, 1000 + n))
         kept.append(shelf.key)
-    size = housekeeping.contents(tmp_path)[0].bytes
-    assert housekeeping.evict(tmp_path, 2 * size + 10) == [kept[0]]
-    assert housekeeping.evict(tmp_path, 0, keep=(kept[1],)) == [kept[2]]
-    assert [h.rows for h in housekeeping.contents(tmp_path)] == [50]
-    assert housekeeping.clear(tmp_path) > 0
-    assert housekeeping.contents(tmp_path) == []
+    size = maintenance.contents(tmp_path)[0].bytes
+    assert maintenance.evict(tmp_path, 2 * size + 10) == [kept[0]]
+    assert maintenance.evict(tmp_path, 0, keep=(kept[1],)) == [kept[2]]
+    assert [h.rows for h in maintenance.contents(tmp_path)] == [50]
+    assert maintenance.clear(tmp_path) > 0
+    assert maintenance.contents(tmp_path) == []
 
 
 def test_receipts_are_kept_with_the_rows(tmp_path):
     receipt = Receipt(3, (), "sha256:x", "sha256:x")
-    cache.Shelf(tmp_path, CARD, TOP).seal(receipt)
-    assert cache.Shelf(tmp_path, CARD, TOP).receipts() == [receipt]
+    store.Shelf(tmp_path, CARD, TOP).seal(receipt)
+    assert store.Shelf(tmp_path, CARD, TOP).receipts() == [receipt]
 
 
 def test_a_card_is_recalled_until_its_files_change(tmp_path):
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(b"one")
-    assert cards.recall(tmp_path, CARD.name, [weights]) is None
-    cards.remember(tmp_path, CARD, [weights])
-    assert cards.recall(tmp_path, CARD.name, [weights]) == CARD
+    assert catalogue.recall(tmp_path, CARD.name, [weights]) is None
+    catalogue.remember(tmp_path, CARD, [weights])
+    assert catalogue.recall(tmp_path, CARD.name, [weights]) == CARD
     weights.write_bytes(b"other")
-    assert cards.recall(tmp_path, CARD.name, [weights]) is None
+    assert catalogue.recall(tmp_path, CARD.name, [weights]) is None
 
 
 def test_a_cache_that_cannot_be_written_is_refused_in_words(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CacheError, match="HEADSTART_CACHE"):
-        cache.Shelf(tmp_path / "file", CARD, TOP)
+        store.Shelf(tmp_path / "file", CARD, TOP)
 
 
 def test_rows_that_somebody_changed_are_made_again_and_told(tmp_path):
-    from headstart import checking
-    from headstart.demo.photos import photos
+    from headstart.data.demo.photos import photos
+    from headstart.workflows import check
 
     source = photos(tmp_path / "some", 60)
 
     def findings(name):
-        return checking.check(source, into=tmp_path / name, backbone="stats", root=tmp_path / "cache").facts["findings"]
+        return check.check(source, into=tmp_path / name, backbone="stats", root=tmp_path / "cache").facts["findings"]
 
     assert not [f for f in findings("a") if f["guard"] == "stale"]
     (segment,) = (p for p in (tmp_path / "cache" / "features").rglob("*") if p.stat().st_size > 60 * 614 * 4)

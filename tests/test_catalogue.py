@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from headstart import catalogue
-from headstart.backbones import own
-from headstart.planner import default, find_card
-from headstart.show import listed
+from headstart.backbones import catalogue
+from headstart.backbones.catalogue import default, find_card
+from headstart.backbones.providers import own
+from headstart.cli.summaries import listed
 
 
 def test_what_the_list_says_of_timm_is_what_timm_says():

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 from test_report_browser import CLASHES, browser  # noqa: F401  (a fixture)
 
-from headstart import checking, cli, flow
-from headstart.demo.photos import photos
-from headstart.errors import SourceError
-from headstart.guards.shortcut import guessed
+from headstart.cli import main
+from headstart.core.errors import SourceError
+from headstart.data.demo.photos import photos
+from headstart.evaluation.guards.shortcut import guessed
+from headstart.workflows import check, fit
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def flawed(tmp_path_factory):
 
 
 def checked(folder, source, name="out", **given):
-    return checking.check(source, into=folder / name, backbone="stats", root=folder / "cache", **given).facts
+    return check.check(source, into=folder / name, backbone="stats", root=folder / "cache", **given).facts
 
 
 def test_flaws_are_found_and_shown(flawed):
@@ -79,7 +80,7 @@ def test_texts_are_cleaned_too(tmp_path):
     rows += [rows[0], (rows[1][0], "post")]
     with open(tmp_path / "t.csv", "w", newline="") as file:
         csv.writer(file).writerows([("text", "label"), *rows])
-    facts = checking.check(
+    facts = check.check(
         tmp_path / "t.csv",
         into=tmp_path / "out",
         backbone="stats:text",
@@ -98,7 +99,7 @@ def test_twins_stay_on_one_side_when_asked(flawed):
     again = checked(folder, data, "grouped", group_twins=True)
     assert not [f for f in again["findings"] if f["guard"] in ("leak", "twins") and f["level"] == "warn"]
     assert "--group-twins" in again["command"]
-    outcome = flow.fit(
+    outcome = fit.fit(
         data, into=folder / "fit", backbone="stats", method="centroid", root=folder / "cache", group_twins=True
     )
     assert "--group-twins" in outcome.result["command"]
@@ -119,7 +120,7 @@ def test_what_judges_is_looked_for_in_a_reference(flawed, tmp_path):
 
 def test_a_fit_shows_the_same_findings(flawed):
     folder, data = flawed
-    outcome = flow.fit(data, into=folder / "plain", backbone="stats", method="centroid", root=folder / "cache")
+    outcome = fit.fit(data, into=folder / "plain", backbone="stats", method="centroid", root=folder / "cache")
     assert {"conflict", "leak", "twins"} <= {f["guard"] for f in outcome.result["findings"]}
     assert "twins-00-with.jpg" in {p.name for p in (outcome.folder / "thumbnails").iterdir()}
 
@@ -130,11 +131,11 @@ def test_the_command(flawed, monkeypatch, capsys):
     asked = ["headstart", "check", str(data), "--backbone", "stats", "--into", str(folder / "said")]
     monkeypatch.setattr(sys, "argv", [*asked, "-q", "--json"])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main.main()
     assert end.value.code == 0 and json.loads(capsys.readouterr().out)["findings"]
     monkeypatch.setattr(sys, "argv", asked)
     with pytest.raises(SystemExit):
-        cli.main()
+        main.main()
     out = capsys.readouterr().out
     assert "leaked.jpg" in out and "fix:" in out and max(map(len, out.splitlines())) <= 130
 
@@ -164,7 +165,7 @@ def test_how_a_network_is_fed_is_held_against_its_own_library(hub, tmp_path):
     wrong = f"{right}?mean=0.485,0.456,0.406&std=0.229,0.224,0.225"
     said = {}
     for name in (right, wrong):
-        facts = checking.check(source, into=tmp_path / "out", backbone=name, root=tmp_path / "cache").facts
+        facts = check.check(source, into=tmp_path / "out", backbone=name, root=tmp_path / "cache").facts
         said[name] = {f["guard"]: f for f in facts["findings"]}
     assert "preprocess" not in said[right]
     assert (
@@ -175,7 +176,7 @@ def test_how_a_network_is_fed_is_held_against_its_own_library(hub, tmp_path):
 def test_the_old_classifier_is_asked_without_labels(hub, real_data, tmp_path):
     name = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
     files = [p for k in ("ants", "bees") for p in sorted((real_data / "hymenoptera" / "val" / k).iterdir())[:24]]
-    facts = checking.check(
+    facts = check.check(
         (files, [p.parent.name for p in files]), into=tmp_path / "out", backbone=name, root=tmp_path / "cache"
     ).facts
     (found,) = (f for f in facts["findings"] if f["guard"] == "overlap")
@@ -183,13 +184,13 @@ def test_the_old_classifier_is_asked_without_labels(hub, real_data, tmp_path):
 
 
 def test_a_photo_is_glanced_at_once(tmp_path, monkeypatch):
-    from headstart import glance
+    from headstart.data.duplicates import image_stats
 
     source = photos(tmp_path / "some", 60)
-    checking.check(source, into=tmp_path / "a", backbone="stats", root=tmp_path / "cache")
-    monkeypatch.setattr(glance, "_glanced", lambda *some: pytest.fail("it was glanced at again"))
-    checking.check(source, into=tmp_path / "b", backbone="stats", root=tmp_path / "cache")
+    check.check(source, into=tmp_path / "a", backbone="stats", root=tmp_path / "cache")
+    monkeypatch.setattr(image_stats, "_glanced", lambda *some: pytest.fail("it was glanced at again"))
+    check.check(source, into=tmp_path / "b", backbone="stats", root=tmp_path / "cache")
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 80, 3), np.uint8).astype(np.uint8))
     small = np.asarray(picture.convert("L").resize((9, 8), Image.Resampling.BOX))
     brighter = np.clip(small.astype(int) + 9, 0, 255)
-    assert glance.fingerprint(small) == glance.fingerprint(brighter), "brightness moves no bit"
+    assert image_stats.fingerprint(small) == image_stats.fingerprint(brighter), "brightness moves no bit"

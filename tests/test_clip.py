@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart import artifact, flow, network, testing
-from headstart.backbone import Cut
-from headstart.demo.photos import photos
-from headstart.errors import ArtifactError, PlanError, WeightsNotFound
-from headstart.features import Features
-from headstart.find import member
-from headstart.network import Above
+from headstart import testing
+from headstart.backbones import network
+from headstart.core.backbone import Cut
+from headstart.core.errors import ArtifactError, PlanError, WeightsNotFound
+from headstart.core.features import Features
+from headstart.core.plan import Above
+from headstart.core.plugins import member
+from headstart.data.demo.photos import photos
+from headstart.deployment import model_folder, predict
+from headstart.workflows import fit
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -321,7 +324,7 @@ def test_other_labels_and_other_backbones_are_refused(folders):
 
 def test_photos_are_classified_by_words_alone(folder, pictures, root, tmp_path):
     given = {"backbone": f"clip:{folder}", "method": "zeroshot", "root": root}
-    done = flow.fit(pictures, into=tmp_path / "run", settings={"templates": "metal with a {}."}, **given)
+    done = fit.fit(pictures, into=tmp_path / "run", settings={"templates": "metal with a {}."}, **given)
     result = done.result
     assert result["plan"]["cut"] == len(result["backbone"]["blocks"])
     assert result["params"]["trained"] == 0 and result["frozen"]["moved"] == 0
@@ -329,18 +332,18 @@ def test_photos_are_classified_by_words_alone(folder, pictures, root, tmp_path):
     assert result["head"]["labels"] == ["dent", "scratch", "stain"]
     assert set((done.folder / "model").iterdir()) >= {done.folder / "model/delta.safetensors"}
     some = sorted(pictures.glob("*/*.jpg"))[:3]
-    answers = flow.predict(done.folder, some, root=root)
+    answers = predict.predict(done.folder, some, root=root)
     assert all(a.label in ("dent", "scratch", "stain") and not a.error for a in answers)
-    few = flow.fit(pictures, into=tmp_path / "few", shots=1, **given)
+    few = fit.fit(pictures, into=tmp_path / "few", shots=1, **given)
     assert few.result["task"]["n"]["train"] == 3 and few.result["cache"]["misses"] == 0
 
 
 def test_a_saved_model_needs_its_text_tower_no_more(folders, pictures, root, tmp_path):
     shutil.copytree(folders["clip"], tmp_path / "net")
-    done = flow.fit(pictures, into=tmp_path / "run", backbone=f"clip:{tmp_path / 'net'}", method="zeroshot", root=root)
+    done = fit.fit(pictures, into=tmp_path / "run", backbone=f"clip:{tmp_path / 'net'}", method="zeroshot", root=root)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / "net" / name).unlink()
-    model, _ = artifact.load(done.folder, root)
+    model, _ = model_folder.load(done.folder, root)
     assert model.fitted.words.shape == (3, 24)
 
 
@@ -360,7 +363,7 @@ STEPS = {"steps": "4", "views": "0"}
 )
 def test_other_methods_work_on_the_image_tower(kind, method, settings, folders, pictures, root, tmp_path):
     given = {"backbone": f"clip:{folders[kind]}", "method": method, "settings": settings, "root": root}
-    done = flow.fit(pictures, into=tmp_path / "run", **given)
+    done = fit.fit(pictures, into=tmp_path / "run", **given)
     assert done.result["params"]["trained"] > 0 and done.result["frozen"]["moved"] == 0
     some = sorted(pictures.glob("*/*.jpg"))[:2]
-    assert all(not a.error for a in flow.predict(done.folder, some, root=root))
+    assert all(not a.error for a in predict.predict(done.folder, some, root=root))

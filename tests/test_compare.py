@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 from test_report_browser import CLASHES, browser  # noqa: F401  (a fixture)
 
 import headstart
-from headstart import cli, comparing, contest, flow, show
-from headstart.demo.photos import photos
-from headstart.errors import NameNotFound, PlanError, SourceError, Stopped
-from headstart.pairing import compared, flipped, mcnemar
+from headstart.cli import main, summaries
+from headstart.core.errors import NameNotFound, PlanError, SourceError, Stopped
+from headstart.core.statistics import compared, flipped, mcnemar
+from headstart.data.demo.photos import photos
+from headstart.evaluation import comparison_table
+from headstart.workflows import compare
+from headstart.workflows import fit as workflow
 
 HEADS = ("probe", "knn", "centroid", "mlp")
 
@@ -30,7 +33,7 @@ def compared_photos(tmp_path_factory):
 
 def again(folder, source, said, **asked):
     asked = {"methods": HEADS, "into": folder / "out", "backbone": "stats", "seeds": 3, **asked}
-    return comparing.compare(source, root=folder / "cache", echo=said.append, **asked)
+    return compare.compare(source, root=folder / "cache", echo=said.append, **asked)
 
 
 def made(said):
@@ -87,7 +90,7 @@ def test_an_interrupted_comparison_goes_on(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        comparing.compare(
+        compare.compare(
             source, methods=["probe", "knn"], into=tmp_path / "out", backbone="stats", seeds=2,
             root=tmp_path / "cache", echo=stop,
         )  # fmt: skip
@@ -97,14 +100,14 @@ def test_an_interrupted_comparison_goes_on(tmp_path):
 
 
 def test_a_method_that_a_guard_stopped_does_not_stop_the_others(tmp_path, monkeypatch):
-    source, fit = photos(tmp_path / "photos", 60), flow.fit
+    source, fit = photos(tmp_path / "photos", 60), workflow.fit
 
     def guarded(*args, method, **given):
         if method == "knn":
             raise Stopped("[rate] the loss grew")
         return fit(*args, method=method, **given)
 
-    monkeypatch.setattr(flow, "fit", guarded)
+    monkeypatch.setattr(workflow, "fit", guarded)
     rows = again(tmp_path, source, [], methods=["knn", "probe"], seeds=1).facts["methods"]
     assert [r["error"] for r in rows] == ["[rate] the loss grew", ""]
     with pytest.raises(Stopped):
@@ -142,7 +145,7 @@ def test_in_a_browser_nothing_overflows_or_overlaps(compared_photos, browser, wi
 
 
 def test_the_terminal_shows_every_figure_in_100_columns(compared_photos):
-    text = show.contested(compared_photos[2].facts)
+    text = summaries.contested(compared_photos[2].facts)
     assert max(map(len, text.splitlines())) <= 100
     for r in compared_photos[2].facts["methods"][:4]:
         assert f"{100 * r['mean']:.1f} %" in text and f"{r['params']['trained']:,}" in text and r["best_for"] in text
@@ -151,7 +154,7 @@ def test_the_terminal_shows_every_figure_in_100_columns(compared_photos):
 
 def test_an_unknown_method_is_refused_at_once(tmp_path):
     with pytest.raises(NameNotFound, match="finetune"):
-        comparing.compare(tmp_path, methods=["finetun"], into=tmp_path / "out")
+        compare.compare(tmp_path, methods=["finetun"], into=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -165,7 +168,7 @@ def test_where_no_method_can_be_had_the_reason_is_raised(tmp_path):
 def test_a_folder_of_others_is_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("notes")
     with pytest.raises(SourceError, match="holds no comparison"):
-        comparing.compare(photos(tmp_path / "photos", 60), methods=["probe"], into=tmp_path, backbone="stats")
+        compare.compare(photos(tmp_path / "photos", 60), methods=["probe"], into=tmp_path, backbone="stats")
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):
@@ -174,7 +177,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     for methods, code in (("probe,knn", 0), ("probe,kn", 2)):
         monkeypatch.setattr(sys, "argv", [*words, "--methods", methods, "--into", str(tmp_path / "out")])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main.main()
         said = json.loads(capsys.readouterr().out)
         assert ended.value.code == code
         if code:
@@ -207,7 +210,7 @@ def runs_of(*values):
 def test_an_interval_over_seeds_is_students_and_needs_three():
     from scipy.stats import t
 
-    two, three = contest.row("knn", runs_of(0.8, 0.9)), contest.row("knn", runs_of(0.8, 0.82, 0.84))
+    two, three = comparison_table.row("knn", runs_of(0.8, 0.9)), comparison_table.row("knn", runs_of(0.8, 0.82, 0.84))
     assert two["low"] is None and two["high"] is None and two["mean"] == pytest.approx(0.85)
     low, high = t.interval(0.95, 2, 0.82, 0.02 / 3**0.5)
     assert (three["low"], three["high"]) == (pytest.approx(low, abs=1e-3), pytest.approx(high, abs=1e-3))
@@ -218,13 +221,15 @@ def test_the_verdict_names_the_gain_and_who_is_as_good():
     hard = rng.random(400)
     means = {"probe": 0.7, "lora": 0.9, "full": 0.905, "scratch": 0.4}
     worth = {m: {str(i): float(h < mean) for i, h in enumerate(hard)} for m, mean in means.items()}
-    rows = [contest.row(m, runs_of(np.mean(list(worth[m].values())))) for m in means]
+    rows = [comparison_table.row(m, runs_of(np.mean(list(worth[m].values())))) for m in means]
     for r in rows:
         r["metrics"]["accuracy"]["better"] = "higher"
-    said = contest.verdict(rows, contest.pairs(worth, "classes", 0))
+    said = comparison_table.verdict(rows, comparison_table.pairs(worth, "classes", 0))
     assert said.startswith("full is better than the plain probe by ") and "p < 0.001" in said
     assert said.endswith("ship full. It cannot be told from lora.")
-    said = contest.verdict(rows[1:3], contest.pairs({m: worth[m] for m in ("lora", "full")}, "classes", 0))
+    said = comparison_table.verdict(
+        rows[1:3], comparison_table.pairs({m: worth[m] for m in ("lora", "full")}, "classes", 0)
+    )
     assert said.startswith("full scored best") and "surely better than none" in said
 
 
@@ -242,7 +247,7 @@ def test_flips_of_signs_are_exact_and_do_not_cry_wolf():
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_never_claims_more_than_one_test(p):
-    corrected = contest.holm(p)
+    corrected = comparison_table.holm(p)
     assert all(a <= b <= 1 for a, b in zip(p, corrected, strict=True))
     order = np.argsort(p, kind="stable")
     assert all(np.diff(np.array(corrected)[order]) >= -1e-12)
@@ -275,7 +280,7 @@ def test_the_line_that_repeats_a_comparison_repeats_it(compared_photos, monkeypa
     monkeypatch.setenv("HEADSTART_CACHE", str(folder / "cache"))
     monkeypatch.setattr(sys, "argv", [*words, "-q", "--json"])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main.main()
     assert end.value.code == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["pairs"] == found.facts["pairs"] and all(r["reused"] == 3 for r in facts["methods"] if not r["error"])

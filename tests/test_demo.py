@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.demo.photos import DEFECTS, photo, photos
-from headstart.demo.tickets import tickets, write_tickets
-from headstart.errors import SourceError
+from headstart.core.errors import SourceError
+from headstart.data.demo.photos import DEFECTS, photo, photos
+from headstart.data.demo.tickets import tickets, write_tickets
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_neither_colour_nor_size_nor_number_tells_the_defect(rendered):
 
 
 def test_a_defect_changes_what_it_should():
-    from headstart.demo.shapes import part
+    from headstart.data.demo.shapes import part
 
     for seed in range(12):
         piece = part(np.random.default_rng(seed))

@@ -8,14 +8,18 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from headstart import ahead, engine, extract, housekeeping, machine, show
-from headstart.engine import Way
-from headstart.engines import openvino
-from headstart.errors import PlanError
-from headstart.find import member
-from headstart.planner import find_card
-from headstart.reference import inputs
-from headstart.task import Example
+from headstart.backbones.catalogue import find_card
+from headstart.cli import summaries
+from headstart.core import hardware
+from headstart.core.errors import PlanError
+from headstart.core.plugins import member
+from headstart.core.task import Example
+from headstart.data import contents
+from headstart.features import extract, precision, prefetch
+from headstart.features.cache import maintenance
+from headstart.features.engines import openvino
+from headstart.features.precision import Way
+from headstart.features.preprocessing_check import inputs
 
 MOBILENET = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
 
@@ -38,15 +42,15 @@ def test_what_was_compiled_once_is_opened_without_torch_and_agrees_with_it(hub):
 import sys
 from pathlib import Path
 import numpy as np
-from headstart import extract
-from headstart.planner import find_card
+from headstart.features import extract
+from headstart.backbones.catalogue import find_card
 root = Path(sys.argv[1])
 card = find_card("{MOBILENET}", root)
 top = card.cut(len(card.blocks))
 units = list(np.random.default_rng(0).integers(0, 256, (19, 224, 224, 3), dtype=np.uint8))
 """
     first = """
-from headstart.engines import torch
+from headstart.features.engines import torch
 assert extract.start(card, top, 5, root).engine == "torch float32"
 running = extract.start(card, top, 1000, root)
 fast, exact = running.rows(units), torch.start(card, top).rows(units)
@@ -95,13 +99,13 @@ def test_graphs_are_part_of_the_cache_and_go_when_it_is_full(vision, tmp_path):
     card = find_card(vision, tmp_path)
     for at in (3, 6):
         openvino.start(card, card.cut(at), tmp_path)
-    held = {h.cut: h for h in housekeeping.contents(tmp_path)}
+    held = {h.cut: h for h in maintenance.contents(tmp_path)}
     assert {h.kind for h in held.values()} == {"graph"} and {h.backbone for h in held.values()} == {card.name}
-    assert "graph" in show.held([asdict(h) for h in held.values()], 0, "here")
+    assert "graph" in summaries.held([asdict(h) for h in held.values()], 0, "here")
     os.utime(tmp_path / "compiled" / held[6].key / "used", (1000, 1000))
-    assert housekeeping.evict(tmp_path, held[3].bytes) == [held[6].key]
+    assert maintenance.evict(tmp_path, held[3].bytes) == [held[6].key]
     openvino.start(card, card.cut(3), tmp_path)  # what is left is whole
-    assert housekeeping.clear(tmp_path, card.name) == held[3].bytes and not housekeeping.contents(tmp_path)
+    assert maintenance.clear(tmp_path, card.name) == held[3].bytes and not maintenance.contents(tmp_path)
 
 
 def test_bfloat16_lies_on_a_shelf_of_its_own_and_torch_can_compute_in_it(vision, tmp_path):
@@ -133,9 +137,9 @@ def test_an_engine_that_is_not_there_is_named_with_those_that_are(vision, tmp_pa
     card = find_card(vision, tmp_path)
     top = card.cut(len(card.blocks))
     with pytest.raises(PlanError, match=r"no engine 'tensorflow'. There are: .*torch"):
-        engine.settle(card, top, [], tmp_path, "tensorflow")
+        precision.settle(card, top, [], tmp_path, "tensorflow")
     with pytest.raises(PlanError, match="does not compute in 'int3'"):
-        engine.settle(card, top, [], tmp_path, "torch:int3")
+        precision.settle(card, top, [], tmp_path, "torch:int3")
     with pytest.raises(PlanError, match=r"'onnx' does not run timm:.* What does: .*torch"):
         extract.start(card, replace(top, engine="onnx"), 1, tmp_path)
 
@@ -151,32 +155,32 @@ def test_an_engine_that_is_not_there_is_named_with_those_that_are(vision, tmp_pa
     ],
 )
 def test_a_faster_precision_must_keep_the_answers(vision, tmp_path, rough, taken):
-    cut, (why,) = engine._best(find_card(vision, tmp_path).cut(6), [Way("float32", 4.0), rough])
+    cut, (why,) = precision._best(find_card(vision, tmp_path).cut(6), [Way("float32", 4.0), rough])
     assert (cut.precision == "bfloat16") == taken
     assert ("taken" in why) == taken and f"{rough.rate / 4.0:.1f} times as fast" in why
 
 
 def test_a_race_is_run_once_on_the_tasks_own_inputs_and_remembered(vision, tmp_path, monkeypatch):
-    if not machine.halves():
+    if not hardware.halves():
         pytest.skip("this processor has one precision")
-    from headstart.demo.photos import photos
+    from headstart.data.demo.photos import photos
 
     photos(tmp_path / "photos", 24)
     files = sorted(p for p in (tmp_path / "photos").rglob("*") if p.is_file())
-    digests = extract.raw.hashed([str(f) for f in files])
+    digests = contents.hashed([str(f) for f in files])
     examples = [Example(f.name, f, d, f.parent.name) for f, d in zip(files, digests, strict=True)]
     card, root, said = find_card(vision, tmp_path), tmp_path / "root", []
     top = card.cut(len(card.blocks))
-    assert engine.settle(card, top, examples, root) == (top, [])  # too few to be worth a race
-    monkeypatch.setattr(engine, "LEAST", 10)
-    assert engine.settle(card, top, examples, root) == (top, [])  # and too fast
-    monkeypatch.setattr(engine, "WORTH", 0.0)
-    cut, (why,) = engine.settle(card, top, examples, root, say=lambda event, facts: said.append(event))
+    assert precision.settle(card, top, examples, root) == (top, [])  # too few to be worth a race
+    monkeypatch.setattr(precision, "LEAST", 10)
+    assert precision.settle(card, top, examples, root) == (top, [])  # and too fast
+    monkeypatch.setattr(precision, "WORTH", 0.0)
+    cut, (why,) = precision.settle(card, top, examples, root, say=lambda event, facts: said.append(event))
     assert said == ["racing"] and "bfloat16 is" in why and "cosine" in why
-    again, (same,) = engine.settle(card, top, examples, root, say=lambda event, facts: said.append(event))
+    again, (same,) = precision.settle(card, top, examples, root, say=lambda event, facts: said.append(event))
     assert (again, same, said) == (cut, why, ["racing"])
     extract.embed(examples, card, top, root)
-    assert engine.settle(card, top, examples, root) == (top, [])  # what lies there in float32 is not made again
+    assert precision.settle(card, top, examples, root) == (top, [])  # what lies there in float32 is not made again
 
 
 def test_items_made_ahead_come_in_order_and_errors_where_they_belong():
@@ -186,8 +190,8 @@ def test_items_made_ahead_come_in_order_and_errors_where_they_belong():
 
     got = []
     with pytest.raises(ValueError, match="the sixth"):
-        got.extend(ahead.ahead(items()))
-    given = ahead.ahead(items())
+        got.extend(prefetch.ahead(items()))
+    given = prefetch.ahead(items())
     got = [next(given) for _ in range(5)]
     assert got == list(range(5))
     given.close()
@@ -195,9 +199,10 @@ def test_items_made_ahead_come_in_order_and_errors_where_they_belong():
 
 def test_rows_in_bfloat16_are_held_against_the_library_in_float32(hub, real_data, tmp_path):
     """What MobileNetV2 rounds is no wrong preparation; and what was fitted in bfloat16 answers in it."""
-    if not machine.halves():
+    if not hardware.halves():
         pytest.skip("this processor has one precision")
-    from headstart import flow
+    from headstart.deployment import predict
+    from headstart.workflows import fit
 
     few = tmp_path / "few"
     for name in ("ants", "bees"):
@@ -205,9 +210,9 @@ def test_rows_in_bfloat16_are_held_against_the_library_in_float32(hub, real_data
         for photo in sorted((real_data / "hymenoptera" / "train" / name).iterdir())[:24]:
             os.symlink(photo, few / name / photo.name)
     root = tmp_path / "root"
-    found = flow.fit(few, into=tmp_path / "run", backbone=MOBILENET, engine="openvino:bfloat16", root=root)
+    found = fit.fit(few, into=tmp_path / "run", backbone=MOBILENET, engine="openvino:bfloat16", root=root)
     assert found.result["plan"]["precision"] == "bfloat16" and not found.result["frozen"]["moved"]
     assert "preprocess" not in {finding["guard"] for finding in found.result["findings"]}
     photo = next((few / "ants").iterdir())
-    (answer,) = flow.predict(tmp_path / "run", [photo], root=root)
+    (answer,) = predict.predict(tmp_path / "run", [photo], root=root)
     assert answer.label == "ants"

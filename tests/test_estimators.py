@@ -9,8 +9,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import headstart
-from headstart.demo.photos import photos
-from headstart.demo.tickets import tickets
+from headstart.data.demo.photos import photos
+from headstart.data.demo.tickets import tickets
 
 
 @parametrize_with_checks([headstart.TransferClassifier(), headstart.TransferRegressor()])

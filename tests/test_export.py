@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import headstart
-from headstart import cache
-from headstart.artifact import load
-from headstart.backbone import Preprocess
-from headstart.errors import ArtifactError, NameNotFound, PlanError, SourceError
-from headstart.extract import start
-from headstart.features import Features
-from headstart.find import member
-from headstart.head import Head
-from headstart.heads import head_of
-from headstart.held import witnesses
-from headstart.portable import Said, Written, hold, ours, parity
-from headstart.preprocess import image
+from headstart.core.backbone import Preprocess
+from headstart.core.errors import ArtifactError, NameNotFound, PlanError, SourceError
+from headstart.core.features import Features
+from headstart.core.head import Head
+from headstart.core.plugins import member
+from headstart.deployment.export.calibration_inputs import witnesses
+from headstart.deployment.export.head_matrices import head_of
+from headstart.deployment.export.parity import Said, Written, hold, ours, parity
+from headstart.deployment.model_folder import load
+from headstart.features.cache import store
+from headstart.features.extract import start
+from headstart.features.preprocess import image
 
 SPECS = [
     ("center", 0.875, (3, 32, 32), "bicubic"),
@@ -41,8 +41,8 @@ def session(spec):
     import onnxruntime as ort
     from onnx import TensorProto, helper
 
-    from headstart.looked import looked
-    from headstart.sketch import Sketch, assembled
+    from headstart.deployment.export.onnx_builder import Sketch, assembled
+    from headstart.deployment.export.onnx_resize import looked
 
     sketch = Sketch()
     seen = looked(sketch, sketch.named("pixels"), spec)
@@ -88,7 +88,7 @@ def test_a_graph_cuts_the_ends_of_a_ribbon_and_takes_several_photos_at_once(sess
 def test_the_floor_and_static_vectors_are_the_same_in_torch():
     import torch
 
-    from headstart.rebuilt import Bag, Statistics, Vectors
+    from headstart.deployment.export.torch_twins import Bag, Statistics, Vectors
 
     rng = np.random.default_rng(0)
     card = member("backbones", "stats").card("")
@@ -115,7 +115,7 @@ def test_the_floor_and_static_vectors_are_the_same_in_torch():
 def test_every_head_is_the_same_as_matrices(method, kind):
     import torch
 
-    from headstart.ported import head_module
+    from headstart.deployment.export.torch_module import head_module
 
     rng = np.random.default_rng(0)
     x = rng.standard_normal((60, 12)).astype(np.float32) + 3
@@ -175,11 +175,11 @@ TUNED = {"lora": {}, "prompt": {}, "prefix": {}, "adapter": {}, "ia3": {}, "bias
 def test_what_every_method_learned_is_the_same_in_one_module(method, vision, tmp_path):
     import torch
 
-    from headstart.ported import ported
+    from headstart.deployment.export.torch_module import ported
 
     data = photos(tmp_path / "data")
     headstart.fit(data, backbone=vision, method=method, settings={"steps": "3", "batch": "8"}, into=tmp_path / "run")
-    model, running = load(tmp_path / "run", cache.default_root())
+    model, running = load(tmp_path / "run", store.default_root())
     contents = witnesses(model)
     mine = ours(model, running, contents)
     pixels = torch.from_numpy(np.stack(mine.fed).transpose(0, 3, 1, 2).astype(np.float32))
@@ -234,7 +234,7 @@ def test_the_default_for_texts_is_one_graph_and_a_head_for_numpy(tmp_path):
     said = ort.InferenceSession(str(done.folder / "model.onnx")).get_modelmeta().custom_metadata_map
     assert json.loads(said["labels"]) == ["early", "late"]
     head = headstart.export(tmp_path / "run", "numpy")
-    model, running = load(tmp_path / "run", cache.default_root())
+    model, running = load(tmp_path / "run", store.default_root())
     mine = ours(model, running, some)
     np.save(tmp_path / "row.npy", mine.embedding[0])
     (found,) = answered(head.folder, str(tmp_path / "row.npy"))

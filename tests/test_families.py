@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 
 from headstart import testing
-from headstart.backbone import Backbone, Preprocess
-from headstart.demo.photos import photos
-from headstart.demo.tickets import tickets, write_tickets
-from headstart.errors import HeadstartError, NameNotFound
-from headstart.features import Features
-from headstart.find import member, names
-from headstart.guard import Embedded, Judged, Learned, Referenced, Surveyed
-from headstart.plan import Plan
-from headstart.planner import find_card, method_of
-from headstart.result import Metric, Receipt, SetAside
-from headstart.similarity import Compared
-from headstart.task import Example, Task
+from headstart.backbones.catalogue import find_card
+from headstart.core.backbone import Backbone, Preprocess
+from headstart.core.errors import HeadstartError, NameNotFound
+from headstart.core.features import Features
+from headstart.core.observations import Embedded, Judged, Learned, Referenced, Surveyed
+from headstart.core.plan import Plan
+from headstart.core.plugins import member, names
+from headstart.core.result import Metric, Receipt, SetAside
+from headstart.core.task import Example, Task
+from headstart.data.demo.photos import photos
+from headstart.data.demo.tickets import tickets, write_tickets
+from headstart.evaluation.transferability.domain_similarity import Compared
+from headstart.workflows.planner import method_of
 
 LABELS = {
     "classes": ["a", "b", "c"] * 20,

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import headstart
-from headstart.demo.photos import photos
-from headstart.demo.tickets import write_tickets
+from headstart.data.demo.photos import photos
+from headstart.data.demo.tickets import write_tickets
 
 MOBILENET = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
 HEAVY = ("torch", "timm", "transformers", "PIL", "scipy", "sklearn")
@@ -153,7 +153,7 @@ def test_a_changed_model_folder_is_refused(parts, tmp_path):
 
 
 def test_the_witness_refuses_a_head_that_answers_otherwise(parts, tmp_path):
-    from headstart.digest import of_files
+    from headstart.core.digest import of_files
 
     command("fit", str(parts), "--into", str(tmp_path / "run"), "--quiet")
     model = tmp_path / "run" / "model"

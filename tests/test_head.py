@@ -9,16 +9,18 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 
-from headstart import folds
-from headstart.calibrate import calibrate
-from headstart.errors import HeadstartError
-from headstart.features import Features
-from headstart.find import member, name_of
-from headstart.linear import basis, scaled, scaling
-from headstart.methods import centroid, knn, logistic, mlp, ridge
-from headstart.objectives.classes import Classes
-from headstart.objectives.number import Number
-from headstart.objectives.tags import Tags
+from headstart.core.errors import HeadstartError
+from headstart.core.features import Features
+from headstart.core.plugins import member, name_of
+from headstart.data.objectives.classes import Classes
+from headstart.data.objectives.number import Number
+from headstart.data.objectives.tags import Tags
+from headstart.training.heads import cross_validation
+from headstart.training.heads import logistic as logistic_head
+from headstart.training.heads import ridge as ridge_head
+from headstart.training.heads.linear import basis, scaled, scaling
+from headstart.training.heads.temperature_scaling import calibrate
+from headstart.training.methods import centroid, knn, logistic, mlp, ridge
 
 
 def rows(x, y, groups=()) -> Features:
@@ -92,7 +94,7 @@ def test_ridge_leaves_each_row_out_exactly():
     x, t = rng.standard_normal((40, 7)), rng.standard_normal((40, 2))
     turned = basis(x.astype(np.float32))
     z = turned.z.astype(np.float64)
-    for strength, held in zip((0.3, 30.0), ridge._ones_out(turned, t, (0.3, 30.0)), strict=True):
+    for strength, held in zip((0.3, 30.0), ridge_head._ones_out(turned, t, (0.3, 30.0)), strict=True):
         for i in range(40):
             rest = np.delete(np.arange(40), i)
             model = Ridge(alpha=1 / strength).fit(z[rest], t[rest])
@@ -130,7 +132,7 @@ def test_no_more_is_held_out_than_choosing_is_worth(count, most):
     both = np.arange(sum(count))
     data = Features(np.zeros((len(both), 2), np.float32), both % 3, tuple(map(str, both)))
     train, val = (data.rows(part) for part in np.split(both, [count[0]]))
-    learns, held = folds.parted(train, val, Classes(("a", "b", "c")), np.random.default_rng(0))
+    learns, held = cross_validation.parted(train, val, Classes(("a", "b", "c")), np.random.default_rng(0))
     assert len(held) == most and sorted(learns.ids + held.ids) == sorted(data.ids)
 
 
@@ -139,9 +141,9 @@ def test_folds_keep_groups_whole_and_classes_in_proportion():
     y = rng.integers(0, 4, 200)
     objective = Classes(tuple("abcd"))
     names = [f"g{i // 4}" for i in range(200)]
-    fold = folds.deal(rows(np.zeros((200, 1)), y, names), objective, 5, rng)
+    fold = cross_validation.deal(rows(np.zeros((200, 1)), y, names), objective, 5, rng)
     assert all(len(set(fold[i : i + 4])) == 1 for i in range(0, 200, 4))
-    fold = folds.deal(rows(np.zeros((200, 1)), y), objective, 5, rng)
+    fold = cross_validation.deal(rows(np.zeros((200, 1)), y), objective, 5, rng)
     table = np.array([np.bincount(y[fold == f], minlength=4) for f in range(5)])
     assert np.ptp(table, axis=0).max() <= 1
 
@@ -322,8 +324,8 @@ def test_rows_that_are_streamed_give_the_head_that_rows_in_memory_give(link, tmp
         return head.fit(data, nothing, objective, above=None, rng=np.random.default_rng(0))
 
     whole = fitted()
-    monkeypatch.setattr(logistic, "HELD", 0)
-    monkeypatch.setattr(logistic, "SAMPLED", n * d // 4)
+    monkeypatch.setattr(logistic_head, "HELD", 0)
+    monkeypatch.setattr(logistic_head, "SAMPLED", n * d // 4)
     streamed = fitted()
     assert streamed.notes["rows"] == n and 500 < streamed.notes["rows_chosen_on"] < 1500
     a, b = whole.scores(x), streamed.scores(x)
@@ -335,8 +337,8 @@ def test_a_rare_class_is_not_lost_by_the_sample(monkeypatch):
     rng = np.random.default_rng(0)
     y = np.where(np.arange(3000) < 7, 2, np.arange(3000) % 2)
     x = (rng.standard_normal((3000, 8)) + 2 * np.eye(8)[y]).astype(np.float32)
-    monkeypatch.setattr(logistic, "HELD", 0)
-    monkeypatch.setattr(logistic, "SAMPLED", 300 * 8)
+    monkeypatch.setattr(logistic_head, "HELD", 0)
+    monkeypatch.setattr(logistic_head, "SAMPLED", 300 * 8)
     data = Features(x, y, tuple(map(str, range(3000))))
-    some = logistic._sample(data, Classes(("a", "b", "c")), rng)
+    some = logistic_head._sample(data, Classes(("a", "b", "c")), rng)
     assert (some.y == 2).sum() == 7 and 250 < len(some) < 450

@@ -1,180 +1,116 @@
-"""The house stays a house: arrows point down, files stay small, and the cached path never wakes a heavy library."""
+"""The house stays a house: packages in one order, no circle, families apart, small files, and a light cached path."""
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from headstart.find import FAMILIES, names
+from headstart.core.plugins import FAMILIES, names
 
 ROOT = Path(__file__).parents[1] / "headstart"
-FLOORS = [
-    {"errors", "digest", "result", "features", "files", "wording", "intervals", "calibrate", "losses"},
-    {"task", "backbone", "find", "head", "ahead", "machine", "batches", "vino"},
-    {"glance", "ledger", "hamming", "jaccard", "pretext", "loop", "optim", "views", "pictures", "trunk"}
-    | {
-        "plan",
-        "guard",
-        "raw",
-        "split",
-        "folds",
-        "cache",
-        "housekeeping",
-        "cards",
-        "segments",
-        "hub",
-        "network",
-        "chain",
-        "encoder",
-    }
-    | {
-        "linear",
-        "softmax",
-        "streamed",
-        "codes",
-        "pixels",
-        "columns",
-        "sheet",
-        "parts",
-        "wordpiece",
-        "static",
-        "runtime",
-        "unpack",
-    }
-    | {"readers", "preprocess", "objectives", "backbones", "engines"},
-    {
-        "methods",
-        "guards",
-        "run",
-        "read",
-        "meaning",
-        "planner",
-        "engine",
-        "running",
-        "extract",
-        "measure",
-        "artifact",
-        "witness",
-        "inputs",
-        "answer",
-        "contest",
-    }
-    | {
-        "augment",
-        "delta",
-        "untrusted",
-        "tune",
-        "paces",
-        "lesson",
-        "levels",
-        "ranging",
-        "gains",
-        "forgetting",
-        "peftly",
-        "pairing",
-    }
-    | {"pretexts", "gathering", "teachers", "students", "publish", "catalogue"}
-    | {"writings", "vocabulary", "text_students", "distil_static", "webpage"}
-    | {
-        "reference",
-        "cleaning",
-        "grouping",
-        "near",
-        "similarity",
-        "curve",
-        "untrained",
-        "quadrant",
-        "ground",
-        "telling",
-        "record",
-        "verdict",
-        "reporting",
-        "demo",
-    }
-    | {"heads", "rebuilt", "ported", "sketch", "looked", "formats", "libraries", "portable", "snippets", "held"},
-    {
-        "flow",
-        "checking",
-        "advising",
-        "comparing",
-        "making",
-        "making_static",
-        "testing",
-        "shipping",
-        "carding",
-        "sharing",
-    },
-    {
-        "__init__",
-        "cli",
-        "cli_making",
-        "cli_compare",
-        "cli_check",
-        "cli_plan",
-        "cli_ship",
-        "cli_share",
-        "cli_web",
-        "findings",
-        "screen",
-        "show",
-        "estimators",
-    },
-]
-FLOOR = {room: n for n, rooms in enumerate(FLOORS) for room in rooms}
+# An import may only point to the left.
+ORDER = ("core", "data", "backbones", "features", "training", "evaluation", "reporting", "deployment", "pretraining",
+         "workflows", "cli")  # fmt: skip
+TOP = {"__init__.py", "__main__.py", "py.typed", "testing.py", "weights", *ORDER}
 FILES = sorted(ROOT.rglob("*.py"))
 HEAVY = ("torch", "timm", "transformers", "PIL", "scipy", "sklearn", "onnxruntime", "datasets", "pyarrow", "matplotlib")
 
 
-def room(module: str) -> str:
-    return module.split(".")[1] if "." in module else "__init__"
+def dotted(file: Path) -> str:
+    return ".".join(("headstart", *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
 
 
-def arrows():
-    for file in FILES:
-        me = file.relative_to(ROOT).with_suffix("").parts
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "headstart":
-                targets = [node.module] if node.module != "headstart" else [f"headstart.{a.name}" for a in node.names]
-                yield from ((me, t, file) for t in targets if t != "headstart.__version__")
+MODULES = {dotted(file): file for file in FILES}
 
 
-def test_every_file_has_a_floor():
-    assert {f.relative_to(ROOT).with_suffix("").parts[0] for f in FILES} <= set(FLOOR)
+def imports(module: str) -> Iterator[str]:
+    """Modules that one imports: at its top, inside a function, or for its types."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "headstart":
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else str(node.module)
 
 
-def test_imports_point_down():
-    wrong = [f"{f.relative_to(ROOT)} imports {t}" for me, t, f in arrows() if FLOOR[room(t)] > FLOOR[me[0]]]
+def looked_up(module: str) -> Iterator[str]:
+    """Members that one asks for by name: all of a family where the name is not written there."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("member", "members"):
+            said = [a.value for a in node.args if isinstance(a, ast.Constant)]
+            package = f"{FAMILIES[said[0]]}." if said else "nothing"  # whoever named the family has the arrow
+            yield from (m for m in MODULES if m.startswith(package + "".join(said[1:])))
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    return {module: {*imports(module), *looked_up(module)} - {"headstart", module} for module in MODULES}
+
+
+def place(module: str) -> int:
+    """Where a module's package stands in the order; what lies beside the packages may import all of them."""
+    package = [*module.split("."), ""][1]
+    return ORDER.index(package) if package in ORDER else len(ORDER)
+
+
+def circle(arrows: dict[str, set[str]]) -> str:
+    """One circle in words, "" where there is none."""
+    done: set[str] = set()
+
+    def walk(at: str, path: tuple[str, ...]) -> str:
+        if at in path:
+            return " -> ".join((*path[path.index(at) :], at))
+        if at in done:
+            return ""
+        found = next((c for to in sorted(arrows.get(at, ())) if (c := walk(to, (*path, at)))), "")
+        done.add(at)
+        return found
+
+    return next((c for start in sorted(arrows) if (c := walk(start, ()))), "")
+
+
+def test_nothing_lies_beside_the_packages():
+    assert {p.name for p in ROOT.iterdir()} - {"__pycache__"} == TOP
+
+
+def test_imports_point_to_the_left():
+    wrong = [f"{m} needs {to}" for m, needs in graph().items() for to in needs if place(to) > place(m)]
     assert not wrong, wrong
 
 
-def test_members_do_not_import_members_of_another_family():
+def test_members_do_not_need_members_of_another_family():
+    def family(module: str) -> str:
+        return next((f for f, package in FAMILIES.items() if module.startswith(package + ".")), "")
+
     wrong = [
-        f"{f.relative_to(ROOT)} imports {t}"
-        for me, t, f in arrows()
-        if me[0] in FAMILIES and room(t) in FAMILIES and room(t) != me[0]
+        f"{m} imports {to}"
+        for m in MODULES
+        for to in imports(m)
+        if family(m) and family(to) and family(m) != family(to)
     ]
     assert not wrong, wrong
 
 
-def test_no_circles_within_a_floor():
-    graph: dict[str, set[str]] = {}
-    for file in FILES:
-        me = ".".join(file.relative_to(ROOT).with_suffix("").parts)
-        for node in ast.parse(file.read_text()).body:
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("headstart."):
-                graph.setdefault(me, set()).add(node.module.removeprefix("headstart."))
-            elif isinstance(node, ast.ImportFrom) and node.module == "headstart":
-                graph.setdefault(me, set()).update(a.name for a in node.names)
+def test_no_circle_of_files():
+    assert not circle(graph())
 
-    def walk(at: str, path: tuple[str, ...]):
-        assert at not in path, " -> ".join((*path, at))
-        for to in graph.get(at, ()):
-            walk(to, (*path, at))
 
-    for start in graph:
-        walk(start, ())
+@pytest.mark.parametrize("parent", sorted({dotted(f) for f in FILES if f.name == "__init__.py"}))
+def test_no_circle_of_packages(parent):
+    """Between what lies directly in one package: its files and its own packages."""
+    inside = parent + "."
+
+    def child(module: str) -> str:
+        return module.removeprefix(inside).split(".")[0]
+
+    arrows: dict[str, set[str]] = {}
+    for m, needs in graph().items():
+        if m.startswith(inside):
+            arrows.setdefault(child(m), set()).update(child(to) for to in needs if to.startswith(inside))
+    assert not circle({a: to - {a} for a, to in arrows.items()})
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
@@ -199,7 +135,8 @@ def test_importing_the_package_wakes_nothing():
 def test_importing_every_member_wakes_nothing_heavy():
     # Pretexts train networks: torch stands at their top, and only the verbs that train open them.
     light = tuple(f for f in FAMILIES if f != "pretexts")
-    code = f"from headstart.find import members; [list(members(f)) for f in {light!r}]; import headstart.flow"
+    code = f"from headstart.core.plugins import members; [list(members(f)) for f in {light!r}]; "
+    code += "import headstart.workflows.fit"
     assert wakes(code) <= {"numpy"}
 
 

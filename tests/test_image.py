@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from headstart.backbone import Preprocess
-from headstart.errors import PlanError, Unreadable
-from headstart.pixels import decode
-from headstart.preprocess import image
+from headstart.core.backbone import Preprocess
+from headstart.core.errors import PlanError, Unreadable
+from headstart.features.image_decoding import decode
+from headstart.features.preprocess import image
 
 
 def spec(size=32, crop=1.0, mode="squash", interpolation="bilinear", mean=0.0, std=1.0) -> Preprocess:

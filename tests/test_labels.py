@@ -10,17 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headstart import testing
-from headstart.extract import embed
-from headstart.features import Features
-from headstart.find import member
-from headstart.flow import seen_of, surveyed
-from headstart.guard import Surveyed
-from headstart.linear import scaled, scaling
-from headstart.plan import Plan
-from headstart.planner import choose, method_of
-from headstart.read import read
-from headstart.run import Run
-from headstart.task import Example, Task
+from headstart.core.features import Features
+from headstart.core.observations import Surveyed
+from headstart.core.plan import Plan
+from headstart.core.plugins import member
+from headstart.core.run import Run
+from headstart.core.task import Example, Task
+from headstart.data.read import read
+from headstart.features.extract import embed
+from headstart.training.heads.linear import scaled, scaling
+from headstart.workflows.planner import choose, method_of
+from headstart.workflows.steps import seen_of, surveyed
 
 labels = member("guards", "labels")
 

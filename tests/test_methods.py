@@ -5,14 +5,17 @@ import numpy as np
 import pytest
 import torch
 
-from headstart import flow, testing
-from headstart.errors import PlanError
-from headstart.extract import embed
-from headstart.features import Features
-from headstart.find import member, names
-from headstart.network import open_above
-from headstart.planner import budgeted, find_card, method_of, priced
-from headstart.task import Example
+from headstart import testing
+from headstart.backbones.catalogue import find_card
+from headstart.backbones.network import open_above
+from headstart.core.errors import PlanError
+from headstart.core.features import Features
+from headstart.core.plugins import member, names
+from headstart.core.task import Example
+from headstart.deployment import predict
+from headstart.features.extract import embed
+from headstart.workflows import fit
+from headstart.workflows.planner import budgeted, method_of, priced
 
 pytest.importorskip("torch")
 pytest.importorskip("timm")
@@ -28,7 +31,7 @@ def examples(kind: str, n: int = 32) -> tuple[list[Example], np.ndarray]:
 
     from PIL import Image
 
-    from headstart.digest import of_bytes
+    from headstart.core.digest import of_bytes
 
     rng = np.random.default_rng(0)
     y = np.arange(n) % 2
@@ -50,7 +53,7 @@ def examples(kind: str, n: int = 32) -> tuple[list[Example], np.ndarray]:
 
 def crossed(name: str, kind: str, cut, tmp_path, views: int = 0) -> tuple[Features, Features]:
     """What left that cut, as a part to learn from and one to choose by."""
-    from headstart.augment import views_of
+    from headstart.features.cached_views import views_of
 
     card = find_card(name, tmp_path)
     some, y = examples(kind)
@@ -83,7 +86,7 @@ def test_what_was_measured_is_what_is_predicted(kind, method, request, tmp_path)
     some, _ = examples(kind, 60)
     source = ([e.content for e in some], [e.label for e in some])
     settings = {"steps": "8", **({"views": "1"} if kind == "image" else {})}
-    outcome = flow.fit(source, into=tmp_path / "run", backbone=backbone, method=method, settings=settings)
+    outcome = fit.fit(source, into=tmp_path / "run", backbone=backbone, method=method, settings=settings)
     assert {"probe", "knn"} <= outcome.result["baselines"].keys()
     assert outcome.result["details"]["versus"]["probe"]["n"] == outcome.result["metrics"]["accuracy"]["n"]
     lost = outcome.result["head"]["forgetting"]
@@ -94,7 +97,7 @@ def test_what_was_measured_is_what_is_predicted(kind, method, request, tmp_path)
     contents = {e_id: e for e_id, e in zip([str(i) for i in range(60)], some, strict=True)}
     judged = [name for name in asked if name.rpartition(":")[2].rpartition("/")[2] in contents]
     assert judged
-    answers = flow.predict(
+    answers = predict.predict(
         tmp_path / "run", [contents[n.rpartition(":")[2].rpartition("/")[2]].content for n in judged]
     )
     for name, answer in zip(judged, answers, strict=True):
@@ -102,12 +105,13 @@ def test_what_was_measured_is_what_is_predicted(kind, method, request, tmp_path)
 
 
 def test_every_parameter_learns_at_one_rate_and_lower_blocks_slower(vision, tmp_path):
-    from headstart import paces, tune
+    from headstart.training.tuning import optim
+    from headstart.training.tuning.learner import Learner
 
     card = find_card(vision, tmp_path)
-    learner = tune.Learner(open_above(card, card.cut(2)), 2)
+    learner = Learner(open_above(card, card.cut(2)), 2)
     learner.body.requires_grad_(True)
-    groups = paces.rates(learner, paces.Recipe(10, rate=1e-4, head=1e-3, decay=0.5, weight=0.1))
+    groups = optim.rates(learner, optim.Recipe(10, rate=1e-4, head=1e-3, decay=0.5, weight=0.1))
     rate = {id(p): g["scale"] for g in groups for p in g["params"]}
     everything = [p for g in groups for p in g["params"]]
     learns = [p for p in learner.parameters() if p.requires_grad]
@@ -122,18 +126,19 @@ def test_every_parameter_learns_at_one_rate_and_lower_blocks_slower(vision, tmp_
 
 def test_gradual_unfreezing_keeps_the_optimizer_of_what_learns_already(vision, tmp_path):
 
-    from headstart import paces, tune
-    from headstart.network import open_above
+    from headstart.backbones.network import open_above
+    from headstart.training.tuning import optim
+    from headstart.training.tuning.learner import Learner
 
     card = find_card(vision, tmp_path)
-    learner = tune.Learner(open_above(card, card.cut(1)), 2)
+    learner = Learner(open_above(card, card.cut(1)), 2)
     learner.body.requires_grad_(True)
     learner.learns = tuple(n for n, _ in learner.body.named_parameters())
-    recipe = paces.Recipe(100, thaw=0.5)
-    optimizer = torch.optim.AdamW(paces.rates(learner, recipe), lr=1.0)
+    recipe = optim.Recipe(100, thaw=0.5)
+    optimizer = torch.optim.AdamW(optim.rates(learner, recipe), lr=1.0)
     awake = []
     for done in (0, 20, 35, 60):
-        paces.thaw(learner, done, recipe)
+        optim.thaw(learner, done, recipe)
         awake.append(sum(p.requires_grad for p in learner.body.parameters()))
         loss = sum(p.square().sum() for p in learner.parameters() if p.requires_grad)
         optimizer.zero_grad(set_to_none=True)
@@ -167,7 +172,7 @@ def test_views_are_as_many_as_the_cache_holds(vision, tmp_path, monkeypatch):
 
 
 def test_the_cut_cache_gives_what_the_whole_network_gives(vision, text, tmp_path):
-    from headstart import tune
+    from headstart.training.tuning.learner import Learner, passed
 
     for name, kind in ((vision, "image"), (text, "text")):
         card = find_card(name, tmp_path)
@@ -175,8 +180,8 @@ def test_the_cut_cache_gives_what_the_whole_network_gives(vision, text, tmp_path
         top = embed(some, card, card.cut(len(card.blocks)), tmp_path).x
         for at in range(len(card.blocks)):
             cut = card.cut(at)
-            learner = tune.Learner(open_above(card, cut), 2)
-            rows = tune.passed(learner, embed(some, card, cut, tmp_path).x, learner.rows)
+            learner = Learner(open_above(card, cut), 2)
+            rows = passed(learner, embed(some, card, cut, tmp_path).x, learner.rows)
             assert np.allclose(rows, top, atol=5e-3), f"{kind}: half precision at cut {at} moved a row"
 
 
@@ -195,8 +200,8 @@ def test_other_labels_than_classes(name, labels, vision, tmp_path):
 def test_what_cannot_be_trained_says_what_to_type(tmp_path):
     texts = ([f"{word} {i}" for i in range(30) for word in ("good", "bad")], ["x", "y"] * 30)
     with pytest.raises(PlanError, match=r"no network.*--backbone transformers:"):
-        flow.fit(texts, into=tmp_path / "a", method="finetune", kind="text")
+        fit.fit(texts, into=tmp_path / "a", method="finetune", kind="text")
     with pytest.raises(PlanError, match=r"no learning rate to find.*--method finetune"):
-        flow.fit(texts, into=tmp_path / "b", find_rate=True, kind="text")
+        fit.fit(texts, into=tmp_path / "b", find_rate=True, kind="text")
     with pytest.raises(PlanError, match="rank=two cannot be read as a whole number"):
         method_of("lora", {"rank": "two"})

@@ -6,9 +6,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from headstart.errors import SourceError
-from headstart.intervals import around, resampled, wilson
-from headstart.objectives import classes, number, tags
+from headstart.core.errors import SourceError
+from headstart.core.statistics import around, resampled, wilson
+from headstart.data.objectives import classes, number, tags
 
 TIGHT = {"rel": 1e-12, "abs": 1e-12}
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from test_methods import OBJECTIVE, crossed
 
-from headstart.errors import PlanError
-from headstart.find import member
-from headstart.network import Above, open_above
-from headstart.planner import find_card
+from headstart.backbones.catalogue import find_card
+from headstart.backbones.network import open_above
+from headstart.core.errors import PlanError
+from headstart.core.plan import Above
+from headstart.core.plugins import member
 
 torch = pytest.importorskip("torch")
 peft = pytest.importorskip("peft")
@@ -20,7 +21,7 @@ QUIET = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureW
 
 def learner_of(name: str, backbone: str, tmp_path, kind: str, **settings):
     """A learner as a method alters it, its settings, and what left its cut."""
-    from headstart import tune
+    from headstart.training.tuning import tuned
 
     card, method = find_card(backbone, tmp_path), replace(member("methods", name).Settings(), **settings)
     cut = method.cut(card)
@@ -29,19 +30,19 @@ def learner_of(name: str, backbone: str, tmp_path, kind: str, **settings):
     def above() -> Above:
         return open_above(card, cut)
 
-    learner, rows = tune.opened(above, OBJECTIVE, train)
+    learner, rows = tuned.opened(above, OBJECTIVE, train)
     return learner, method, train, val, rows, above
 
 
 @pytest.mark.parametrize("kind", ["image", "text"])
 @pytest.mark.parametrize("name", ["lora", "adapter", "ia3"])
 def test_nothing_changes_before_the_first_step(name, kind, vision, text, tmp_path):
-    from headstart import tune
+    from headstart.training.tuning.learner import passed
 
     backbone = {"image": vision, "text": text}[kind]
     learner, method, train, _, rows, _ = learner_of(name, backbone, tmp_path, kind)
     member("methods", name).alter(learner, asdict(method))
-    assert np.array_equal(tune.passed(learner, train.x, learner.rows), rows)
+    assert np.array_equal(passed(learner, train.x, learner.rows), rows)
     learns = [n for n, p in learner.body.named_parameters() if p.requires_grad]
     assert learns and all(not n.endswith(("base_layer.weight", "qkv.weight")) for n in learns)
 
@@ -50,15 +51,15 @@ def test_nothing_changes_before_the_first_step(name, kind, vision, text, tmp_pat
 @pytest.mark.parametrize("kind", ["image", "text"])
 @pytest.mark.parametrize("name", ["lora", "ia3"])
 def test_plain_peft_reads_what_is_saved(name, kind, vision, text, tmp_path):
-    from headstart import tune
-    from headstart.chain import divide
-    from headstart.encoder import divide as divide_text
-    from headstart.network import Network
+    from headstart.backbones.block_division import divide
+    from headstart.backbones.network import Network
+    from headstart.backbones.transformers_encoder import divide as divide_text
+    from headstart.training.tuning.learner import Learner, passed
 
     backbone = {"image": vision, "text": text}[kind]
     _, method, train, val, rows, above = learner_of(name, backbone, tmp_path, kind)
     fitted = replace(method, steps=6).fit(train, val, OBJECTIVE, above=above, rng=np.random.default_rng(0))
-    moved = tune.passed(fitted.learner, train.x, fitted.learner.rows)
+    moved = passed(fitted.learner, train.x, fitted.learner.rows)
     assert not np.allclose(moved, rows, atol=1e-4), "nothing was learned"
     for file, content in fitted.files().items():
         (tmp_path / file).parent.mkdir(exist_ok=True)
@@ -81,23 +82,23 @@ def test_plain_peft_reads_what_is_saved(name, kind, vision, text, tmp_path):
         )
         division = divide_text("plain", plain.eval(), card.preprocess)
     peft.PeftModel.from_pretrained(plain, tmp_path / "peft")
-    theirs = tune.Learner(
+    theirs = Learner(
         Above(Network(division.stem, division.blocks, division.pool).above(method.cut(card)), card, method.cut(card)), 2
     )
-    assert np.allclose(tune.passed(theirs, train.x, theirs.rows), moved, atol=1e-5)
+    assert np.allclose(passed(theirs, train.x, theirs.rows), moved, atol=1e-5)
 
 
 @pytest.mark.parametrize("form", ["plain", "rs", "dora"])
 def test_merged_is_unmerged(form, vision, tmp_path):
-    from headstart import tune
+    from headstart.training.tuning.learner import passed
 
     _, method, train, val, _, above = learner_of("lora", vision, tmp_path, "image", form=form, steps=6)
     learner = method.fit(train, val, OBJECTIVE, above=above, rng=np.random.default_rng(0)).learner
-    apart = tune.passed(learner, train.x, learner)
+    apart = passed(learner, train.x, learner)
     for module in learner.body.modules():
         if hasattr(module, "merge") and hasattr(module, "lora_A"):
             module.merge()
-    assert np.allclose(tune.passed(learner, train.x, learner), apart, atol=1e-5)
+    assert np.allclose(passed(learner, train.x, learner), apart, atol=1e-5)
 
 
 def test_the_rank_keeps_to_one_hundredth_of_the_parameters():
@@ -109,13 +110,13 @@ def test_the_rank_keeps_to_one_hundredth_of_the_parameters():
 
 @pytest.mark.parametrize("name", ["lora", "ia3", "adapter", "prompt", "prefix", "dora"])
 def test_a_hundredth_of_a_real_backbone_learns(name, hub, tmp_path):
-    from headstart import tune
+    from headstart.training.tuning.learner import Learner
 
     backbone = "timm:hf-hub:headstart-test/vit_tiny_patch16_224.augreg_in1k"
     module = member("methods", "lora" if name == "dora" else name)
     method = module.Settings(form="dora") if name == "dora" else module.Settings()
     card = find_card(backbone, tmp_path)
-    learner = tune.Learner(open_above(card, method.cut(card)), 2)
+    learner = Learner(open_above(card, method.cut(card)), 2)
     module.alter(learner, asdict(method))
     learned = sum(p.numel() for p in learner.body.parameters() if p.requires_grad)
     assert 0 < learned < 0.01 * card.parameters
@@ -124,14 +125,14 @@ def test_a_hundredth_of_a_real_backbone_learns(name, hub, tmp_path):
 @pytest.mark.parametrize("blocks", [2, 4])
 @pytest.mark.parametrize("name", ["prompt", "prefix"])
 def test_padding_changes_nothing_beside_prompts(name, blocks, text, tmp_path):
-    from headstart import tune
+    from headstart.training.tuning.learner import arrays
 
     learner, method, train, _, rows, _ = learner_of(name, text, tmp_path, "text", blocks=blocks)
     member("methods", name).alter(learner, asdict(method))
     learner.eval()
 
     def batch(index) -> dict:
-        return {k: torch.from_numpy(v) for k, v in tune.arrays(train.x, np.array(index)).items()}
+        return {k: torch.from_numpy(v) for k, v in arrays(train.x, np.array(index)).items()}
 
     nine = batch(range(9))
     assert not nine["mask"].all(), "some of these texts are padded"
@@ -163,18 +164,18 @@ def test_learned_tokens_stand_behind_the_class_token_and_leave_again(name, visio
 
 @pytest.mark.parametrize("name", ["prompt", "prefix"])
 def test_prompts_want_tokens(name, hub, tmp_path):
-    from headstart import tune
+    from headstart.training.tuning.learner import Learner
 
     backbone = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
     card, method = find_card(backbone, tmp_path), member("methods", name).Settings()
-    learner = tune.Learner(open_above(card, method.cut(card)), 2)
+    learner = Learner(open_above(card, method.cut(card)), 2)
     with pytest.raises(PlanError, match="no row of tokens"):
         member("methods", name).alter(learner, asdict(method))
 
 
 @pytest.mark.parametrize("name", ["lora", "adapter", "ia3"])
 def test_convolutions_are_adapted_too(name, hub, tmp_path):
-    from headstart import tune
+    from headstart.training.tuning.learner import passed
 
     backbone = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
     _, method, train, val, rows, above = learner_of(name, backbone, tmp_path, "image", blocks=2, steps=4, batch=8)
@@ -182,17 +183,18 @@ def test_convolutions_are_adapted_too(name, hub, tmp_path):
     assert not fitted.notes["frozen_above"]["moved"]
     back = member("methods", name).restore(fitted.state(), above)
     assert np.allclose(back.scores(train.x), fitted.scores(train.x), atol=1e-5)
-    assert not np.array_equal(tune.passed(fitted.learner, train.x, fitted.learner.rows), rows)
+    assert not np.array_equal(passed(fitted.learner, train.x, fitted.learner.rows), rows)
 
 
 def test_a_part_that_is_itself_a_layer_is_adapted_too():
     """VGG's convolutions stand bare in the row; the stem of any network is left alone."""
     from timm.models.vgg import VGG
 
-    from headstart import peftly, tune
-    from headstart.backbone import Backbone, Block, Preprocess
-    from headstart.chain import divide
-    from headstart.network import Network
+    from headstart.backbones.block_division import divide
+    from headstart.backbones.network import Network
+    from headstart.core.backbone import Backbone, Block, Preprocess
+    from headstart.training.tuning import peft_adapters
+    from headstart.training.tuning.learner import Learner
 
     torch.manual_seed(0)
     division = divide(VGG([8, "M", 16, 16, "M"], num_classes=5), (3, 28, 28), ("head.fc",))
@@ -202,9 +204,9 @@ def test_a_part_that_is_itself_a_layer_is_adapted_too():
     body = Network(division.stem, division.blocks, division.pool).above(cut)
     x = torch.randn(2, *blocks[0].shape)
     with torch.no_grad():
-        learner = tune.Learner(Above(body, card, cut), 2)
+        learner = Learner(Above(body, card, cut), 2)
         before = learner.body(x)  # the learner takes another memory format, and with several threads other sums
-        assert list(peftly.adaptable(learner)) == ["features.3", "features.5"]
+        assert list(peft_adapters.adaptable(learner)) == ["features.3", "features.5"]
         member("methods", "lora").alter(learner, asdict(member("methods", "lora").Settings()))
         assert torch.equal(learner.body(x), before)
         for name, parameter in learner.body.named_parameters():

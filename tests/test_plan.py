@@ -13,14 +13,23 @@ from hypothesis.extra.numpy import arrays
 from test_report_browser import CLASHES, browser  # noqa: F401  (a fixture)
 from typer.testing import CliRunner
 
-from headstart import advising, cli_plan, curve, ground, quadrant, similarity, testing, untrained
-from headstart.demo.photos import photos
-from headstart.find import member
-from headstart.planner import find_card
-from headstart.quadrant import Amount, Case
-from headstart.read import read
-from headstart.run import Run
-from headstart.similarity import Compared, Measure, Moments
+from headstart import testing
+from headstart.backbones.catalogue import find_card
+from headstart.cli.plan import sheet
+from headstart.core.plugins import member
+from headstart.core.run import Run
+from headstart.data.demo.photos import photos
+from headstart.data.read import read
+from headstart.evaluation.transferability import (
+    domain_similarity,
+    learning_curve,
+    measurements,
+    random_init_baseline,
+    recommendation,
+)
+from headstart.evaluation.transferability.domain_similarity import Compared, Measure, Moments
+from headstart.evaluation.transferability.recommendation import Amount, Case
+from headstart.workflows import plan
 
 MOBILENET = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
 VIT = "timm:hf-hub:headstart-test/vit_tiny_patch16_224.augreg_in1k"
@@ -31,14 +40,14 @@ VIT = "timm:hf-hub:headstart-test/vit_tiny_patch16_224.augreg_in1k"
 # spectrograms, steel defects, MNIST (with ViT USPS and sketches, with own USPS too); 8 English sets, agnews under rot13
 # and rows of numbers. The demo's rendered parts were taken for neither: 0.23 and 0.33, 0.11 and 0.47.
 BORDERS_SEEN = {
-    "mobilenet certainty": (similarity.CERTAINTY, (0.44, 0.33, 0.32, 0.40), (0.16, 0.20, 0.11)),
-    "vit certainty": (similarity.CERTAINTY, (0.64, 0.40, 0.35, 0.53), (0.15, 0.14, 0.15, 0.15, 0.11)),
-    "mobilenet norms": (similarity.NORMS, (0.035, 0.092, 0.081, 0.025), (0.175, 0.267, 0.201)),
+    "mobilenet certainty": (domain_similarity.CERTAINTY, (0.44, 0.33, 0.32, 0.40), (0.16, 0.20, 0.11)),
+    "vit certainty": (domain_similarity.CERTAINTY, (0.64, 0.40, 0.35, 0.53), (0.15, 0.14, 0.15, 0.15, 0.11)),
+    "mobilenet norms": (domain_similarity.NORMS, (0.035, 0.092, 0.081, 0.025), (0.175, 0.267, 0.201)),
     "own norms": (
-        similarity.NORMS_OF["own:vision-small"], (0.44, 0.36, 0.27, 0.35, 0.39, 0.40), (0.54, 0.55, 0.55, 0.54),
+        domain_similarity.NORMS_OF["own:vision-small"], (0.44, 0.36, 0.27, 0.35, 0.39, 0.40), (0.54, 0.55, 0.55, 0.54),
     ),
-    "minilm pieces": (similarity.PIECES, (1.40, 1.28, 1.38, 1.50, 1.66, 1.38, 1.34, 1.25), (3.35, 3.60)),
-    "own pieces": (similarity.PIECES, (1.34, 1.26, 1.20, 1.43, 1.53, 1.20, 1.14, 1.22), (3.30, 3.50)),
+    "minilm pieces": (domain_similarity.PIECES, (1.40, 1.28, 1.38, 1.50, 1.66, 1.38, 1.34, 1.25), (3.35, 3.60)),
+    "own pieces": (domain_similarity.PIECES, (1.34, 1.26, 1.20, 1.43, 1.53, 1.20, 1.14, 1.22), (3.30, 3.50)),
 }  # fmt: skip
 
 
@@ -60,14 +69,14 @@ def source(tmp_path_factory):
 def floored(source):
     """A plan on the floor, which borrows nothing."""
     folder = source.parent
-    return advising.plan(source, into=folder / "floor", backbone="stats", root=folder / "cache")
+    return plan.plan(source, into=folder / "floor", backbone="stats", root=folder / "cache")
 
 
 @pytest.fixture(scope="module")
 def random(source, vision):
     """A plan on a network of random weights, which has nothing to lend."""
     folder = source.parent
-    return advising.plan(source, into=folder / "random", backbone=vision, root=folder / "cache")
+    return plan.plan(source, into=folder / "random", backbone=vision, root=folder / "cache")
 
 
 def test_the_document_has_what_is_promised(floored):
@@ -98,7 +107,7 @@ def test_a_network_without_a_past_does_not_help(random):
 def test_what_the_network_told_is_kept(random, source, vision):
     folder = source.parent
     before = {p: p.stat().st_mtime_ns for p in (folder / "cache" / "untrained").glob("*.npz")}
-    again = advising.plan(source, into=folder / "again", backbone=vision, root=folder / "cache").facts
+    again = plan.plan(source, into=folder / "again", backbone=vision, root=folder / "cache").facts
     assert len(before) == 2 and all(p.stat().st_mtime_ns == t for p, t in before.items())
     assert again["transfer"] == random.facts["transfer"] and again["curve"] == random.facts["curve"]
     assert again["likeness"] == random.facts["likeness"] and again["reasons"] == random.facts["reasons"]
@@ -108,7 +117,7 @@ def test_what_the_network_told_is_kept(random, source, vision):
 @given(st.lists(st.integers(0, 4), min_size=8, max_size=120), st.integers(0, 9))
 def test_subsets_are_nested_and_keep_the_shares(labels, seed):
     strata = np.array(labels)
-    found = curve.subsets(strata, curve.SHARES, np.random.default_rng(seed))
+    found = learning_curve.subsets(strata, learning_curve.SHARES, np.random.default_rng(seed))
     for small, large in itertools.pairwise(found):
         assert set(small) <= set(large) and len(small) < len(large)
     assert sorted(found[-1]) == list(range(len(strata)))
@@ -128,9 +137,9 @@ def test_measures_do_not_depend_on_the_order_of_examples(x, order):
         return np.random.default_rng(0)
 
     def normed(rows):
-        return similarity.norms([Moments(rows, rows**2 + 1, np.zeros(5), np.ones(5))], "", rng())
+        return domain_similarity.norms([Moments(rows, rows**2 + 1, np.zeros(5), np.ones(5))], "", rng())
 
-    for measure in (lambda r: similarity.certainty(r, weight, bias, rng()), normed):
+    for measure in (lambda r: domain_similarity.certainty(r, weight, bias, rng()), normed):
         one, other = measure(x), measure(x[list(order)])
         assert one.value == pytest.approx(other.value, abs=1e-5)
         assert one.low - 1e-9 <= one.value <= one.high + 1e-9
@@ -140,7 +149,9 @@ def test_measures_do_not_depend_on_the_order_of_examples(x, order):
 @given(st.lists(st.floats(0.02, 2.0), min_size=1, max_size=3), st.floats(1.0, 4.0))
 def test_a_figure_that_moves_to_the_similar_side_never_lowers_the_score(values, factor):
     def of(scale):
-        return similarity.together([Measure("m", v * scale, v * scale, v * scale, 0.3, "higher", "") for v in values])
+        return domain_similarity.together(
+            [Measure("m", v * scale, v * scale, v * scale, 0.3, "higher", "") for v in values]
+        )
 
     assert of(factor).score >= of(1.0).score
     assert of(1.0).low < of(1.0).score < of(1.0).high
@@ -150,8 +161,8 @@ def test_a_figure_that_moves_to_the_similar_side_never_lowers_the_score(values, 
 def test_certainty_is_1_for_sure_and_different_answers_and_0_for_equal_ones():
     eye, none = np.eye(6, dtype=np.float32), np.zeros(6, np.float32)
     rng = np.random.default_rng(0)
-    assert similarity.certainty(50 * eye, eye, none, rng).value == pytest.approx(1, abs=1e-6)
-    assert similarity.certainty(np.ones((6, 6), np.float32), eye, none, rng).value == pytest.approx(0, abs=1e-6)
+    assert domain_similarity.certainty(50 * eye, eye, none, rng).value == pytest.approx(1, abs=1e-6)
+    assert domain_similarity.certainty(np.ones((6, 6), np.float32), eye, none, rng).value == pytest.approx(0, abs=1e-6)
 
 
 def test_norms_are_0_where_channels_are_as_kept_and_1_a_standard_deviation_away():
@@ -159,14 +170,14 @@ def test_norms_are_0_where_channels_are_as_kept_and_1_a_standard_deviation_away(
     kept = Moments(mean, mean + 4, np.zeros(4), np.full(4, 4.0))
     off = Moments(mean + 2, mean + 8, np.zeros(4), np.full(4, 4.0))
     rng = np.random.default_rng(0)
-    assert similarity.norms([kept], "", rng).value == pytest.approx(0, abs=1e-9)
-    assert similarity.norms([off], "", rng).value == pytest.approx(1)
+    assert domain_similarity.norms([kept], "", rng).value == pytest.approx(0, abs=1e-9)
+    assert domain_similarity.norms([off], "", rng).value == pytest.approx(1)
 
 
 def test_distances_are_small_between_halves_and_large_after_a_shift():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(300, 6)), rng.normal(size=(300, 6))
-    near, far = similarity.apart(a, b, rng), similarity.apart(a, b + 3, rng)
+    near, far = domain_similarity.apart(a, b, rng), domain_similarity.apart(a, b + 3, rng)
     assert near["frechet"] < 0.1 and near["proxy_a"] < 0.4 and abs(near["mmd"]) < 0.01
     assert far["frechet"] == pytest.approx(54 / 6, rel=0.15), "six columns shifted by 3, of variance 1 each"
     assert far["proxy_a"] > 1.9 and far["mmd"] > 0.3
@@ -179,7 +190,7 @@ def test_a_power_law_is_found_and_carried_on():
     worths = [
         (rng.random((3 if n < 800 else 1, 20_000)) > e).astype(float) for n, e in zip(labels, errors, strict=True)
     ]
-    found = curve.fitted(worths, labels, curve.SHARES, "accuracy", rng)
+    found = learning_curve.fitted(worths, labels, learning_curve.SHARES, "accuracy", rng)
     assert found.power == pytest.approx(0.5, abs=0.05)
     assert found.expected[0] == pytest.approx(1 - 0.4 * 16**-0.5, abs=0.01)
     assert found.expected[1] <= 1 - 0.4 * 16**-0.5 <= found.expected[2]
@@ -208,7 +219,7 @@ CASE = Case("image", "classes", 800, "similar", at(), None, True, "helped", Fals
     ],
 )
 def test_each_case_has_its_advice(change, method):
-    advice = quadrant.advise(replace(CASE, **change))
+    advice = recommendation.advise(replace(CASE, **change))
     assert advice.method == method and all(r.endswith(".") for r in advice.reasons)
     assert advice.backbone == ("stats" if change.get("skip") and method == "probe" else "")
     assert advice.settings.keys() <= {
@@ -217,11 +228,11 @@ def test_each_case_has_its_advice(change, method):
 
 
 def test_few_labels_are_small_however_flat_the_curve():
-    flat = curve.Curve((), (0, 0, 0), (0.001, 0.0, 0.002), (0.9, 0.8, 1.0), 0.1, "accuracy")
+    flat = learning_curve.Curve((), (0, 0, 0), (0.001, 0.0, 0.002), (0.9, 0.8, 1.0), 0.1, "accuracy")
     steep = replace(flat, gain=(0.06, 0.04, 0.08))
-    assert quadrant.amount(5, flat).verdict == "small" and quadrant.amount(200, flat).verdict == "large"
-    assert quadrant.amount(200, steep).verdict == "small" and quadrant.amount(None, None).verdict == "small"
-    for found in (quadrant.amount(200, flat), quadrant.amount(200, steep), quadrant.amount(5, flat)):
+    assert recommendation.amount(5, flat).verdict == "small" and recommendation.amount(200, flat).verdict == "large"
+    assert recommendation.amount(200, steep).verdict == "small" and recommendation.amount(None, None).verdict == "small"
+    for found in (recommendation.amount(200, flat), recommendation.amount(200, steep), recommendation.amount(5, flat)):
         assert found.low < found.score < found.high
 
 
@@ -243,7 +254,7 @@ def test_numbers_and_vectors_are_planned_too(tmp_path):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(240, 8)).astype(np.float32)
     y = x[:, 0] * 3 + 0.5 * rng.normal(size=240)
-    facts = advising.plan((x, y), into=tmp_path / "out", root=tmp_path / "c").facts
+    facts = plan.plan((x, y), into=tmp_path / "out", root=tmp_path / "c").facts
     assert facts["method"] == "probe" and facts["data"]["labels"] is None and facts["neighbours"] is None
     assert facts["amount"] == "large", "eight columns need no more than 200 rows"
     assert facts["curve"]["points"][-1]["value"] > 0.9
@@ -253,9 +264,9 @@ def test_tags_and_few_examples_are_planned_too(tmp_path):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(150, 6)).astype(np.float32)
     y = [tuple(w for w, on in zip("ab", row, strict=True) if on) for row in x[:, :2] > 0]
-    facts = advising.plan((x, y), into=tmp_path / "tags", task="tags", root=tmp_path / "c").facts
+    facts = plan.plan((x, y), into=tmp_path / "tags", task="tags", root=tmp_path / "c").facts
     assert facts["task"]["objective"] == "tags" and facts["data"]["labels"] > 20
-    few = advising.plan((x[:24], ["ab"[int(v > 0)] for v in x[:24, 0]]), into=tmp_path / "few", root=tmp_path / "c")
+    few = plan.plan((x[:24], ["ab"[int(v > 0)] for v in x[:24, 0]]), into=tmp_path / "few", root=tmp_path / "c")
     assert few.facts["amount"] == "small"
 
 
@@ -269,7 +280,7 @@ def test_a_text_in_cipher_is_unlike_what_the_tokenizer_has_met(tmp_path):
         (tmp_path / f"{name}.csv").write_text(
             "text,label\n" + "".join(f"{t},{'ab'[i % 2]}\n" for i, t in enumerate(texts))
         )
-        found[name] = advising.plan(
+        found[name] = plan.plan(
             tmp_path / f"{name}.csv", into=tmp_path / name, backbone="own:text-static", root=tmp_path / "c"
         ).facts["similarity"]
     assert found == {"plain": "similar", "cipher": "different"}
@@ -286,9 +297,9 @@ def test_photos_are_similar_and_spectrograms_are_not(hub, real_data, tmp_path, n
             parts={"train": np.arange(30), "val": np.zeros(0, np.int64), "test": np.arange(30, 40)},
         )  # fmt: skip
         run = Run.start(tmp_path / data)
-        x = ground.embed(few.examples, card, card.cut(len(card.blocks)), tmp_path).x
-        here = ground.ground(few, card, x, 0, tmp_path, run)
-        found = ground.likeness(here, ground.opened(here), {})
+        x = measurements.embed(few.examples, card, card.cut(len(card.blocks)), tmp_path).x
+        here = measurements.ground(few, card, x, 0, tmp_path, run)
+        found = measurements.likeness(here, measurements.opened(here), {})
         assert found.verdict == verdict, found
 
 
@@ -306,7 +317,7 @@ def test_in_a_browser_nothing_overflows_or_overlaps(request, browser, width, whi
 
 
 def test_the_dot_never_enters_the_words(floored):
-    from headstart.reporting import quadrant as page
+    from headstart.reporting import plan_page
     from headstart.reporting.canvas import Circle
 
     for like in (-50.0, -0.1, 0.0, 0.1, 50.0):
@@ -314,20 +325,23 @@ def test_the_dot_never_enters_the_words(floored):
             facts = {**floored.facts, "likeness": {"score": like, "low": like - 1, "high": like + 1}}
             facts["data"] = {**facts["data"], "score": many, "low": many - 1, "high": many + 1}
             for width in (640.0, 326.0):
-                (dot,) = [m for m in page.quadrant(facts, width).marks if isinstance(m, Circle)]
-                assert page.BAND <= dot.y <= page.TALL - page.FOOT - page.BAND + 22 and 0 < dot.x < width
+                (dot,) = [m for m in plan_page.quadrant(facts, width).marks if isinstance(m, Circle)]
+                assert (
+                    plan_page.BAND <= dot.y <= plan_page.TALL - plan_page.FOOT - plan_page.BAND + 22
+                    and 0 < dot.x < width
+                )
 
 
 def test_the_command(source, floored, tmp_path):
     app = typer.Typer()
-    cli_plan.add_to(app)
+    plan.add_to(app)
     app.command("other")(lambda: None)
     words = ["plan", str(source), "--backbone", "stats", "-q", "--into", str(tmp_path / "out")]
     env = {"HEADSTART_CACHE": str(source.parent / "cache")}
     done = CliRunner().invoke(app, [*words, "--json"], env=env)
     facts = json.loads(done.stdout)
     assert {"similarity", "amount", "method", "reasons", "transfer", "price"} <= facts.keys()
-    told = cli_plan.sheet(facts)
+    told = sheet(facts)
     assert "because" in told and facts["command"] in told
     assert max(map(len, told.replace(facts["command"], "").splitlines())) <= 100 + len(facts["folder"])
 
@@ -337,17 +351,17 @@ def test_random_rows_do_not_depend_on_what_was_drawn_before(source, vision, tmp_
 
     card = find_card(vision, tmp_path)
     examples = read(source, seed=0).examples[:6]
-    one = untrained.rows(examples, card, tmp_path / "a")
+    one = random_init_baseline.rows(examples, card, tmp_path / "a")
     torch.manual_seed(99)
     before = torch.get_rng_state()
-    assert np.array_equal(one, untrained.rows(examples, card, tmp_path / "b"))
+    assert np.array_equal(one, random_init_baseline.rows(examples, card, tmp_path / "b"))
     assert torch.equal(before, torch.get_rng_state()), "the caller's dice stay as they are"
     assert one.std(0).max() > 0
 
 
 def test_a_reference_is_as_near_as_one_half_is_to_the_other(source, tmp_path):
     folder = source.parent
-    facts = advising.plan(
+    facts = plan.plan(
         source, into=tmp_path / "out", backbone="stats", reference=source, root=folder / "cache"
     ).facts  # fmt: skip
     found = facts["reference"]

@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headstart import flow, making
-from headstart.backbones import own
-from headstart.demo.tickets import tickets
-from headstart.errors import ArtifactError, HeadstartError, PlanError, SourceError
-from headstart.find import member
-from headstart.pretext import Corpus
-from headstart.task import Example
-from headstart.vocabulary import Marks, bytepairs, wordpiece
+from headstart.backbones.providers import own
+from headstart.core.errors import ArtifactError, HeadstartError, PlanError, SourceError
+from headstart.core.plugins import member
+from headstart.core.task import Example
+from headstart.data.demo.tickets import tickets
+from headstart.deployment import predict
+from headstart.pretraining import pretrain
+from headstart.pretraining.contracts import Corpus
+from headstart.pretraining.tokenizer_training import Marks, bytepairs, wordpiece
+from headstart.workflows import fit
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -37,7 +39,7 @@ def same_threads():
 @pytest.fixture(scope="module")
 def masked(tmp_path_factory):
     place = tmp_path_factory.mktemp("masked")
-    return making.pretrain(
+    return pretrain.pretrain(
         [(TEXTS, None)], pretext="masked", into=place / "run", root=place / "cache", steps=40, **TINY
     )
 
@@ -46,7 +48,7 @@ def masked(tmp_path_factory):
 def nexttoken(tmp_path_factory):
     place = tmp_path_factory.mktemp("nexttoken")
     told = []
-    made = making.pretrain(
+    made = pretrain.pretrain(
         [(TEXTS, None)], pretext="nexttoken", into=place / "run", root=place / "cache", steps=10,
         probe=(TEXTS, LABELS), echo=told.append, **BACK,
     )  # fmt: skip
@@ -73,7 +75,7 @@ def reference_ntxent(z, temperature):
 @settings(max_examples=10, deadline=None)
 @given(half=st.integers(2, 9), chunk=st.integers(1, 20), temperature=st.floats(0.1, 2), seed=st.integers(0, 99))
 def test_the_chunked_loss_is_ntxent(half, chunk, temperature, seed):
-    from headstart.pretexts.simclr import ntxent
+    from headstart.pretraining.pretexts.simclr import ntxent
 
     z = np.random.default_rng(seed).standard_normal((2 * half, 5))
     seen = float(ntxent(torch.tensor(z, dtype=torch.float32), temperature, chunk))
@@ -81,7 +83,7 @@ def test_the_chunked_loss_is_ntxent(half, chunk, temperature, seed):
 
 
 def test_the_chunked_loss_has_the_gradient_of_the_whole_one():
-    from headstart.pretexts.simclr import ntxent
+    from headstart.pretraining.pretexts.simclr import ntxent
 
     z = torch.tensor(np.random.default_rng(0).standard_normal((12, 5)), dtype=torch.float32, requires_grad=True)
     whole, parts = (torch.autograd.grad(ntxent(z, 0.3, chunk), z)[0] for chunk in (12, 5))
@@ -90,13 +92,13 @@ def test_the_chunked_loss_has_the_gradient_of_the_whole_one():
 
 
 def test_ntxent_of_a_student_that_sees_nothing_is_the_log_of_the_others():
-    from headstart.pretexts.simclr import ntxent
+    from headstart.pretraining.pretexts.simclr import ntxent
 
     assert float(ntxent(torch.ones(8, 3), 0.5, 3)) == pytest.approx(math.log(7), rel=1e-5)
 
 
 def test_half_precision_does_not_reach_the_loss():
-    from headstart.pretexts.simclr import ntxent
+    from headstart.pretraining.pretexts.simclr import ntxent
 
     z = torch.tensor(np.random.default_rng(1).standard_normal((16, 8)), dtype=torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
@@ -106,7 +108,7 @@ def test_half_precision_does_not_reach_the_loss():
 
 
 def test_pairs_are_matched_both_ways_and_an_equal_caption_is_no_wrong_answer():
-    from headstart.pretexts.contrastive import matched
+    from headstart.pretraining.pretexts.contrastive import matched
 
     rng = np.random.default_rng(0)
     a, b = (torch.tensor(rng.standard_normal((4, 3)), dtype=torch.float32) for _ in range(2))
@@ -128,7 +130,7 @@ SPECIAL = Marks(np.isin(np.arange(20), (0, 1, 2, 3, 4)), 4)  # [PAD] [UNK] [CLS]
 
 
 def test_tokens_are_hidden_by_the_shares_of_the_paper_and_never_a_special_one():
-    from headstart.pretexts.masked import hide
+    from headstart.pretraining.pretexts.masked import hide
 
     ids = np.tile(np.r_[2, np.tile(np.arange(5, 20), 4), 3, 0, 0], (400, 1))
     mask = (ids != 0).astype(np.int64)
@@ -146,7 +148,7 @@ def test_tokens_are_hidden_by_the_shares_of_the_paper_and_never_a_special_one():
 
 
 def test_a_short_window_is_asked_for_one_token_and_a_window_without_words_for_none():
-    from headstart.pretexts.masked import hide
+    from headstart.pretraining.pretexts.masked import hide
 
     ids = np.array([[2, 7, 3, 0], [2, 1, 1, 3]])
     got = hide(ids, (ids != 0).astype(np.int64), SPECIAL, 0.15, np.random.default_rng(0))
@@ -155,7 +157,7 @@ def test_a_short_window_is_asked_for_one_token_and_a_window_without_words_for_no
 
 
 def test_the_next_token_is_foretold_n_minus_1_times_a_window_and_never_from_padding():
-    from headstart.pretexts.nexttoken import targets
+    from headstart.pretraining.pretexts.nexttoken import targets
 
     ids = np.array([[1, 5, 6, 7], [1, 8, 0, 0], [1, 0, 0, 0]])
     got = targets(ids, np.array([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]]))
@@ -164,7 +166,7 @@ def test_the_next_token_is_foretold_n_minus_1_times_a_window_and_never_from_padd
 
 
 def test_the_pad_token_within_a_text_is_a_target_and_padding_beside_it_is_none():
-    from headstart.pretexts.nexttoken import targets
+    from headstart.pretraining.pretexts.nexttoken import targets
 
     got = targets(np.array([[1, 0, 5, 0]]), np.array([[1, 1, 1, 0]]))
     assert got["truth"].tolist() == [0, 5]
@@ -179,7 +181,7 @@ def corpus_of(lengths, seed=0):
 
 
 def test_a_batch_holds_its_windows_and_padding_at_their_end():
-    from headstart.writings import padded
+    from headstart.pretraining.text_corpus import padded
 
     got = padded(corpus_of([3, 1, 2]), np.array([2, 0]), 99)
     assert got["input_ids"].tolist() == [[4, 5, 99], [0, 1, 2]]
@@ -189,7 +191,7 @@ def test_a_batch_holds_its_windows_and_padding_at_their_end():
 @settings(max_examples=30, deadline=None)
 @given(n=st.integers(1, 60), batch=st.integers(1, 12), seed=st.integers(0, 9))
 def test_no_window_comes_twice_in_a_pass_and_few_are_left_out(n, batch, seed):
-    from headstart.writings import ALIKE, alike
+    from headstart.pretraining.text_corpus import ALIKE, alike
 
     corpus = corpus_of(np.random.default_rng(seed).integers(1, 30, n), seed)
     pieces = min(ALIKE, max(1, n // batch))
@@ -201,7 +203,7 @@ def test_no_window_comes_twice_in_a_pass_and_few_are_left_out(n, batch, seed):
 
 
 def test_windows_of_about_one_length_stand_together():
-    from headstart.writings import alike, padded
+    from headstart.pretraining.text_corpus import alike, padded
 
     corpus = corpus_of(np.random.default_rng(0).integers(2, 120, 640))
     kept = [padded(corpus, alike(corpus, 16, i), 0)["attention_mask"].mean() for i in range(8)]
@@ -230,8 +232,7 @@ def test_tokenizers_put_their_marks_around_a_text_and_know_their_size():
 
 
 def test_long_texts_are_read_to_their_end_in_windows(tmp_path):
-    from headstart.text_students import prepared
-    from headstart.writings import tokenizer_of, tokens_of
+    from headstart.pretraining.text_corpus import prepared, tokenizer_of, tokens_of
 
     texts = words_of("my password is wrong " * 5000, "hello", "hello", "", "my parcel")
     said = []
@@ -263,8 +264,8 @@ def test_real_paragraphs_are_learned(real_data, tmp_path):
     losses = []
     listen = lambda e: losses.append(e["loss"]) if e["event"] == "step" else None  # noqa: E731
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(making, "SAID", 0.0)
-        making.pretrain(
+        patch.setattr(pretrain, "SAID", 0.0)
+        pretrain.pretrain(
             [real_data / "text_wikitext2"], pretext="masked", into=tmp_path / "run", root=tmp_path / "cache", steps=30,
             echo=listen, **TINY,
         )  # fmt: skip
@@ -272,9 +273,9 @@ def test_real_paragraphs_are_learned(real_data, tmp_path):
 
 
 def test_what_was_made_is_borrowed_and_answers(masked, tmp_path):
-    outcome = flow.fit((TEXTS, LABELS), into=tmp_path / "fit", backbone=f"own:{masked.folder}", root=tmp_path / "cache")
+    outcome = fit.fit((TEXTS, LABELS), into=tmp_path / "fit", backbone=f"own:{masked.folder}", root=tmp_path / "cache")
     assert outcome.result["metrics"]["accuracy"]["n"] > 0
-    (answer,) = flow.predict(tmp_path / "fit", ["where is my parcel?"])
+    (answer,) = predict.predict(tmp_path / "fit", ["where is my parcel?"])
     assert answer.facts()["label"] in set(LABELS)
 
 
@@ -303,8 +304,8 @@ def test_the_probe_reads_texts_on_the_way(nexttoken):
 
 
 def test_a_run_that_was_interrupted_goes_on_as_the_same_run(masked, tmp_path, monkeypatch):
-    monkeypatch.setattr(making, "SAVED", 0.0)
-    monkeypatch.setattr(making, "SAID", 0.0)
+    monkeypatch.setattr(pretrain, "SAVED", 0.0)
+    monkeypatch.setattr(pretrain, "SAID", 0.0)
 
     def stop(event):
         if event["event"] == "step" and event["done"] == 21:
@@ -312,12 +313,12 @@ def test_a_run_that_was_interrupted_goes_on_as_the_same_run(masked, tmp_path, mo
 
     what = {"pretext": "masked", "into": tmp_path / "run", "root": tmp_path / "cache", "steps": 40}
     with pytest.raises(KeyboardInterrupt):
-        making.pretrain([(TEXTS, None)], **what, **TINY, echo=stop)
+        pretrain.pretrain([(TEXTS, None)], **what, **TINY, echo=stop)
     changed = {**TINY, "settings": {**TINY["settings"], "share": "0.3"}}
     with pytest.raises(PlanError, match=r"settings: .* then, .*'share': '0.3'.* now"):
-        making.pretrain([(TEXTS, None)], **what, **changed)
+        pretrain.pretrain([(TEXTS, None)], **what, **changed)
     told = []
-    again = making.pretrain([(TEXTS, None)], **what, **TINY, echo=told.append)
+    again = pretrain.pretrain([(TEXTS, None)], **what, **TINY, echo=told.append)
     assert next(e["step"] for e in told if e["event"] == "resumed") == 20
     for name in ("model.safetensors", "tokenizer.json", "config.json"):
         one, two = ((m.folder / "backbone" / name).read_bytes() for m in (masked, again))
@@ -325,7 +326,7 @@ def test_a_run_that_was_interrupted_goes_on_as_the_same_run(masked, tmp_path, mo
 
 
 def test_a_single_letter_is_a_corpus_and_a_vocabulary(tmp_path):
-    made = making.pretrain(
+    made = pretrain.pretrain(
         [(["   ", "x"], None)], pretext="masked", into=tmp_path / "run", root=tmp_path / "cache", steps=2, **TINY
     )
     assert made.card.width == 64
@@ -333,7 +334,7 @@ def test_a_single_letter_is_a_corpus_and_a_vocabulary(tmp_path):
 
 
 def test_going_on_from_what_was_made_keeps_its_tokenizer(masked, tmp_path):
-    made = making.pretrain(
+    made = pretrain.pretrain(
         [(TEXTS[:40], None)], pretext="masked", student=f"own:{masked.folder}", into=tmp_path / "run",
         root=tmp_path / "cache", steps=2, settings={"batch": "4", "length": "16"},
     )  # fmt: skip
@@ -361,20 +362,20 @@ def test_going_on_from_what_was_made_keeps_its_tokenizer(masked, tmp_path):
 def test_students_that_cannot_be_taught_are_refused(said, pretext, what, tmp_path):
     asked = {"student": "bert:2x64" if pretext == "masked" else "gpt2:2x64", "steps": 1, **what}
     with pytest.raises(PlanError, match=said):
-        making.pretrain([(TEXTS[:20], None)], pretext=pretext, into=tmp_path / "r", root=tmp_path / "c", **asked)
+        pretrain.pretrain([(TEXTS[:20], None)], pretext=pretext, into=tmp_path / "r", root=tmp_path / "c", **asked)
 
 
 def test_a_setting_or_column_without_effect_is_refused(masked, tmp_path):
     place = {"into": tmp_path / "r", "root": tmp_path / "c", "pretext": "masked", "steps": 1}
     for said, settings_ in (("vocabulary has no effect", {"vocabulary": "900"}), ("reads 32 tokens", {"length": "64"})):
         with pytest.raises(PlanError, match=said):
-            making.pretrain([(TEXTS, None)], student=f"own:{masked.folder}", settings=settings_, **place)
+            pretrain.pretrain([(TEXTS, None)], student=f"own:{masked.folder}", settings=settings_, **place)
     with pytest.raises(SourceError, match="--label team has no effect"):
-        making.pretrain([(TEXTS, None)], label="team", **place)
+        pretrain.pretrain([(TEXTS, None)], label="team", **place)
     with pytest.raises(SourceError, match="holds texts"):
-        making.pretrain([(TEXTS, None)], **{**place, "pretext": "simclr"})
+        pretrain.pretrain([(TEXTS, None)], **{**place, "pretext": "simclr"})
     with pytest.raises(SourceError, match="holds texts; pairs"):
-        making.pretrain([(TEXTS, LABELS)], **{**place, "pretext": "contrastive"})
+        pretrain.pretrain([(TEXTS, LABELS)], **{**place, "pretext": "contrastive"})
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
@@ -388,7 +389,7 @@ def test_a_folder_with_a_changed_or_missing_file_is_refused_by_its_name(masked, 
         own.card(str(folder))
     (folder / name).unlink()
     with pytest.raises(ArtifactError, match=rf"{name} is missing"):
-        flow.fit((TEXTS, LABELS), into=tmp_path / "fit", backbone=f"own:{folder}", root=tmp_path / "cache")
+        fit.fit((TEXTS, LABELS), into=tmp_path / "fit", backbone=f"own:{folder}", root=tmp_path / "cache")
 
 
 def test_a_card_that_pins_another_digest_is_refused(masked, tmp_path):
@@ -430,7 +431,7 @@ def colours(n):
 def test_pictures_are_learned_and_the_network_for_them_is_kept(pretext, tmp_path):
     pictures, captions = squares(48) if pretext == "contrastive" else (colours(48), None)
     chosen = {"vocabulary": "300"} if pretext == "contrastive" else {"policy": "gentle", "temperature": "0.2"}
-    made = making.pretrain(
+    made = pretrain.pretrain(
         [(pictures, captions)], pretext=pretext, student="test_resnet", side=32, into=tmp_path / "run",
         root=tmp_path / "cache", steps=20, rate=2e-3, settings={"batch": "16", **chosen},
     )  # fmt: skip
@@ -443,10 +444,10 @@ def test_pictures_are_learned_and_the_network_for_them_is_kept(pretext, tmp_path
 
 
 def test_the_two_views_of_a_picture_differ_and_stand_half_a_batch_apart(tmp_path):
-    from headstart.pictures import gather
-    from headstart.pretexts.simclr import Settings
-    from headstart.read import reading
-    from headstart.views import STRONG
+    from headstart.data.read import reading
+    from headstart.features.augmentation import STRONG
+    from headstart.pretraining.image_corpus import gather
+    from headstart.pretraining.pretexts.simclr import Settings
 
     pictures, _ = squares(6)
     kept = gather(reading((pictures, None), label="").examples[""], tmp_path, 40)
@@ -465,4 +466,4 @@ def test_the_two_views_of_a_picture_differ_and_stand_half_a_batch_apart(tmp_path
 def test_captions_that_are_no_text_are_refused(tmp_path):
     pictures, _ = squares(4)
     with pytest.raises(HeadstartError, match=r"has 1 for a caption"):
-        making.pretrain([(pictures, [1, 2, 1, 2])], pretext="contrastive", into=tmp_path / "r", root=tmp_path / "c")
+        pretrain.pretrain([(pictures, [1, 2, 1, 2])], pretext="contrastive", into=tmp_path / "r", root=tmp_path / "c")

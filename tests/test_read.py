@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headstart import digest, raw
-from headstart.errors import HeadstartError, MissingExtra, NameNotFound, SourceError, Stopped, Unreadable
-from headstart.raw import content, stream
-from headstart.read import read, reading
-from headstart.readers.arrays import png
-from headstart.task import Example, Row
+from headstart.core import digest
+from headstart.core.errors import HeadstartError, MissingExtra, NameNotFound, SourceError, Stopped, Unreadable
+from headstart.core.task import Example, Row
+from headstart.data import contents
+from headstart.data.contents import content, stream
+from headstart.data.read import read, reading
+from headstart.data.readers.arrays import png
 
 
 def picture(n: int) -> bytes:
@@ -366,8 +367,8 @@ def test_memory_does_not_grow_with_the_table(tmp_path):
 import sys
 from pathlib import Path
 import pyarrow.parquet
-from headstart.raw import stream
-from headstart.task import Example, Row
+from headstart.data.contents import stream
+from headstart.core.task import Example; from headstart.core.task import Row
 def peak():
     return next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
 rows = [Example("", Row(Path(sys.argv[1]), i, "image"), "", 0) for i in range(16000)]
@@ -411,8 +412,8 @@ COLUMNS = [
 
 @pytest.mark.parametrize(("row", "asked", "expected"), COLUMNS)
 def test_columns_are_found_by_name(tmp_path, row, asked, expected):
-    from headstart.columns import roles
-    from headstart.sheet import open_sheet
+    from headstart.data.column_roles import roles
+    from headstart.data.tabular import open_sheet
 
     def value(name, v, i):
         if v in ("same", "x", "y"):
@@ -775,7 +776,7 @@ def test_folders_are_read_fast_and_wake_nothing_heavy(real_data):
 import sys, time
 import numpy
 start = time.perf_counter()
-from headstart.read import read
+from headstart.data.read import read
 read(sys.argv[1])
 heavy = [m for m in ("PIL", "pyarrow", "torch", "scipy", "sklearn", "datasets", "csv") if m in sys.modules]
 print(time.perf_counter() - start, *heavy)
@@ -798,7 +799,7 @@ def test_a_stream_takes_texts_and_bytes_as_they_are():
     found = [c for _, c in stream(given)]
     assert found[:2] == ["text", b"bytes"]
     assert isinstance(found[2], Unreadable)
-    assert [str(mark) for mark in raw.hashed(["/none"])] == ["there is no such file"]
+    assert [str(mark) for mark in contents.hashed(["/none"])] == ["there is no such file"]
 
 
 @given(

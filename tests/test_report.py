@@ -16,14 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from report_samples import SAMPLES, SIX, mistake, run_of, sample
 
-from headstart.errors import ArtifactError
-from headstart.reporting import page, wording
+from headstart.core.errors import ArtifactError
+from headstart.reporting import fit_page, formatting
 
 
 @pytest.fixture(scope="module", params=SAMPLES)
 def written(request, tmp_path_factory) -> Path:
     folder = run_of(SAMPLES[request.param], tmp_path_factory.mktemp(request.param) / "run")
-    assert page.write(folder) == folder / "report.html"
+    assert fit_page.write(folder) == folder / "report.html"
     return folder
 
 
@@ -69,7 +69,7 @@ def seen(folder: Path) -> Seen:
 def shown(result: dict, folder: Path) -> Seen:
     folder.mkdir(exist_ok=True)
     (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
-    page.write(folder)
+    fit_page.write(folder)
     return seen(folder)
 
 
@@ -105,7 +105,7 @@ def test_headings_figures_and_names_for_those_who_listen(written):
 def test_names_from_the_data_are_text_and_nothing_else(written):
     found = seen(written)
     assert len(found.all("script")) == 1
-    assert found.text.count(page.SCRIPT) == 1
+    assert found.text.count(fit_page.SCRIPT) == 1
     assert not [a for _, a in found.elements if any(key.startswith("on") for key in a)]
     assert not found.all("i") or {"By chance", "cut"} >= set(
         re.findall(r"<i>(.*?)</i>", (written / "report.html").read_text())
@@ -140,10 +140,10 @@ def test_a_long_name_is_cut_and_stands_whole_in_its_title(tmp_path):
 
 
 def test_marks_that_turn_the_reading_direction_are_taken_out():
-    assert wording.clean("safe\u202egpj.exe") == "safe\ufffdgpj.exe"
-    assert wording.clean("a\ud800b\x00c") == "a\ufffdb\ufffdc"
-    assert wording.clean("z" + "\u0301" * 50) == "z" + "\u0301" * wording.MARKS
-    assert wording.clean("naïve 中文 🦄") == "naïve 中文 🦄"
+    assert formatting.clean("safe\u202egpj.exe") == "safe\ufffdgpj.exe"
+    assert formatting.clean("a\ud800b\x00c") == "a\ufffdb\ufffdc"
+    assert formatting.clean("z" + "\u0301" * 50) == "z" + "\u0301" * formatting.MARKS
+    assert formatting.clean("naïve 中文 🦄") == "naïve 中文 🦄"
 
 
 def test_the_page_says_what_matters_in_words(tmp_path):
@@ -209,21 +209,21 @@ def test_a_page_comes_out_whatever_is_missing(kind, deep, tmp_path):
 
 def test_a_folder_without_a_result_says_how_its_run_ended(tmp_path):
     with pytest.raises(ArtifactError, match=r"holds no result\.json"):
-        page.write(tmp_path)
+        fit_page.write(tmp_path)
     stop = {"event": "finding", "guard": "leak", "level": "stop", "message": "18 twins", "fix": "drop them"}
     journal = [{"event": "stage", "name": "read"}, {"event": "progress"}, stop]
     (tmp_path / "journal.jsonl").write_text("\n".join(map(json.dumps, journal)))
     with pytest.raises(ArtifactError, match=r"\[leak\] 18 twins To mend it: drop them"):
-        page.write(tmp_path)
+        fit_page.write(tmp_path)
     (tmp_path / "journal.jsonl").write_text(json.dumps(journal[0]))
     with pytest.raises(ArtifactError, match="ended early, after: read"):
-        page.png(tmp_path)
+        fit_page.png(tmp_path)
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(ArtifactError, match="cannot be read"):
-        page.write(tmp_path)
+        fit_page.write(tmp_path)
     (tmp_path / "result.json").write_text('{"schema": 2}')
     with pytest.raises(ArtifactError, match="says schema 2"):
-        page.write(tmp_path)
+        fit_page.write(tmp_path)
 
 
 def test_only_pictures_of_the_run_are_shown(tmp_path):
@@ -241,8 +241,8 @@ def test_only_pictures_of_the_run_are_shown(tmp_path):
 def test_all_of_many_classes_are_in_the_table(tmp_path):
     table = shown(SAMPLES["many"], tmp_path).text.split("All 102 as a table")[1].split("Can its confidence")[0]
     for row in SAMPLES["many"]["details"]["per_class"]:
-        figures = [wording.percent(row[key]) for key in ("recall", "precision", "f1")]
-        assert wording.short(row["name"], 60) + "".join(["20", *figures]) in table
+        figures = [formatting.percent(row[key]) for key in ("recall", "precision", "f1")]
+        assert formatting.short(row["name"], 60) + "".join(["20", *figures]) in table
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_all_of_many_classes_are_in_the_table(tmp_path):
     ],
 )
 def test_shares_are_rounded_without_promising_too_much(value, words):
-    assert wording.percent(value).replace("\u00a0", " ") == words
+    assert formatting.percent(value).replace("\u00a0", " ") == words
 
 
 @pytest.mark.parametrize(
@@ -266,16 +266,16 @@ def test_shares_are_rounded_without_promising_too_much(value, words):
     [(0.12345, "0.123"), (3.94, "3.94"), (12345.6, "12,346"), (-0.5, "−0.500"), (0, "0"), (2.5e-7, "2.50e−07")],
 )
 def test_plain_figures_have_three_digits(value, words):
-    assert wording.plain(value) == words
+    assert formatting.plain(value) == words
 
 
 def test_units():
     told = [
-        wording.size(31000),
-        wording.size(5.1e6),
-        wording.seconds(0.05),
-        wording.seconds(130),
-        wording.amount(2223872),
+        formatting.size(31000),
+        formatting.size(5.1e6),
+        formatting.seconds(0.05),
+        formatting.seconds(130),
+        formatting.amount(2223872),
     ]
     assert [t.replace("\u00a0", " ") for t in told] == ["31.0 KB", "5.1 MB", "0.05 s", "2 min 10 s", "2.2 million"]
 
@@ -285,10 +285,12 @@ def test_a_page_is_written_fast_and_wakes_nothing(tmp_path):
     spent = []
     for _ in range(5):
         start = time.process_time()
-        page.write(folder)
+        fit_page.write(folder)
         spent.append(time.process_time() - start)
     assert min(spent) < 0.08  # 0.026 s of one core for 102 classes
-    code = "import sys; from pathlib import Path; from headstart.reporting import page; page.write(Path(sys.argv[1]));"
+    code = (
+        "import sys; from pathlib import Path; from headstart.reporting import fit_page; page.write(Path(sys.argv[1]));"
+    )
     code += "print(*({'numpy', 'PIL', 'jinja2', 'matplotlib', 'xml'} & {m.split('.')[0] for m in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

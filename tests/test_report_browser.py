@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from report_samples import SAMPLES, run_of
 
-from headstart.reporting import page
+from headstart.reporting import fit_page
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -16,7 +16,7 @@ QUIET += ["--disable-component-update", "--disable-sync"]
 @pytest.fixture(scope="module", params=SAMPLES)
 def written(request, tmp_path_factory) -> Path:
     folder = run_of(SAMPLES[request.param], tmp_path_factory.mktemp(request.param) / "run")
-    assert page.write(folder) == folder / "report.html"
+    assert fit_page.write(folder) == folder / "report.html"
     return folder
 
 

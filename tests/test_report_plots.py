@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_samples import SAMPLES, run_of, sample
 
-from headstart.reporting import page, wording
+from headstart.reporting import fit_page, formatting
 from headstart.reporting.canvas import MARGIN, THEMES, TOP, Circle, Line, Rect, Text
 from headstart.reporting.confusion import FULL, frequent
 
@@ -18,7 +18,7 @@ from headstart.reporting.confusion import FULL, frequent
 @pytest.fixture(scope="module", params=SAMPLES)
 def written(request, tmp_path_factory) -> Path:
     folder = run_of(SAMPLES[request.param], tmp_path_factory.mktemp(request.param) / "run")
-    assert page.write(folder) == folder / "report.html"
+    assert fit_page.write(folder) == folder / "report.html"
     return folder
 
 
@@ -38,8 +38,8 @@ def test_png_shows_the_same_picture_at_twice_the_size(tmp_path):
     from PIL import Image
 
     folder = run_of(SAMPLES["six"], tmp_path / "run")
-    page.write(folder)
-    files = page.png(folder)
+    fit_page.write(folder)
+    files = fit_page.png(folder)
     assert {f.stem for f in files} == {f.stem for f in (folder / "plots").glob("*.svg")}
     for file in files:
         root = ElementTree.parse(file.with_suffix(".svg")).getroot()
@@ -56,7 +56,7 @@ def test_png_shows_the_same_picture_at_twice_the_size(tmp_path):
 
 
 def drawing(name: str, result: dict):
-    return next(d for d in page.drawings(result) if d.name == name)
+    return next(d for d in fit_page.drawings(result) if d.name == name)
 
 
 def texts(name: str, result: dict) -> list[str]:
@@ -137,9 +137,11 @@ def test_a_race_shows_what_is_believed_of_each_and_which_was_taken(tmp_path):
     assert [d.fill for d in dots] == ["good", "accent"] and dots[0].x > dots[1].x
     for dot, line in zip(dots, lines, strict=True):
         assert dot.x - line.points[0][0] == pytest.approx(line.points[1][0] - dot.x)
-    words = page.write(run_of(result, tmp_path / "run")).read_text(encoding="utf-8")
+    words = fit_page.write(run_of(result, tmp_path / "run")).read_text(encoding="utf-8")
     assert "contrast (taken)" in words and "wants &lt;classes&gt;" in words and "<u>" not in words
-    assert "How it was chosen" not in page.write(run_of(SAMPLES["six"], tmp_path / "other")).read_text(encoding="utf-8")
+    assert "How it was chosen" not in fit_page.write(run_of(SAMPLES["six"], tmp_path / "other")).read_text(
+        encoding="utf-8"
+    )
 
 
 def luminance(colour: str) -> float:
@@ -170,4 +172,4 @@ def test_words_have_the_contrast_that_wcag_asks_for(theme):
 
 @given(st.text(max_size=80), st.floats(20, 300))
 def test_fitted_text_fits(text, room):
-    assert wording.breadth(wording.fit(text, 12, room), 12) <= room
+    assert formatting.breadth(formatting.fit(text, 12, room), 12) <= room

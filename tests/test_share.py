@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 import headstart
-from headstart import carding, digest, errors, flow
-from headstart.demo.tickets import write_tickets
+from headstart.core import digest, errors
+from headstart.data.demo.tickets import write_tickets
+from headstart.deployment import share
 from headstart.reporting import markdown, modelcard
+from headstart.workflows import fit
 
 hub_library = pytest.importorskip("huggingface_hub")
 TOKEN = "hf_thisIsASecretThatNobodyMaySee"
@@ -25,7 +27,7 @@ TOKEN = "hf_thisIsASecretThatNobodyMaySee"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("share")
-    return flow.fit(write_tickets(place), into=place / "run", root=place / "cache", backbone="stats:text").folder
+    return fit.fit(write_tickets(place), into=place / "run", root=place / "cache", backbone="stats:text").folder
 
 
 # The card
@@ -60,7 +62,7 @@ def test_a_card_of_a_folder_without_its_run(run, tmp_path):
 
 
 def test_names_from_the_data_stay_names(run):
-    result = carding.told(run / "model")
+    result = share.told(run / "model")
     nasty = ["a|b", "<script>x</script>", "[l](javascript:1)", '"---\n', "\u2028\x00\ud800"]
     result = {**result, "source": 'x/"q": &*\n- [é', "task": {**result["task"], "classes": nasty}}
     text = markdown.markdown(result, "DIR")
@@ -88,7 +90,7 @@ def test_the_base_is_named_where_the_hub_knows_it(backbone, name):
 
 
 def test_an_unknown_licence_is_called_other(run):
-    result = carding.told(run / "model")
+    result = share.told(run / "model")
     result["backbone"] = {**result["backbone"], "licence": "Weird Licence 1.0"}
     facts = hub_library.ModelCard(markdown.markdown(result, "DIR")).data.to_dict()
     assert facts["license"] == "other" and facts["license_name"] == "weird-licence-1.0"

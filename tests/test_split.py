@@ -8,12 +8,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from headstart.errors import SourceError, Stopped
-from headstart.objectives.classes import Classes
-from headstart.parts import assign, part_of
-from headstart.result import SetAside
-from headstart.split import check_aside, draw, fewer, folds, is_few, too_many, twins, without
-from headstart.task import Example, Task
+from headstart.core.errors import SourceError, Stopped
+from headstart.core.result import SetAside
+from headstart.core.task import Example, Task
+from headstart.data.objectives.classes import Classes
+from headstart.data.split import check_aside, draw, fewer, folds, is_few, too_many, twins, without
+from headstart.data.split_names import assign, part_of
 
 
 def example(name: str, label: str, digest: str = "", group: str = "") -> Example:

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from headstart import distil_static, hub, static, wordpiece
-from headstart.backbone import Preprocess
-from headstart.distil_static import Settings, passages, plain, tune
-from headstart.errors import ArtifactError, PlanError, Unreadable
-from headstart.preprocess import pieces
+from headstart.backbones import hub, static_embeddings, wordpiece
+from headstart.backbones.wordpiece import vocabulary_of
+from headstart.core.backbone import Preprocess
+from headstart.core.errors import ArtifactError, PlanError, Unreadable
+from headstart.features.preprocess import pieces
+from headstart.pretraining.static_training import Settings, passages, plain, tune
 from headstart.testing import check_preprocess
 
 WORDS = [f"{a}{b}" for a in ("ba", "do", "ki", "lu", "me") for b in ("ra", "so", "ti", "va", "zu", "ne", "po", "gi")]
@@ -92,28 +93,30 @@ def drawn(rng: np.random.Generator, n: int = 6) -> list[np.ndarray]:
     return [rng.integers(5, 45, int(k)).astype(np.int32) for k in rng.integers(1, 12, n)]
 
 
-def random(order: int = 6) -> static.Static:
+def random(order: int = 6) -> static_embeddings.Static:
     rng = np.random.default_rng(1)
 
     def half(*shape):
         return rng.standard_normal(shape).astype(np.float16)
 
-    vectors, scales = static.quantised(rng.standard_normal((45, 8)).astype(np.float32))
+    vectors, scales = static_embeddings.quantised(rng.standard_normal((45, 8)).astype(np.float32))
     weights, bias = rng.uniform(0.5, 2, 45).astype(np.float16), half(8)
     maps = [half(4 if order else 0, order) for _ in range(3)]
     last = [rng.uniform(0.1, 1, 2 * order).astype(np.float32) for _ in range(2)]
-    return static.Static(TOY, vectors, scales, weights, *maps, half(3, order), half(2 * order, 8), bias, *last)
+    return static_embeddings.Static(
+        TOY, vectors, scales, weights, *maps, half(3, order), half(2 * order, 8), bias, *last
+    )
 
 
-def rows(made: static.Static, units: list[np.ndarray]) -> np.ndarray:
+def rows(made: static_embeddings.Static, units: list[np.ndarray]) -> np.ndarray:
     x = pieces.batch(units, Preprocess("pieces", ()))
-    stem, blocks, pool = static.parts(made)
+    stem, blocks, pool = static_embeddings.parts(made)
     for step in (stem, *blocks, pool):
         x = step(x)
     return x
 
 
-def by_hand(made: static.Static, ids: np.ndarray) -> np.ndarray:
+def by_hand(made: static_embeddings.Static, ids: np.ndarray) -> np.ndarray:
     """A row as the docstring of `Static` has it, a token at a time, in double precision."""
     full = {
         n: getattr(made, n).astype(np.float64)
@@ -140,7 +143,7 @@ def by_hand(made: static.Static, ids: np.ndarray) -> np.ndarray:
         total = e[i, :k] @ full["here"] + full["places"][min(at, len(full["places"]) - 1)]
         total = total + (e[ids[at - 1], :k] @ full["before"] if at else 0)
         seen.append(np.maximum(total + (e[ids[at + 1], :k] @ full["after"] if at + 1 < len(ids) else 0), 0))
-    means = np.concatenate([np.mean(seen, axis=0), np.mean(seen[: static.OPENING], axis=0)])
+    means = np.concatenate([np.mean(seen, axis=0), np.mean(seen[: static_embeddings.OPENING], axis=0)])
     row = row + means @ full["out"]
     row = np.concatenate([row / np.linalg.norm(row), (means - full["centre"]) * full["spread"]])
     return row / np.linalg.norm(row)
@@ -171,7 +174,7 @@ def test_order_counts_only_where_a_layer_sees_it():
 
 def test_int8_is_within_half_a_step():
     x = np.random.default_rng(0).standard_normal((50, 16)).astype(np.float32)
-    q, scale = static.quantised(np.concatenate([x, np.zeros((1, 16), np.float32)]))
+    q, scale = static_embeddings.quantised(np.concatenate([x, np.zeros((1, 16), np.float32)]))
     back = q * scale.astype(np.float32)[:, None]
     assert (np.abs(back[:50] - x) <= 0.51 * np.abs(x).max(1, keepdims=True) / 127).all()
     assert not back[50].any()
@@ -180,17 +183,17 @@ def test_int8_is_within_half_a_step():
 @pytest.mark.parametrize("order", [0, 6])
 def test_a_folder_gives_back_what_was_saved(tmp_path, order):
     made, units = random(order), drawn(np.random.default_rng(4))
-    static.save(made, tmp_path)
-    assert np.array_equal(rows(static.load(tmp_path), units), rows(made, units))
+    static_embeddings.save(made, tmp_path)
+    assert np.array_equal(rows(static_embeddings.load(tmp_path), units), rows(made, units))
 
 
 def test_a_folder_of_two_backbones_is_refused(tmp_path):
-    static.save(random(), tmp_path)
-    (tmp_path / static.VOCABULARY).write_text("one\ntwo\n")
+    static_embeddings.save(random(), tmp_path)
+    (tmp_path / static_embeddings.VOCABULARY).write_text("one\ntwo\n")
     with pytest.raises(ArtifactError, match="names 2 tokens where"):
-        static.load(tmp_path)
+        static_embeddings.load(tmp_path)
     with pytest.raises(ArtifactError, match="holds no static vectors"):
-        static.load(tmp_path / "nowhere")
+        static_embeddings.load(tmp_path / "nowhere")
 
 
 @pytest.fixture
@@ -268,13 +271,13 @@ def test_tuning_beats_the_untuned_on_texts_it_did_not_see():
 
 
 def test_a_teacher_with_other_tokens_is_refused(tmp_path):
-    from headstart.backbone import Backbone, Block
+    from headstart.core.backbone import Backbone, Block
 
     facts = {"model": {"type": "BPE"}, "normalizer": {"type": "NFC"}, "pre_tokenizer": {"type": "ByteLevel"}}
     (tmp_path / "tokenizer.json").write_text(json.dumps(facts))
     spec = Preprocess("text", (("tokenizer", hub.register(tmp_path / "tokenizer.json")),))
     card = Backbone("transformers:x", "sha256:0", spec, (Block("a"),), 4)
     with pytest.raises(PlanError, match="splits texts with BPE after NFC"):
-        distil_static.vocabulary_of(card)
+        vocabulary_of(card)
     with pytest.raises(PlanError, match="reads image"):
-        distil_static.vocabulary_of(Backbone("timm:x", "sha256:0", Preprocess("image", ()), (Block("a"),), 4))
+        vocabulary_of(Backbone("timm:x", "sha256:0", Preprocess("image", ()), (Block("a"),), 4))

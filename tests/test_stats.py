@@ -8,15 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from headstart.backbones import stats
-from headstart.demo.tickets import tickets
-from headstart.engines import numpy as engine
-from headstart.preprocess import words
+from headstart.backbones.providers import stats
+from headstart.data.demo.tickets import tickets
+from headstart.features.engines import numpy
+from headstart.features.preprocess import words
 
 
 def running(local: str):
     card = stats.card(local)
-    return card, engine.start(card, card.cut(1))
+    return card, numpy.start(card, card.cut(1))
 
 
 def stripes(axis: int) -> np.ndarray:
@@ -46,7 +46,7 @@ def test_a_flat_picture_has_its_colour_and_nothing_else():
 
 def test_hashes_are_the_same_in_any_process_and_for_ever():
     assert words._one("Hi")[0].tolist() == [1486039724, 1266351541, 1289457359, 673435608]
-    code = "from headstart.preprocess.words import _one; print(_one('where is my parcel?')[0].sum())"
+    code = "from headstart.features.preprocess.words import _one; print(_one('where is my parcel?')[0].sum())"
     sums = {subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(2)}
     assert len(sums) == 1
 

@@ -5,14 +5,14 @@ import pytest
 import torch
 from test_methods import crossed, examples
 
-from headstart import flow
-from headstart.errors import HeadstartError, PlanError
-from headstart.features import Ragged
-from headstart.find import member
-from headstart.network import open_above
-from headstart.objectives.classes import Classes
-from headstart.objectives.number import Number
-from headstart.planner import find_card
+from headstart.backbones.catalogue import find_card
+from headstart.backbones.network import open_above
+from headstart.core.errors import HeadstartError, PlanError
+from headstart.core.features import Ragged
+from headstart.core.plugins import member
+from headstart.data.objectives.classes import Classes
+from headstart.data.objectives.number import Number
+from headstart.workflows import fit as workflow
 
 pytest.importorskip("timm")
 pytest.importorskip("transformers")
@@ -20,7 +20,8 @@ pytest.importorskip("transformers")
 
 def test_a_head_of_many_classes_learns_alone_first_and_not_to_its_end(vision, tmp_path):
     """Nothing below it moves; of few classes, and of numbers, nothing at all."""
-    from headstart import lesson, paces, tune
+    from headstart.training.tuning import learner as upper
+    from headstart.training.tuning import optim, trainer, tuned
 
     card = find_card(vision, tmp_path)
     cut = card.cut(len(card.blocks) - 1)
@@ -31,27 +32,27 @@ def test_a_head_of_many_classes_learns_alone_first_and_not_to_its_end(vision, tm
         (many, 6, train.y),
         (Number(0.0, 1.0), 1, train.y[:, None] * 1.0),
     ):
-        learner, rows = tune.opened(lambda: open_above(card, cut), objective, train)
+        learner, rows = tuned.opened(lambda: open_above(card, cut), objective, train)
         learner.body.requires_grad_(True)
-        before = lesson.snapshot(learner)
-        steps = lesson.acquaint(learner, rows, y, objective, paces.Recipe(60, batch), 0)
-        moved = {name for name, tensor in lesson.snapshot(learner).items() if not torch.equal(tensor, before[name])}
+        before = trainer.snapshot(learner)
+        steps = trainer.acquaint(learner, rows, y, objective, optim.Recipe(60, batch), 0)
+        moved = {name for name, tensor in trainer.snapshot(learner).items() if not torch.equal(tensor, before[name])}
         assert moved == ({"head.weight", "head.bias"} if steps else set()) and (steps > 0) == (batch == 4)
         if steps:
-            loss = objective.loss(torch.from_numpy(tune.passed(learner, train.x, learner)), torch.from_numpy(y))
+            loss = objective.loss(torch.from_numpy(upper.passed(learner, train.x, learner)), torch.from_numpy(y))
             assert 0.3 < loss / np.log(6) < 0.8 and steps <= 64 * 6 // 4
 
 
 def test_training_bugs_are_caught_as_they_happen(vision, tmp_path, monkeypatch):
     """A rate that is far too high is warned of; a rate of nothing and a norm that follows the batches stop the run."""
-    from headstart.errors import Stopped
+    from headstart.core.errors import Stopped
 
     some, _ = examples("image", 60)
     source = ([e.content for e in some], [e.label for e in some])
 
     def fit(name: str, method: str = "finetune", **settings: str):
         asked = {"steps": "20", "views": "0", **settings}
-        return flow.fit(source, into=tmp_path / name, backbone=vision, method=method, settings=asked).result
+        return workflow.fit(source, into=tmp_path / name, backbone=vision, method=method, settings=asked).result
 
     guards = [f["guard"] for f in fit("hot", rate="1.0")["findings"]]
     assert "rate" in guards
@@ -78,13 +79,13 @@ def test_training_that_only_harms_leaves_the_start(vision, tmp_path):
     some, _ = examples("image", 480)
     source = ([e.content for e in some], [e.label for e in some])
     settings = {"rate": "1.0", "steps": "10", "views": "0"}
-    head = flow.fit(source, into=tmp_path / "run", backbone=vision, method="lpft", settings=settings).result["head"]
+    head = workflow.fit(source, into=tmp_path / "run", backbone=vision, method="lpft", settings=settings).result["head"]
     assert head["held"] >= 60 and head["kept"].startswith("the start") and not head["idle"]
     assert head["checks"][0]["step"] == 0 and head["checks"][0]["loss"] == min(c["loss"] for c in head["checks"])
 
 
 def test_a_loss_near_nothing_that_rises_a_little_has_not_run_away():
-    from headstart.losses import course
+    from headstart.training.loss_diagnosis import course
 
     converged, calm = [0.01] * 10, [0.7] * 10
     assert course([*converged, *[0.02] * 80, 0.3, *[0.02] * 9])[0] == ""
@@ -94,13 +95,13 @@ def test_a_loss_near_nothing_that_rises_a_little_has_not_run_away():
 
 def test_a_rate_that_blows_up_is_rolled_back_and_the_one_that_holds_is_named(hub, tmp_path):
     """A rate 500 times too high: the weights of the calm step are kept, and a range test from the start is quoted."""
-    from headstart import flow
-    from headstart.demo.photos import photos
+    from headstart.data.demo.photos import photos
+    from headstart.workflows import fit as workflow
 
     source = photos(tmp_path / "some", 100)
     name = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
     settings = {"rate": "0.5", "steps": "30", "views": "0", "blocks": "1"}
-    outcome = flow.fit(
+    outcome = workflow.fit(
         source, into=tmp_path / "run", backbone=name, method="finetune", settings=settings, root=tmp_path / "cache"
     )
     (found,) = (f for f in outcome.result["findings"] if f["guard"] == "rate")
@@ -112,8 +113,9 @@ def test_a_batch_that_memory_does_not_hold_goes_in_parts_to_the_same_end(vision,
     """Photos and texts of several windows; a processor says in words alone that memory is at its end."""
     from contextlib import nullcontext
 
-    from headstart import loop, tune
-    from headstart.lesson import Lesson, usual
+    from headstart.training.tuning import learner as upper
+    from headstart.training.tuning import loop
+    from headstart.training.tuning.trainer import Lesson, usual
 
     monkeypatch.setattr(loop, "mixed", lambda learner: lambda batch: nullcontext())
     objective = Classes(("a", "b", "c"))
@@ -127,11 +129,11 @@ def test_a_batch_that_memory_does_not_hold_goes_in_parts_to_the_same_end(vision,
         else:
             items = tuple(dice.standard_normal((sum(w), card.width)).astype(np.float16) for w in units)
             x = Ragged(items, tuple(map(tuple, units)))
-        batch = {**tune.arrays(x, np.arange(4)), "y": y}
+        batch = {**upper.arrays(x, np.arange(4)), "y": y}
         slopes = []
         for most in (99, 1):
             torch.manual_seed(0)
-            learner = tune.Learner(open_above(card, card.cut(at)), 3)
+            learner = upper.Learner(open_above(card, card.cut(at)), 3)
             torch.nn.init.normal_(learner.head.weight)
             lesson = Lesson(learner, usual(objective, 0.1), 0.0)
             whole = learner.forward
@@ -143,7 +145,7 @@ def test_a_batch_that_memory_does_not_hold_goes_in_parts_to_the_same_end(vision,
 
             monkeypatch.setattr(learner, "forward", forward)
             optimizer = torch.optim.SGD(learner.parameters(), lr=0.0)
-            step = next(loop.steps(lesson, lambda index, b=batch: b, optimizer, lambda i: 0.0, 1, split=tune.halved))
+            step = next(loop.steps(lesson, lambda index, b=batch: b, optimizer, lambda i: 0.0, 1, split=upper.halved))
             slopes.append((step.loss, learner.head.weight.grad.clone(), step.parts))
         assert slopes[1][2] == 4 and slopes[0][2] == 1
         assert slopes[1][0] == pytest.approx(slopes[0][0], rel=1e-5)
@@ -153,13 +155,13 @@ def test_a_batch_that_memory_does_not_hold_goes_in_parts_to_the_same_end(vision,
 
 
 def test_saving_memory_changes_no_gradient(vision, tmp_path):
-    from headstart import tune
+    from headstart.training.tuning import learner as upper
 
     card = find_card(vision, tmp_path)
     x = np.random.default_rng(0).standard_normal((3, *card.blocks[2].shape)).astype(np.float16)
     found = []
     for thrifty in (False, True):
-        learner = tune.Learner(open_above(card, card.cut(3), thrifty=thrifty), 2)
+        learner = upper.Learner(open_above(card, card.cut(3), thrifty=thrifty), 2)
         learner.body.requires_grad_(True)
         learner.rows({"x": torch.from_numpy(x)}).square().sum().backward()
         found.append(torch.cat([p.grad.flatten() for p in learner.body.parameters() if p.grad is not None]))
@@ -168,19 +170,20 @@ def test_saving_memory_changes_no_gradient(vision, tmp_path):
 
 def test_saving_memory_goes_with_half_precision(text, tmp_path, monkeypatch):
     """What is computed again on the way back takes the same kind of attention as on the way there."""
-    from headstart import loop, tune
-    from headstart.lesson import Lesson, usual
+    from headstart.training.tuning import learner as upper
+    from headstart.training.tuning import loop
+    from headstart.training.tuning.trainer import Lesson, usual
 
     monkeypatch.setattr(loop.machine, "processor", lambda: ("", frozenset({"avx512_bf16"})))
     card = find_card(text, tmp_path)
     at = len(card.blocks) - 1
     tokens = np.random.default_rng(0).standard_normal((4, 5, card.width)).astype(np.float16)
     x = Ragged(tuple(tokens), ((5,),) * 4)
-    batch = {**tune.arrays(x, np.arange(4)), "y": np.array([0, 1, 1, 0])}
+    batch = {**upper.arrays(x, np.arange(4)), "y": np.array([0, 1, 1, 0])}
     slopes = []
     for thrifty in (False, True):
         torch.manual_seed(0)
-        learner = tune.Learner(open_above(card, card.cut(at), thrifty=thrifty), 2)
+        learner = upper.Learner(open_above(card, card.cut(at), thrifty=thrifty), 2)
         learner.body.requires_grad_(True)
         torch.nn.init.normal_(learner.head.weight)
         lesson = Lesson(learner, usual(Classes(("a", "b")), 0.1), 0.0)
@@ -192,7 +195,7 @@ def test_saving_memory_goes_with_half_precision(text, tmp_path, monkeypatch):
 
 def test_half_precision_is_for_matrices_where_the_processor_has_no_more(monkeypatch):
     """Kernels are slower in it on such a processor; where there is AMX both are faster, and elsewhere neither."""
-    from headstart import loop
+    from headstart.training.tuning import loop
 
     kernels = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(), torch.nn.Linear(8, 2))
     matrices = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(), torch.nn.Linear(8, 200))
@@ -209,7 +212,7 @@ def test_half_precision_is_for_matrices_where_the_processor_has_no_more(monkeypa
 def test_a_probe_that_auto_kept_is_not_called_training():
     from report_samples import SAMPLES
 
-    from headstart.verdict import verdict
+    from headstart.evaluation.verdict import verdict
 
     versus = {"probe": {"verdict": "cannot tell", "p": 0.5, "difference": -0.003}}
     result = {**SAMPLES["six"], "findings": []}
@@ -224,4 +227,4 @@ def test_a_race_of_what_cannot_be_raced_is_refused(asked, said, vision, tmp_path
     some, _ = examples("image", 24)
     source = ([e.content for e in some], [e.label for e in some])
     with pytest.raises(HeadstartError, match=said):
-        flow.fit(source, into=tmp_path / "run", backbone=vision, method="auto", settings={"methods": asked})
+        workflow.fit(source, into=tmp_path / "run", backbone=vision, method="auto", settings={"methods": asked})

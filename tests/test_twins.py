@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headstart import hamming, jaccard, near, testing
-from headstart.checking import check
-from headstart.features import Features
-from headstart.find import member
-from headstart.glance import Glances
-from headstart.guard import Surveyed
-from headstart.near import Pair
-from headstart.plan import Plan
-from headstart.planner import method_of
-from headstart.task import Example, Task
+from headstart import testing
+from headstart.core.features import Features
+from headstart.core.observations import Glances, Surveyed
+from headstart.core.plan import Plan
+from headstart.core.plugins import member
+from headstart.core.task import Example, Task
+from headstart.data.duplicates import near_duplicates, similarity_joins
+from headstart.data.duplicates.near_duplicates import Pair
+from headstart.workflows.check import check
+from headstart.workflows.planner import method_of
 
 twins = member("guards", "twins")
 
@@ -106,21 +106,21 @@ def every(prints, radius):
 
 
 @settings(deadline=None, max_examples=60)
-@given(clustered(), st.integers(0, hamming.WIDEST), st.sampled_from((0, 8192)))
+@given(clustered(), st.integers(0, similarity_joins.WIDEST), st.sampled_from((0, 8192)))
 def test_all_close_prints_are_found_and_no_others(prints, radius, small):
-    with patch.object(hamming, "SMALL", small):
-        found = hamming.within(prints, radius)
+    with patch.object(similarity_joins, "SMALL", small):
+        found = similarity_joins.within(prints, radius)
     assert list(zip(*(a.tolist() for a in found), strict=True)) == every(prints, radius)
 
 
 def test_prints_that_are_all_alike_take_bounded_work():
     prints = np.concatenate([np.full(3000, 7, np.uint64), np.array([7, 2**40], np.uint64) << np.uint64(3)])
-    i, j, bits = hamming.within(prints, most=10_000)
+    i, j, bits = similarity_joins.within(prints, most=10_000)
     assert len(i) <= 10_000 and (i < j).all() and (bits <= 3).all()
 
 
 def test_no_prints_give_no_pairs():
-    assert [len(a) for a in hamming.within(np.zeros(0, np.uint64))] == [0, 0, 0]
+    assert [len(a) for a in similarity_joins.within(np.zeros(0, np.uint64))] == [0, 0, 0]
 
 
 # ---- words
@@ -137,7 +137,7 @@ def test_all_sets_that_are_alike_are_found_and_no_others(raw, bound):
     def weigh(some):
         return sum(np.log1p(n / held[e]) for e in some)
 
-    i, j, likeness = jaccard.alike(jaccard.sets(owner, element, n), bound)
+    i, j, likeness = similarity_joins.alike(similarity_joins.sets(owner, element, n), bound)
     found = dict(zip(zip(i.tolist(), j.tolist(), strict=True), likeness.tolist(), strict=True))
     for a in range(n):
         for b in range(a + 1, n):
@@ -160,15 +160,15 @@ def test_all_sets_that_are_alike_are_found_and_no_others(raw, bound):
     ],
 )
 def test_which_texts_are_twins(a, b, alike):
-    assert bool(near.pairs(surveyed(["a", "b"], contents=[a, b]))) is alike
+    assert bool(near_duplicates.pairs(surveyed(["a", "b"], contents=[a, b]))) is alike
 
 
 def test_texts_of_one_wording_are_paired_with_one_on_either_side():
     contents = [f"Sorry, I'll call later{'!' * i}" for i in range(200)]
     some = surveyed(["a", "b"] * 100, contents=contents, test=range(150, 200))
-    found = near.pairs(some)
+    found = near_duplicates.pairs(some)
     assert len(found) < 1000
-    side = near.sides(some)
+    side = near_duplicates.sides(some)
     across = {k for p in found if side[p.i] != side[p.j] for k in (p.i, p.j)}
     assert across >= set(range(150, 200))
 
@@ -219,8 +219,8 @@ def test_flat_photos_of_equal_prints_are_no_twins_unless_their_features_agree():
 def test_photos_without_a_thumbnail_and_vectors_have_no_twins():
     some = surveyed(["a", "b"] * 6, np.zeros((12, 4)), prints=[0] * 12, test=[1], kind="image")
     blank = replace(some.glances, colour=np.zeros((12, 3), np.float32))
-    assert near.pairs(replace(some, glances=blank)) == []
-    assert near.pairs(surveyed(["a", "b"], kind="vector")) == []
+    assert near_duplicates.pairs(replace(some, glances=blank)) == []
+    assert near_duplicates.pairs(surveyed(["a", "b"], kind="vector")) == []
 
 
 # ---- sides, labels, groups
@@ -246,7 +246,7 @@ def test_twins_with_two_labels_in_training_are_noted():
 def test_groups_are_what_hangs_together(n, data):
     ends = st.integers(0, n - 1)
     some = data.draw(st.lists(st.tuples(ends, ends), max_size=40))
-    root = near.groups(n, [Pair(min(p), max(p), 1.0) for p in some])
+    root = near_duplicates.groups(n, [Pair(min(p), max(p), 1.0) for p in some])
     assert all(root[a] == root[b] for a, b in some)
     assert (root <= np.arange(n)).all() and (root[root] == root).all()
     apart = len(set(root.tolist()))
@@ -258,12 +258,12 @@ def test_near_duplicates_join_the_groups_of_their_owner():
     some = surveyed(["a", "b"] * 3, contents=contents)
     named = ("", "g1", "", "", "", "g1")
     examples = [replace(e, group=group) for e, group in zip(some.task.examples, named, strict=True)]
-    found = near.grouped("text", examples, np.zeros((6, 3), np.float32), None)
+    found = near_duplicates.grouped("text", examples, np.zeros((6, 3), np.float32), None)
     assert found == ("g1", "g1", "twins of e2", "twins of e2", "", "g1")
 
 
 def test_a_check_of_texts_tells_of_twins(tmp_path):
-    from headstart.demo.tickets import tickets
+    from headstart.data.demo.tickets import tickets
 
     rows = list(tickets())
     with open(tmp_path / "mine.csv", "w", newline="", encoding="utf-8") as file:

@@ -15,18 +15,26 @@ from conftest import SHARED
 from PIL import Image
 from test_report_browser import CHROMIUM, QUIET
 
-from headstart import cache, cli_web, flow, folds, runtime, unpack, wordpiece
-from headstart.artifact import load
-from headstart.errors import ArtifactError, PlanError
-from headstart.features import Features
-from headstart.formats import web
-from headstart.held import witnesses
-from headstart.methods import logistic
-from headstart.objectives.classes import Classes
-from headstart.portable import ours
-from headstart.preprocess.image import _fitted
+from headstart.backbones import wordpiece
+from headstart.cli import web as web_verbs
+from headstart.core.errors import ArtifactError, PlanError
+from headstart.core.features import Features
+from headstart.data.objectives.classes import Classes
+from headstart.deployment import predict, zip_model
+from headstart.deployment.export import onnxruntime_web
+from headstart.deployment.export.calibration_inputs import witnesses
+from headstart.deployment.export.formats import web
+from headstart.deployment.export.parity import ours
+from headstart.deployment.model_folder import load
+from headstart.features.cache import store
+from headstart.features.preprocess.image import _fitted
+from headstart.training.heads import cross_validation
+from headstart.training.methods import logistic
+from headstart.workflows import fit
 
-KEPT = runtime.folder(cache.default_root())  # where `headstart runtime web` has put it; each test has another cache
+KEPT = onnxruntime_web.folder(
+    store.default_root()
+)  # where `headstart runtime web` has put it; each test has another cache
 CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 TEXTS = {
     "parcel": ["Where is my parcel?", "My package has not arrived", "It is late by a week", "When will you ship it?"],
@@ -62,7 +70,7 @@ def place(tmp_path_factory):
         patch.setenv("HF_HOME", str(SHARED / "hub"))
         patch.setenv("HF_HUB_OFFLINE", "1")
         if KEPT.is_dir():
-            shutil.copytree(KEPT, runtime.folder(root / "cache"))
+            shutil.copytree(KEPT, onnxruntime_web.folder(root / "cache"))
         yield root
 
 
@@ -79,7 +87,7 @@ def exported(place: Path, run: Path) -> Path:
 def texts(place) -> tuple[Path, Path]:
     """(run, page) of a probe on our own static vectors."""
     some = [(f"{text} {n}", label) for label, lines in TEXTS.items() for n in range(6) for text in lines]
-    run = flow.fit(([t for t, _ in some], [label for _, label in some]), into=place / "texts").folder
+    run = fit.fit(([t for t, _ in some], [label for _, label in some]), into=place / "texts").folder
     return run, exported(place, run)
 
 
@@ -87,11 +95,11 @@ def texts(place) -> tuple[Path, Path]:
 def photos(place) -> tuple[Path, Path]:
     """(run, page) of a probe of ants and bees on a real MobileNetV2."""
     if not KEPT.is_dir():
-        pytest.skip(f"no ONNX Runtime for browsers at {KEPT}: {runtime.COMMAND}")
+        pytest.skip(f"no ONNX Runtime for browsers at {KEPT}: {onnxruntime_web.COMMAND}")
     if not (SHARED / "data").is_dir():
         pytest.skip(f"no real data at {SHARED / 'data'}: set HEADSTART_SHARED to the folder that has them")
     backbone = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
-    run = flow.fit(SHARED / "data" / "hymenoptera", into=place / "photos", backbone=backbone, shots=40).folder
+    run = fit.fit(SHARED / "data" / "hymenoptera", into=place / "photos", backbone=backbone, shots=40).folder
     return run, exported(place, run)
 
 
@@ -158,7 +166,7 @@ def test_texts_are_answered_as_in_python_also_odd_ones(texts, browser):
     run, page = texts
     sheet = Sheet(browser, page)
     assert sheet.page.inner_text("#verdict").startswith("Yes: 12 of 12")
-    for text, answer in zip(ASKED, flow.predict(run, ASKED), strict=True):
+    for text, answer in zip(ASKED, predict.predict(run, ASKED), strict=True):
         assert same(sheet.answers(text)["own"], answer) < 1e-4
     assert sheet.answers(" \n") == {"error": "the text is empty"}
     sheet.page.fill("#words", "Please refund my order 2")
@@ -174,10 +182,10 @@ def test_tags_and_numbers_are_answered_as_in_python(place, browser, task):
     texts = [" ".join(rng.choice("cheap old red big fast slow".split(), 4)) for _ in range(120)]
     tags = [[word for word in ("red", "big") if word in text] for text in texts]
     labels = tags if task == "tags" else [float(len(some) + rng.normal() / 9) for some in tags]
-    run = flow.fit((texts, labels), into=place / task, task=task).folder
+    run = fit.fit((texts, labels), into=place / task, task=task).folder
     sheet = Sheet(browser, exported(place, run))
     assert sheet.page.inner_text("#verdict").startswith("Yes: 12 of 12")
-    (answer,) = flow.predict(run, ["a big red car"])
+    (answer,) = predict.predict(run, ["a big red car"])
     sheet.page.fill("#words", "a big red car")
     sheet.until("!document.getElementById('answer').hidden")
     said = sheet.page.inner_text("#said bdi")
@@ -204,10 +212,10 @@ def test_texts_are_taught_in_the_page_and_predict_takes_the_download(texts, brow
         card = json.loads(archive.read("card.json"))
     assert card["method"] == "logistic" and card["objective"]["names"] == ["parcel", "refund"]
     assert card["summary"]["accuracy"]["n"] == 8
-    for text, answer in zip(ASKED, flow.predict(file, ASKED), strict=True):
+    for text, answer in zip(ASKED, predict.predict(file, ASKED), strict=True):
         assert same(sheet.answers(text)["taught"], answer) < 1e-4
-    folder = unpack.unpack(file, tmp_path / "unpacked")
-    assert [a.label for a in flow.predict(folder, ["refund me"])] == ["refund"]
+    folder = zip_model.unpack(file, tmp_path / "unpacked")
+    assert [a.label for a in predict.predict(folder, ["refund me"])] == ["refund"]
     sheet.close()
 
 
@@ -222,7 +230,7 @@ def test_the_head_in_the_page_is_the_head_in_python(texts, browser, monkeypatch)
         x[:, 3] = 2.5
         data = Features(x, y, tuple(map(str, range(n))), ())
         fold = rng.permutation(n) % 5
-        monkeypatch.setattr(folds, "deal", lambda *given, fold=fold: fold)
+        monkeypatch.setattr(cross_validation, "deal", lambda *given, fold=fold: fold)
         objective = Classes(tuple(map(str, range(width))))
         mine = logistic.Settings().fit(data, data.rows(np.zeros(0, np.int64)), objective, above=None, rng=rng)
         given = [x.tolist(), y.tolist(), width, fold.tolist()]
@@ -343,7 +351,7 @@ def test_photos_are_answered_as_in_python_also_odd_ones(photos, browser):
     assert sheet.page.inner_text("#verdict").startswith("Yes: 12 of 12 answers are Python's")
     held = sorted((SHARED / "data" / "hymenoptera" / "val").glob("*/*.jpg"))[::30]
     odd = {**{f.name: f.read_bytes() for f in held}, **odd_photos()}
-    for name, answer in zip(odd, flow.predict(run, list(odd.values())), strict=True):
+    for name, answer in zip(odd, predict.predict(run, list(odd.values())), strict=True):
         assert same(sheet.answers(odd[name])["own"], answer) < 1e-3, name
     for name, refused in {
         "TIFF": b"II*\0....",
@@ -369,7 +377,7 @@ def test_photos_are_taught_in_the_page_and_predict_takes_the_download(photos, br
     assert sheet.page.locator("[name=which][value=taught]").is_checked()
     file = sheet.download(tmp_path)
     asked = [sorted((data / "test" / name).glob("*"))[0] for name in ("scratches", "crazing")]
-    for photo, answer in zip(asked, flow.predict(file, asked), strict=True):
+    for photo, answer in zip(asked, predict.predict(file, asked), strict=True):
         assert same(sheet.answers(photo.read_bytes())["taught"], answer) < 1e-3
         assert answer.label == photo.parent.name
     sheet.close()
@@ -411,40 +419,40 @@ def test_a_page_without_its_runtime_is_not_written_and_says_what_to_type(tmp_pat
         for n in range(12):
             pixels = rng.integers(low, low + 128, (24, 24, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{n}.png")
-    run = flow.fit(tmp_path / "photos", into=tmp_path / "run", backbone="stats").folder
-    model, running = load(run, cache.default_root())
-    with pytest.raises(ArtifactError, match=runtime.COMMAND):
+    run = fit.fit(tmp_path / "photos", into=tmp_path / "run", backbone="stats").folder
+    model, running = load(run, store.default_root())
+    with pytest.raises(ArtifactError, match=onnxruntime_web.COMMAND):
         web.write(model, running, tmp_path / "page", web.Settings())
 
 
 def test_vectors_have_no_page(tmp_path):
     x = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
-    run = flow.fit((x, ["a" if v > 0 else "b" for v in x[:, 0]]), into=tmp_path / "run").folder
+    run = fit.fit((x, ["a" if v > 0 else "b" for v in x[:, 0]]), into=tmp_path / "run").folder
     with pytest.raises(PlanError, match="no page"):
-        web.write(*load(run, cache.default_root()), tmp_path / "page", web.Settings())
+        web.write(*load(run, store.default_root()), tmp_path / "page", web.Settings())
 
 
 def test_the_runtime_is_kept_only_when_it_is_the_pinned_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(runtime.urllib.request, "urlopen", lambda url, timeout: io.BytesIO(b"another package"))
+    monkeypatch.setattr(onnxruntime_web.urllib.request, "urlopen", lambda url, timeout: io.BytesIO(b"another package"))
     with pytest.raises(ArtifactError, match=r"is not onnxruntime-web .* Nothing was kept"):
-        runtime.fetch(tmp_path, "https://registry.example")
+        onnxruntime_web.fetch(tmp_path, "https://registry.example")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "x.tgz").write_bytes(b"another package")
     with pytest.raises(ArtifactError, match=r"x.tgz is not onnxruntime-web .* Nothing was kept"):
-        runtime.take(tmp_path, tmp_path / "x.tgz")
-    assert [p.name for p in tmp_path.iterdir()] == ["x.tgz"] and not runtime.kept(tmp_path)
+        onnxruntime_web.take(tmp_path, tmp_path / "x.tgz")
+    assert [p.name for p in tmp_path.iterdir()] == ["x.tgz"] and not onnxruntime_web.kept(tmp_path)
     with pytest.raises(ArtifactError, match="no address of a registry"):
-        runtime.fetch(tmp_path, "file:///etc")
+        onnxruntime_web.fetch(tmp_path, "file:///etc")
 
 
 def test_no_registry_is_assumed_where_nobody_names_one(monkeypatch):
     monkeypatch.setenv("npm_config_registry", "https://registry.example")
-    assert cli_web.registry() == "https://registry.example"
+    assert web_verbs.registry() == "https://registry.example"
     monkeypatch.delenv("npm_config_registry")
     monkeypatch.delenv("NPM_CONFIG_REGISTRY", raising=False)
-    monkeypatch.setattr(cli_web.shutil, "which", lambda name: None)
+    monkeypatch.setattr(web_verbs.shutil, "which", lambda name: None)
     with pytest.raises(ArtifactError, match=r"npm_config_registry=https://.* --from FILE.tgz"):
-        cli_web.registry()
+        web_verbs.registry()
 
 
 def zipped(names: dict[str, bytes], file: Path) -> Path:
@@ -470,11 +478,11 @@ GOOD = {"card.json": b"{}", "delta.safetensors": b"", "witness.npz": b""}
 def test_a_zip_file_that_is_no_model_is_refused_and_nothing_is_written(names, said, tmp_path):
     file = zipped(names, tmp_path / "odd.zip")
     with pytest.raises(ArtifactError, match=said):
-        unpack.unpack(file, tmp_path / "into")
+        zip_model.unpack(file, tmp_path / "into")
     assert [p.name for p in tmp_path.iterdir()] == ["odd.zip"]
 
 
 def test_what_is_no_zip_file_is_refused(tmp_path):
     (tmp_path / "model.zip").write_bytes(b"PK\x03\x04 and nothing more")
     with pytest.raises(ArtifactError, match="no ZIP file"):
-        flow.predict(tmp_path / "model.zip", ["a"])
+        predict.predict(tmp_path / "model.zip", ["a"])

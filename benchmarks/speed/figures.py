@@ -5,8 +5,8 @@ from __future__ import annotations
 from tables import TITLES, figure
 
 from headstart.reporting.canvas import Circle, Drawing, Line, Mark, Rect, Scale, Text, ticks
+from headstart.reporting.formatting import fit
 from headstart.reporting.svg import standalone
-from headstart.reporting.wording import fit
 
 WIDTH = 760.0
 LABELS, END = 300.0, 690.0

@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
-from headstart import machine
+from headstart.core import hardware
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -207,14 +207,14 @@ def tried(what: str, rows: Callable[[], list[dict]]) -> list[dict]:
 
 def facts(*libraries: str) -> dict:
     """The machine, as a reader needs it to judge the figures."""
-    name, flags = machine.processor()
+    name, flags = hardware.processor()
     memory = 0
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 30
-    versions = {name: machine.installed(name) or "absent" for name in ("headstart", "numpy", *libraries)}
+    versions = {name: hardware.installed(name) or "absent" for name in ("headstart", "numpy", *libraries)}
     return {
-        "processor": name, "cores": machine.cores(), "memory_gib": memory, "system": platform.system(),
-        "amx": "amx_bf16" in flags, "bfloat16": machine.halves(), "load": round(os.getloadavg()[0], 1),
+        "processor": name, "cores": hardware.cores(), "memory_gib": memory, "system": platform.system(),
+        "amx": "amx_bf16" in flags, "bfloat16": hardware.halves(), "load": round(os.getloadavg()[0], 1),
         "versions": {"python": platform.python_version(), **versions},
     }  # fmt: skip
 

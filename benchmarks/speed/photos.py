@@ -70,10 +70,10 @@ def ours(folder: Path, kept: Path, work: Path, precision: str = "float32"):
     """A function from files to rows through an empty feature cache, the graph kept; one that empties; its events."""
     from dataclasses import replace
 
-    from headstart.extract import embed
-    from headstart.planner import find_card
-    from headstart.read import reading
-    from headstart.run import Run
+    from headstart.backbones.catalogue import find_card
+    from headstart.core.run import Run
+    from headstart.data.read import reading
+    from headstart.features.extract import embed
 
     card = find_card(f"timm:{MOBILENET}", kept)
     cut = replace(card.cut(len(card.blocks)), precision=precision)
@@ -133,10 +133,10 @@ def small(asked, work: Path, kept: Path, precision: str) -> list[dict]:
     """The rate from bytes to the shelf, once all is open, against the engine's own; and what limits it."""
     from dataclasses import replace
 
-    from headstart.find import member
-    from headstart.machine import cores
-    from headstart.planner import find_card
-    from headstart.running import start
+    from headstart.backbones.catalogue import find_card
+    from headstart.core.hardware import cores
+    from headstart.core.plugins import member
+    from headstart.features.runner import start
 
     folder = work / "small"
     if not folder.is_dir():
@@ -188,8 +188,8 @@ def main() -> None:
         work, kept = Path(place), Path(place) / "kept"
 
         def prepared() -> list[dict]:
-            from headstart.planner import find_card
-            from headstart.running import start
+            from headstart.backbones.catalogue import find_card
+            from headstart.features.runner import start
 
             card = find_card(f"timm:{MOBILENET}", fresh(kept))
             start(card, card.cut(len(card.blocks)), 10_000, kept)

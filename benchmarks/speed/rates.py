@@ -39,9 +39,9 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 def alike(exact: np.ndarray, other: np.ndarray, labels: list[str]) -> float:
     """Share of inputs that a head answers alike; it learned from two thirds of the exact rows and is asked the rest."""
-    from headstart.features import Features
-    from headstart.methods.logistic import Settings
-    from headstart.objectives.classes import Classes
+    from headstart.core.features import Features
+    from headstart.data.objectives.classes import Classes
+    from headstart.training.methods.logistic import Settings
 
     names, y = np.unique(labels, return_inverse=True)
     held = np.arange(len(y)) % 3 == 0

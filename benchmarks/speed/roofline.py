@@ -87,7 +87,7 @@ BY = {"torch": by_torch, "OpenVINO": by_openvino}
 
 def ceilings(precisions: tuple[str, ...], times: int) -> list[dict]:
     """What each way gave."""
-    from headstart.machine import cores
+    from headstart.core.hardware import cores
 
     ways = {f"{p} by {n}": (lambda p=p, f=f: f(p)) for p in precisions for n, f in BY.items()}
     ways["copy"] = lambda: copying(cores())
@@ -123,14 +123,14 @@ def shares(name: str, work: Path, precisions: tuple[str, ...], times: int, quick
 
 def main() -> None:
     """Prints one JSON document."""
-    from headstart import machine
+    from headstart.core import hardware
 
     made = parser(__doc__)
     made.add_argument("--only", default=",".join(GOALS))
     asked = made.parse_args()
     os.environ.update(environment())
     before, rows = facts("openvino", "torch", "timm", "transformers"), []
-    precisions = ("float32", "bfloat16") if machine.halves() else ("float32",)
+    precisions = ("float32", "bfloat16") if hardware.halves() else ("float32",)
     with tempfile.TemporaryDirectory() as place:
         rows += tried("the ceiling", lambda: ceilings(precisions, repeats(asked)))
         for name in asked.only.split(","):

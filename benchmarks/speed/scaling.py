@@ -58,9 +58,9 @@ class Watched:
 
 def photos(count: int) -> dict:
     """Embeds the first `count` photos of cifar10, both parts, reading the table included."""
-    from headstart.extract import embed
-    from headstart.planner import find_card
-    from headstart.read import reading
+    from headstart.backbones.catalogue import find_card
+    from headstart.data.read import reading
+    from headstart.features.extract import embed
 
     root = Path(os.environ["HEADSTART_CACHE"])
     card = find_card(f"timm:{MOBILENET}", root)
@@ -73,9 +73,9 @@ def photos(count: int) -> dict:
 
 def features(count: int) -> dict:
     """Fits the logistic head to `count` rows of 384 numbers in a memory map."""
-    from headstart.features import Features
-    from headstart.methods.logistic import Settings
-    from headstart.objectives.classes import Classes
+    from headstart.core.features import Features
+    from headstart.data.objectives.classes import Classes
+    from headstart.training.methods.logistic import Settings
 
     file = Path(os.environ["HEADSTART_CACHE"]) / "rows.npy"
     dice = np.random.default_rng(0)

@@ -33,7 +33,7 @@ HEAVY = ("torch", "timm", "transformers", "openvino", "onnxruntime", "PIL", "sci
 PROBE = """
 import sys
 sys.argv = ["headstart", *sys.argv[1:]]
-from headstart.cli import main
+from headstart.cli.main import main
 try:
     main()
 except SystemExit:

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 from measuring import MOBILENET, VIT, data, minilm
 
-from headstart import raw
-from headstart.backbone import Backbone
-from headstart.engine import settle
-from headstart.extract import unit_length
-from headstart.find import member
-from headstart.planner import find_card
-from headstart.running import Running, start
-from headstart.task import Example
+from headstart.backbones.catalogue import find_card
+from headstart.core.backbone import Backbone
+from headstart.core.plugins import member
+from headstart.core.task import Example
+from headstart.data import contents
+from headstart.features.extract import unit_length
+from headstart.features.precision import settle
+from headstart.features.runner import Running, start
 
 MANY = 10_000  # inputs that engines are told of, so that the fastest is taken
 GOALS = {"MobileNetV2": 7.0, "ResNet-50": 10.0, "ViT-tiny": 5.0, "MiniLM": 3.0}  # times, with AMX
@@ -110,7 +110,7 @@ def _language(name: str, work: Path, count: int) -> Subject:
     card = find_card(minilm(), work / "cache")
     prepare, spec = member("preprocess", "text"), card.preprocess
     examples = sentences(count)
-    texts = [content for _, content in raw.stream(examples)]
+    texts = [content for _, content in contents.stream(examples)]
     units = [some[0] for some in prepare.prepare(texts, spec)]
     module = AutoModel.from_pretrained(card.local if Path(card.local).is_dir() else minilm().partition(":")[2]).eval()
 
@@ -139,7 +139,7 @@ def _language(name: str, work: Path, count: int) -> Subject:
 
 def sentences(count: int) -> list[Example]:
     """The first sentences of the test part of text_sst2. Raises Missing."""
-    from headstart.read import reading
+    from headstart.data.read import reading
 
     return reading(str(data("text_sst2"))).examples["test"][:count]
 

@@ -53,11 +53,11 @@ def encoded(count: int, times: int) -> dict:
     from sentence_transformers import SentenceTransformer
     from subjects import sentences
 
-    from headstart import machine
-    from headstart.extract import crossing
-    from headstart.find import member
-    from headstart.planner import find_card
-    from headstart.running import start
+    from headstart.backbones.catalogue import find_card
+    from headstart.core import hardware
+    from headstart.core.plugins import member
+    from headstart.features.extract import crossing
+    from headstart.features.runner import start
 
     texts = [str(e.content) for e in sentences(count)]
     theirs = SentenceTransformer(minilm().partition(":")[2], device="cpu")
@@ -66,7 +66,7 @@ def encoded(count: int, times: int) -> dict:
     with tempfile.TemporaryDirectory() as root:
         card = find_card(minilm(), Path(root))
         prepare, top = member("preprocess", "text"), card.cut(len(card.blocks))
-        for precision in ("float32", *(("bfloat16",) if machine.halves() else ())):
+        for precision in ("float32", *(("bfloat16",) if hardware.halves() else ())):
             cut = replace(top, precision=precision)
             running = start(card, cut, 10_000, Path(root))
             engines[precision] = running.engine
@@ -85,7 +85,7 @@ def encoded(count: int, times: int) -> dict:
             return time.perf_counter() - began
 
         seconds = turns({name: lambda run=run: timed(run) for name, run in ways.items()}, times)
-    versions = {name: machine.installed(name) for name in ("sentence-transformers", "torch", "transformers")}
+    versions = {name: hardware.installed(name) for name in ("sentence-transformers", "torch", "transformers")}
     return {"seconds": seconds, "cosine": like, "n": len(texts), "engines": engines, "versions": versions}
 
 
@@ -104,7 +104,7 @@ def sentence_rows(python: Path, count: int, times: int) -> list[dict]:
 
 def few_labels(python: Path, times: int, work: Path) -> list[dict]:
     """SetFit's defaults against our contrast, eight labels a class of trec6."""
-    from headstart.read import reading
+    from headstart.data.read import reading
 
     parts = reading(str(data("text_trec6")), label="label_name").examples
     taken: dict[str, list[str]] = defaultdict(list)

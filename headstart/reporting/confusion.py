@@ -7,7 +7,7 @@ from heapq import nlargest
 from itertools import compress
 
 from headstart.reporting.canvas import Drawing, Line, Mark, Rect, Text
-from headstart.reporting.wording import breadth, clean, fit
+from headstart.reporting.formatting import breadth, clean, fit
 
 NUMBERED = 20  # classes up to which the counts are written into the cells
 FINEST = 120  # cells a side; beyond it neighbouring classes share one, or the picture would weigh megabytes

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 
-from headstart.reporting import judgement, modelcard
-from headstart.reporting.layout import bullets, paragraph, section, table
+from headstart.reporting import modelcard, result_sections
+from headstart.reporting.fit_page import shell
+from headstart.reporting.formatting import clean, esc, measure_of, number
+from headstart.reporting.html import bullets, paragraph, section, table
 from headstart.reporting.modelcard import Code, Part, Table
-from headstart.reporting.page import shell
-from headstart.reporting.wording import clean, esc, measure_of, number
 
 MARK = "<!-- Written by `headstart card`; written again, it is replaced. -->"
 PIPELINES = {("image", "classes"): "image-classification", ("image", "tags"): "image-classification"}
@@ -106,7 +106,7 @@ def page(result: dict, where: str) -> str:
     """The same as one self-contained HTML page."""
     name = modelcard.called(result)
     body = "".join(_section(n, part) for n, part in enumerate(modelcard.parts(result, where)))
-    verdict = judgement.verdict(result) if result.get("verdict") else f"<h1>{esc(name)}</h1>"
+    verdict = result_sections.verdict(result) if result.get("verdict") else f"<h1>{esc(name)}</h1>"
     head = f"Model card · <bdi>{esc(name)}</bdi>"
     return shell(esc(f"{name} (model card, Headstart)"), head, verdict, body, str(result.get("version") or ""))
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from headstart.reporting.wording import amount, measure_of, number, short, size
-from headstart.wording import smaller
+from headstart.core.messages import smaller
+from headstart.reporting.formatting import amount, measure_of, number, short, size
 
 LISTED = 30  # classes and rows of a table; what is beyond is counted
 HUB = re.compile(r"[\w][\w.\-]*/[\w][\w.\-]*")

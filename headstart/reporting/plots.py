@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from headstart.reporting.canvas import Circle, Drawing, Line, Mark, Rect, Scale, Text, powers, ticks
-from headstart.reporting.wording import Measure, breadth, clean, fit, measure_of, nouns, number, percent, plain
+from headstart.reporting.formatting import Measure, breadth, clean, fit, measure_of, nouns, number, percent, plain
 
 WORST, BEST, ALL = 15, 5, 30  # classes shown as bars: all of them up to 30, else the ends
 BASELINES = {

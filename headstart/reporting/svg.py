@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headstart.reporting.canvas import MARGIN, THEMES, TOP, Circle, Drawing, Line, Mark, Rect, Text, heading
-from headstart.reporting.wording import esc
+from headstart.reporting.formatting import esc
 
 LIGHT = THEMES["light"]
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"

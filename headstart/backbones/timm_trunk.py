@@ -1,0 +1,42 @@
+"""A timm architecture as a trunk: random weights, no classifier, nothing after its pooling."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from headstart.core.errors import NameNotFound, PlanError, missing_extra
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+# Layers between pooling and classifier that some families have: half of a small network's weights, for its classifier.
+AFTER = ("conv_head", "norm_head", "act2")
+
+
+def build(name: str, architecture: str, arguments: dict) -> nn.Module:
+    """The network in eval mode. Random weights are drawn from torch's generator.
+
+    name: who wants it, for messages.  Raises NameNotFound with the nearest spelling, PlanError, MissingExtra.
+    """
+    try:
+        import timm
+        from torch import nn
+    except ImportError as error:
+        raise missing_extra(error.name or "timm", "torch", name) from error
+    if not timm.is_model(architecture):
+        near = get_close_matches(architecture, timm.list_models(), n=3)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise NameNotFound(f"timm {timm.__version__} has no architecture {architecture!r}.{hint}")
+    try:
+        model = timm.create_model(architecture, num_classes=0, **arguments)
+    except (TypeError, ValueError, RuntimeError, AssertionError, NotImplementedError) as error:
+        raise PlanError(f"{name}: timm cannot build {architecture} with {arguments}: {error}") from error
+    children = dict(model.named_children())
+    # MobileNetV3 and V4 widen after pooling; in EfficientNet and MobileNetV2 a conv_head comes before it, with bn2.
+    if "conv_head" in children and "bn2" not in children:
+        for layer in AFTER:
+            if layer in children:
+                setattr(model, layer, nn.Identity())
+    return model.eval()

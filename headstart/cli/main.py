@@ -1,0 +1,271 @@
+"""The verbs. Flags are the arguments of the public functions; every verb takes --json.
+
+Exit codes: 0 done, 2 the user's mistake, 3 a guard stopped the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.core.errors import HeadstartError, Stopped
+from headstart.core.version import __version__
+
+app = typer.Typer(
+    help="Transfer learning for photos and texts: borrow a network, get a classifier and an honest number.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout; progress goes to stderr.")]
+
+
+@app.callback(invoke_without_command=True)
+def _start(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(f"headstart {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def fit(
+    data: Annotated[
+        str, typer.Argument(help="A folder of class folders, a CSV, JSONL or Parquet table, or hub:owner/name.")
+    ],
+    into: Annotated[Path | None, typer.Option(help="The run's folder. Default: runs/<name of DATA>.")] = None,
+    backbone: Annotated[
+        str,
+        typer.Option(help="What to borrow, as FAMILY:NAME; own: what comes with Headstart; auto: the best of the hub."),
+    ] = "own",
+    method: Annotated[
+        str, typer.Option(help="What to train: probe (the head for the labels), finetune, lora, … `headstart methods`.")
+    ] = "probe",
+    set: Annotated[
+        list[str] | None, typer.Option(help="A setting of the method, as KEY=VALUE; may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Split, folds and intervals are drawn from it.")] = 0,
+    test: Annotated[
+        str | None, typer.Option(help="More data like DATA, to judge on instead of a held-out share.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="The column with the labels.")] = None,
+    input: Annotated[str | None, typer.Option(help="The column with the texts, images or paths.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="A column; rows of one group never stand on two sides of a split.")
+    ] = None,
+    shots: Annotated[
+        int | None,
+        typer.Option(help="Learn from at most so many examples of each class: what would fewer labels do?", min=1),
+    ] = None,
+    group_twins: Annotated[
+        bool, typer.Option("--group-twins", help="Keep near-duplicates on one side of the split.")
+    ] = False,
+    kind: Annotated[str | None, typer.Option(help="image or text, where it cannot be told.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="classes, tags (several a row) or number, where it cannot be told.")
+    ] = None,
+    budget: Annotated[
+        str, typer.Option(help="quick, normal or thorough: how long a method trains that trains in steps.")
+    ] = "normal",
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="What runs the frozen part: torch, openvino, openvino:bfloat16. Default: what is fastest here."
+        ),
+    ] = "",
+    save_memory: Annotated[
+        bool,
+        typer.Option("--save-memory", help="Train in less memory, a third slower: activations are computed twice."),
+    ] = False,
+    find_rate: Annotated[
+        bool, typer.Option("--find-rate", help="Find the learning rate by a range test first; the report shows it.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Learn from labelled photos or texts; judge on what was held out; write a model folder and a report.
+
+    \b
+    headstart fit photos/ --backbone timm:mobilenetv3_large_100
+    headstart fit tickets.csv --label team --input message
+    """
+    from headstart.cli.pretrain import pairs
+    from headstart.cli.progress import Screen
+    from headstart.cli.summaries import summary
+    from headstart.workflows import fit as workflow
+
+    echo = None if quiet else Screen().event
+    outcome = workflow.fit(
+        data, into=into, backbone=backbone, method=method, settings=pairs(set), seed=seed, test=test,
+        label=label, input=input, kind=kind, task=task, group=group, shots=shots, group_twins=group_twins,
+        budget=budget, find_rate=find_rate, engine=engine, save_memory=save_memory, echo=echo,
+    )  # fmt: skip
+    _print({**outcome.result, "folder": str(outcome.folder)}, summary(outcome.result, str(outcome.folder)), as_json)
+
+
+@app.command()
+def predict(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder, a model folder, or a page's FILE.zip.")],
+    inputs: Annotated[
+        list[str], typer.Argument(help="Files, folders, globs, tables, texts, or - for one a line on stdin.")
+    ],
+    input: Annotated[str | None, typer.Option(help="The column of a table with the texts, images or paths.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with one column of probability a class.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Answer for new photos or texts; what cannot be read says why, the rest is answered.
+
+    \b
+    headstart predict runs/photos new/*.jpg
+    headstart predict runs/tickets "where is my parcel?"
+    cat questions.txt | headstart predict runs/tickets - --csv
+    """
+    from headstart.cli.summaries import answers
+    from headstart.deployment import predict as workflow
+
+    found = workflow.predict(folder, inputs, input=input, lines=sys.stdin)
+    rows = [a.facts() for a in found]
+    if as_csv:
+        _csv(rows)
+    else:
+        _print({"predictions": rows}, answers(rows), as_json)
+    if all(r["error"] for r in rows):
+        raise typer.Exit(2)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    png: Annotated[bool, typer.Option("--png", help="Write the plots as PNG files too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write report.html and the plots of a run again.
+
+    \b
+    headstart report runs/photos --png
+    """
+    from headstart.reporting import fit_page
+
+    written, *pictures = fit_page.report(folder, png=png)
+    facts = {"report": str(written), "plots": [str(p) for p in pictures]}
+    _print(facts, "\n".join(map(str, [written, *pictures])), as_json)
+
+
+@app.command()
+def demo(
+    into: Annotated[Path, typer.Option(help="Where the demo's data and runs go.")] = Path("demo"),
+    photos: Annotated[int, typer.Option(help="How many photos to render.", min=60)] = 800,
+    as_json: Json = False,
+) -> None:
+    """Render photos of metal parts with three kinds of defect, fit them, and a table of support tickets too.
+
+    \b
+    headstart demo --into demo
+    """
+    from headstart.cli.progress import Screen
+    from headstart.cli.summaries import summary
+    from headstart.data.demo.photos import photos as render
+    from headstart.data.demo.tickets import write_tickets
+    from headstart.workflows import fit as workflow
+
+    screen = Screen()
+    into.mkdir(parents=True, exist_ok=True)
+    screen.event({"event": "start", "source": f"rendering {photos} photos of metal parts into {into / 'photos'} …"})
+    sources = {"photos": render(into / "photos", photos), "tickets": write_tickets(into)}
+    results = {}
+    for name, source in sources.items():
+        outcome = workflow.fit(source, into=into / "runs" / name, echo=screen.event)
+        results[name] = {**outcome.result, "folder": str(outcome.folder)}
+        if not as_json:
+            typer.echo(summary(outcome.result, str(outcome.folder)))
+    if as_json:
+        typer.echo(json.dumps(results))
+
+
+@app.command()
+def cache(
+    action: Annotated[str, typer.Argument(help="list, clear or verify.")] = "list",
+    backbone: Annotated[str | None, typer.Option(help="Clear only what this backbone made.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look at the cache of features and compiled networks, clear it, or check every number in it against its checksum.
+
+    \b
+    headstart cache
+    headstart cache clear --backbone timm:resnet50
+    """
+    from dataclasses import asdict
+
+    from headstart.cli.summaries import held
+    from headstart.features.cache import maintenance, store
+
+    root = store.default_root()
+    if action == "list":
+        rows = [asdict(h) for h in maintenance.contents(root)]
+        total = sum(r["bytes"] for r in rows)
+        _print({"root": str(root), "bytes": total, "shelves": rows}, held(rows, total, str(root)), as_json)
+    elif action == "clear":
+        freed = maintenance.clear(root, backbone)
+        _print({"root": str(root), "freed": freed}, f"Freed {freed:,} bytes in {root}.", as_json)
+    elif action == "verify":
+        problems = maintenance.verify(root)
+        _print({"root": str(root), "problems": problems}, "\n".join(problems) or f"All is well in {root}.", as_json)
+    else:
+        raise HeadstartError(f"cache {action}: not known. Type one of: headstart cache list | clear | verify.")
+
+
+def _csv(rows: list[dict]) -> None:
+    import csv
+
+    names = next((list(r["probabilities"]) for r in rows if r["probabilities"]), [])
+    table = csv.writer(sys.stdout)
+    table.writerow(["input", "label", "confidence", "error", *(f"p({name})" for name in names)])
+    for r in rows:
+        label = ";".join(r["label"]) if isinstance(r["label"], list) else "" if r["label"] is None else r["label"]
+        shares = [f"{r['probabilities'][name]:.6f}" for name in names] if r["probabilities"] else [""] * len(names)
+        sure = "" if r["confidence"] is None else f"{r['confidence']:.6f}"
+        table.writerow([r["id"], label, sure, r["error"], *shares])
+
+
+def _print(facts: dict, text: str, as_json: bool) -> None:
+    typer.echo(json.dumps(facts, default=str) if as_json else text)
+
+
+def main() -> None:
+    """The command `headstart`."""
+    from headstart.cli import check, compare, export, plan, pretrain, share, web
+
+    plan.add_to(app)
+    web.add_to(app)
+    check.add_to(app)
+    compare.add_to(app)
+    pretrain.add_to(app)
+    share.add_to(app)
+    export.add_to(app)
+    try:
+        app(standalone_mode=True)
+    except HeadstartError as error:
+        code = 3 if isinstance(error, Stopped) else 2
+        if "--json" in sys.argv:
+            typer.echo(json.dumps({"error": str(error), "kind": type(error).__name__, "exit": code}))
+        heading = "Stopped" if code == 3 else "Error"
+        typer.echo(f"{heading}: {error}", err=True)
+        sys.exit(code)
+    except KeyboardInterrupt:
+        typer.echo(
+            "Interrupted. What was embedded so far is in the cache; the same command goes on from there.", err=True
+        )
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone: not an error. Python would complain while flushing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""A pretrained network as data: enough to find its features without opening it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from headstart.core.errors import PlanError
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A point where one tensor crosses.
+
+    name:  the module path inside the network, "blocks.11"
+    shape: what leaves it for one example, e.g. (320, 7, 7) or (197, 192); () where it depends on the input's length
+    """
+
+    name: str
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """What must happen to raw bytes before this network may see them.
+
+    Comes from the weights' own card, never from a default: a wrong mean is silent.
+    kind: names a file in preprocess/.  settings: sorted (name, value) pairs; lists as tuples
+    """
+
+    kind: str
+    settings: tuple[tuple[str, object], ...]
+
+    def __getitem__(self, name: str) -> object:
+        return dict(self.settings)[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """A card: pure data, hashable, no torch.
+
+    name:       "<member of backbones/>:<name there>", e.g. "timm:vit_small_patch14_dinov2.lvd142m"; "stats" alone
+    weights:    digest of the weights themselves, not of a tag that can move: "sha256:…"
+    blocks:     in the order in which the input meets them
+    width:      length d of the pooled vector
+    parameters: count, all of them.  size: bytes of the weights as stored
+    """
+
+    name: str
+    weights: str
+    preprocess: Preprocess
+    blocks: tuple[Block, ...]
+    width: int
+    parameters: int = 0
+    size: int = 0
+    source_classes: tuple[str, ...] = ()
+    pretrained_on: str = ""
+    licence: str = ""
+
+    @property
+    def family(self) -> str:
+        """The member of backbones/ that knows it: "timm" of "timm:resnet50"."""
+        return self.name.partition(":")[0]
+
+    @property
+    def local(self) -> str:
+        """Its name there: "resnet50" of "timm:resnet50"."""
+        return self.name.partition(":")[2]
+
+    def cut(self, at: int) -> Cut:
+        """The cut above `at` blocks. Raises PlanError outside 0..len(blocks)."""
+        if not 0 <= at <= len(self.blocks):
+            raise PlanError(
+                f"{self.name} has {len(self.blocks)} blocks; a cut at {at} is outside 0..{len(self.blocks)}."
+            )
+        return Cut(at, top=at == len(self.blocks))
+
+    def facts(self) -> dict:
+        """JSON from which `restore` makes an equal card."""
+        return asdict(self)
+
+
+def restore(facts: dict) -> Backbone:
+    """A card from its `facts()`, also after a trip through JSON."""
+    preprocess = Preprocess(
+        facts["preprocess"]["kind"], tuple((k, _frozen(v)) for k, v in facts["preprocess"]["settings"])
+    )
+    blocks = tuple(Block(b["name"], tuple(b["shape"])) for b in facts["blocks"])
+    return Backbone(
+        **{**facts, "preprocess": preprocess, "blocks": blocks, "source_classes": tuple(facts["source_classes"])}
+    )
+
+
+def _frozen(value: object) -> object:
+    return tuple(_frozen(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Below it all is frozen, so its output can be kept; above it things learn.
+
+    at:  blocks[:at] are below.  top: nothing but pooling and a head is above, and pooled (n, d) rows are kept
+    precision: in which what is below is computed: "float32", "bfloat16", "mixed" (of both)
+    engine: the member of engines/ that must run it; "" leaves that to us: it changes no number beyond rounding
+    """
+
+    at: int
+    top: bool
+    precision: str = "float32"
+    engine: str = ""

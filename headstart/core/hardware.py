@@ -1,0 +1,63 @@
+"""Facts of this machine that decide what runs where. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from headstart.core import digest
+
+DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dri/renderD128", "/dev/accel")  # where Linux shows accelerators
+
+
+@cache
+def processor() -> tuple[str, frozenset[str]]:
+    """The processor's name, and what it can do as /proc/cpuinfo spells it; no abilities where there is no such file."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine(), frozenset()
+    facts: dict[str, str] = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        facts.setdefault(key.strip(), value.strip())
+    flags = frozenset((facts.get("flags") or facts.get("Features") or "").split())
+    return facts.get("model name") or platform.machine(), flags
+
+
+def halves() -> bool:
+    """Whether the processor multiplies bfloat16 itself."""
+    return not processor()[1].isdisjoint({"amx_bf16", "avx512_bf16", "bf16"})
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def accelerated() -> bool:
+    """Whether torch finds an accelerator. torch is only asked where the system shows a device."""
+    if platform.system() == "Linux" and not any(map(os.path.exists, DEVICES)):
+        return False
+    try:
+        import torch
+    except ImportError:
+        return False
+    return torch.accelerator.is_available()
+
+
+def key(*libraries: str) -> str:
+    """A name for this processor, so many cores and these versions of libraries: what a measured speed holds for."""
+    return digest.of_value([processor()[0], cores(), {name: installed(name) for name in libraries}])[:16]
+
+
+def installed(name: str) -> str:
+    """The version of a library, "" where it is not there."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,91 @@
+"""What labels mean: classes, tags or a number; asked where it is not plain."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from types import ModuleType
+
+from headstart.core.errors import NameNotFound, SourceError
+from headstart.core.messages import quoted
+from headstart.core.plugins import member, names
+from headstart.core.task import Example
+from headstart.data.objectives import tags
+
+# Columns called so hold classes: whole numbers from 0 on in them are codes, however many there are.
+CODED = ("label", "labels", "class", "category", "intent", "class_id", "label_id", "class_label")
+
+
+def meaning(
+    parts: dict[str, list[Example]], column: str, task: str | None
+) -> tuple[ModuleType, dict[str, list[Example]], str]:
+    """The member of objectives/ for the labels, the parts with their tags taken apart, and why, in a sentence.
+
+    column: name of the label column, "" where there is none.  task: the member's name, when the user said it
+    Raises SourceError, listing the choices, when several members fit or none.
+    """
+    labels = [e.label for part in parts.values() for e in part]
+    if task is not None:
+        return (
+            _asked(task, labels),
+            _apart(parts, tags.split(labels) if task == "tags" else None),
+            f"Task: {task}, as asked.",
+        )
+    split = tags.parse(labels, column)
+    if split is not None:
+        return tags, _apart(parts, split), f"Task: tags, because column {column!r} holds words with separators."
+    fitting = [name for name in names("objectives") if member("objectives", name).fits(labels)]
+    if "classes" in fitting and column.lower() in CODED and _is_counted(labels):
+        fitting = ["classes"]
+    if len(fitting) != 1:
+        raise SourceError(_unclear(labels, column, fitting))
+    return member("objectives", fitting[0]), parts, f"Task: {fitting[0]}, because the labels are {_described(labels)}."
+
+
+def _asked(task: str, labels: Sequence) -> ModuleType:
+    if task not in names("objectives"):
+        near = get_close_matches(task, names("objectives"), n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise NameNotFound(f"There is no task {task!r}.{hint} There are: {', '.join(names('objectives'))}.")
+    return member("objectives", task)
+
+
+def _apart(parts: dict[str, list[Example]], split: list[tuple] | None) -> dict[str, list[Example]]:
+    if split is None:
+        return parts
+    rest = iter(split)
+    return {name: [replace(e, label=next(rest)) for e in examples] for name, examples in parts.items()}
+
+
+def _is_counted(labels: Sequence) -> bool:
+    """Whether labels are 0, 1, 2 … without a gap, each at least twice."""
+    counts = Counter(labels)
+    return (
+        all(isinstance(v, int) for v in counts)
+        and sorted(counts) == list(range(len(counts)))
+        and min(counts.values()) > 1
+    )
+
+
+def _described(labels: Sequence) -> str:
+    kinds = {type(v) for v in labels}
+    if kinds <= {tuple, list}:
+        return "lists"
+    if str in kinds or bool in kinds:
+        return "words"
+    if all(float(v).is_integer() for v in labels):
+        return f"whole numbers, {len(set(labels))} different ones"
+    return "numbers with fractions"
+
+
+def _unclear(labels: Sequence, column: str, fitting: list[str]) -> str:
+    where = f"The labels in {column!r}" if column else "The labels"
+    seen = quoted(dict.fromkeys(map(str, labels)))
+    if not fitting:
+        types = ", ".join(sorted({type(v).__name__ for v in labels}))
+        return f"{where} are of type {types}, such as {seen}. Words, numbers or lists of words are expected."
+    flags = " or ".join(f"--task {name}" for name in fitting)
+    choice = f"{where} are {_described(labels)} ({seen}), which can be {' or '.join(fitting)}."
+    return f'{choice} Say {flags} (in Python task="{fitting[0]}").'

@@ -1,0 +1,218 @@
+"""Each example is of exactly one class."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from headstart.core.errors import SourceError
+from headstart.core.result import Metric
+from headstart.core.statistics import around, around_share, bin_of, reliability, resampled, wilson
+
+BINS = 15  # of confidence; the number of Guo et al. 2017
+FEW_CODES = 20  # distinct whole numbers that may be classes, however few examples there are
+MOST_CODES = 50  # distinct whole numbers from 0 on that are taken for classes without asking
+
+
+def is_codes(labels: Sequence, most: int = MOST_CODES) -> bool:
+    """Whether whole numbers are surely classes: two values, or 0, 1, 2 … at most `most`, each seen twice."""
+    if not all(isinstance(v, int) and not isinstance(v, bool) for v in labels):
+        return False
+    counts = Counter(labels)
+    in_a_row = len(counts) <= most and sorted(counts) == list(range(len(counts))) and min(counts.values()) > 1
+    return len(counts) == 2 or in_a_row
+
+
+def fits(labels: Sequence) -> bool:
+    """Whether labels can be classes: words, yes and no, or whole numbers that come again and again."""
+    if not labels or not all(isinstance(v, str | bool | int | float) for v in labels):
+        return False
+    if any(isinstance(v, str | bool) for v in labels):
+        return all(isinstance(v, str | bool | int) for v in labels)
+    whole = all(float(v).is_integer() for v in labels)
+    return is_codes(labels) or (whole and len(set(labels)) <= max(FEW_CODES, len(labels) / 2))
+
+
+def of(labels: Sequence) -> Classes:
+    """The classes in labels: words in order of spelling, numbers in order of size.
+
+    Raises SourceError when there is only one, or a label is a list.
+    """
+    several = next((v for v in labels if isinstance(v, tuple | list) and len(v) != 1), None)
+    if several is not None:
+        raise SourceError(
+            f"An example has {len(several)} labels, {list(several)!r}. For several at once say --task tags."
+        )
+    values = {name(v): v for v in labels}
+    numbers = all(isinstance(v, int | float) for v in values.values())
+    found = sorted(values, key=lambda n: float(values[n])) if numbers else sorted(values)
+    if len(found) < 2:
+        seen = repr(found[0]) if found else "nothing"
+        raise SourceError(f"All examples have the same label, {seen}. Two classes are the least.")
+    return Classes(tuple(found))
+
+
+def restore(facts: dict) -> Classes:
+    """Equal to the one that gave the facts."""
+    return Classes(tuple(facts["names"]))
+
+
+def name(label: object) -> str:
+    """A label as the class's name: 3 and 3.0 are "3"; a list of one is that one."""
+    if isinstance(label, tuple | list) and len(label) == 1:
+        label = label[0]
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """Softmax over named classes; y is (n,) int64 positions in `names`."""
+
+    names: tuple[str, ...]
+
+    @property
+    def link(self) -> Literal["softmax", "sigmoid", "identity"]:
+        """How scores become probabilities."""
+        return "softmax"
+
+    @property
+    def width(self) -> int:
+        """Number of classes."""
+        return len(self.names)
+
+    def facts(self) -> dict:
+        """JSON for `restore`."""
+        return {"names": list(self.names)}
+
+    def strata(self, labels: Sequence) -> list:
+        """Every class is its own."""
+        return [name(v) for v in labels]
+
+    def encode(self, labels: Sequence) -> np.ndarray:
+        """(n,) int64. Raises SourceError for a label that is no class."""
+        position = {n: i for i, n in enumerate(self.names)}
+        try:
+            return np.array([position[name(v)] for v in labels], dtype=np.int64)
+        except KeyError as error:
+            raise SourceError(
+                f"{error.args[0]!r} is none of the {self.width} classes: {', '.join(self.names[:10])}."
+            ) from error
+
+    def decode(self, scores: np.ndarray) -> list:
+        """The likeliest class of each row, by name."""
+        return [self.names[i] for i in scores.argmax(1)]
+
+    def targets(self, y: np.ndarray) -> np.ndarray:
+        """(n, k) float32: 1 for the class, -1 for the others."""
+        return np.where(np.arange(self.width) == y[:, None], 1.0, -1.0).astype(np.float32)
+
+    def loss(self, scores, y):
+        """Mean cross-entropy in nats; torch tensors (b, k) and (b,) int64."""
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(scores, y)
+
+    def score(self, scores: np.ndarray, y: np.ndarray) -> float:
+        """Accuracy."""
+        return float((scores.argmax(1) == y).mean())
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """(n, k) float64, rows of sum 1."""
+        return np.exp(_log_softmax(scores))
+
+    def measure(self, scores: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> tuple[Metric, ...]:
+        """Accuracy, balanced accuracy, macro-F1, log-loss in nats, expected calibration error (15 bins of equal width).
+
+        Balanced accuracy averages over the classes in y, macro-F1 over those in y or predicted. Log-loss counts a
+        probability of 0 as 2.2e-16. Chance is what always the commonest class of y scores, for log-loss its entropy.
+        """
+        n, k = len(y), self.width
+        order = np.argsort(y, kind="stable")
+        logs, y = _log_softmax(scores[order]), y[order]
+        predicted = logs.argmax(1)
+        right = predicted == y
+        losses = -np.maximum(logs[np.arange(n), y], np.log(np.finfo(float).eps))
+        confidence = np.exp(logs.max(1))
+        gaps = np.zeros((n, BINS))
+        gaps[np.arange(n), bin_of(confidence, BINS)] = right - confidence
+        sums = np.column_stack([losses, gaps]) / n
+
+        ratios = _balanced_and_f1(y, predicted, k)
+
+        def statistic(w: np.ndarray) -> np.ndarray:
+            means = w @ sums
+            return np.column_stack([*ratios(w), means[:, 0], np.abs(means[:, 1:]).sum(1)])
+
+        values, drawn = resampled(statistic, n, rng)
+        balanced, f1, loss, ece = values.tolist()
+        shares = np.bincount(y, minlength=k) / n
+        top, present = float(shares.max()), int((shares > 0).sum())
+        entropy = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
+        return (
+            Metric("accuracy", float(right.mean()), *wilson(int(right.sum()), n), top, n),
+            Metric("balanced_accuracy", balanced, *around_share(balanced, drawn[:, 0], n), 1 / present, n),
+            Metric("macro_f1", f1, *around_share(f1, drawn[:, 1], n), 2 * top / (1 + top) / present, n),
+            Metric("log_loss", loss, *around(loss, drawn[:, 2], 0), entropy, n, better="lower"),
+            Metric("ece", ece, *around(ece, drawn[:, 3], 0, 1), 0.0, n, better="lower"),
+        )
+
+    def details(self, scores: np.ndarray, y: np.ndarray) -> dict:
+        """Confusions (rows are the truth), a table of the classes (the interval is that of recall), reliability."""
+        k = self.width
+        logs = _log_softmax(scores)
+        predicted = logs.argmax(1)
+        matrix = np.bincount(y * k + predicted, minlength=k * k).reshape(k, k)
+        rows = []
+        for i, label in enumerate(self.names):
+            hit, true, said = int(matrix[i, i]), int(matrix[i].sum()), int(matrix[:, i].sum())
+            low, high = wilson(hit, true)
+            precision, recall, f1 = hit / max(said, 1), hit / max(true, 1), 2 * hit / max(true + said, 1)
+            facts = {
+                "name": label,
+                "n": true,
+                "precision": precision,
+                "recall": recall,
+                "f1": f1,
+                "low": low,
+                "high": high,
+            }
+            rows.append(facts)
+        curve = reliability(np.exp(logs.max(1)), predicted == y, BINS)
+        return {
+            "kind": "classes",
+            "names": list(self.names),
+            "confusion": matrix.tolist(),
+            "per_class": rows,
+            "reliability": curve,
+        }
+
+
+def _log_softmax(scores: np.ndarray) -> np.ndarray:
+    """(n, k) float64; infinite scores count as very large, so that they cannot cancel to NaN."""
+    bounded = np.clip(scores.astype(np.float64), -1e30, 1e30)
+    shifted = bounded - bounded.max(1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+
+
+def _balanced_and_f1(
+    y: np.ndarray, predicted: np.ndarray, k: int
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """How often each example counts, (r, n), -> balanced accuracy and macro-F1, (r,) each. y is sorted."""
+    said = np.argsort(predicted, kind="stable")
+    true, true_at = np.unique(y, return_index=True)
+    named, named_at = np.unique(predicted[said], return_index=True)
+    right = (predicted == y).astype(np.float64)
+
+    def ratios(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        hits, trues, saids = (np.zeros((len(w), k)) for _ in range(3))
+        hits[:, true] = np.add.reduceat(w * right, true_at, axis=1)
+        trues[:, true] = np.add.reduceat(w, true_at, axis=1)
+        saids[:, named] = np.add.reduceat(w[:, said], named_at, axis=1)
+        recall, f1 = hits / np.maximum(trues, 1), 2 * hits / np.maximum(trues + saids, 1)
+        return recall.sum(1) / (trues > 0).sum(1), f1.sum(1) / (trues + saids > 0).sum(1)
+
+    return ratios

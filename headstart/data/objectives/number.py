@@ -1,0 +1,158 @@
+"""Each example has one number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from headstart.core.errors import SourceError
+from headstart.core.result import Metric
+from headstart.core.statistics import around, resampled
+from headstart.data.objectives.classes import is_codes
+
+BINS = 4
+SHOWN = 500  # points of the report's scatter plot
+
+
+def fits(labels: Sequence) -> bool:
+    """Whether labels can be quantities: numbers that are not surely the codes of classes."""
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in labels)
+    return bool(labels) and numbers and not is_codes(labels)
+
+
+def of(labels: Sequence) -> Number:
+    """The scale of the labels. Raises SourceError when one is no number, or all are the same."""
+    values = _floats(labels)
+    spread = float(values.std())
+    if not spread:
+        raise SourceError(f"All labels are {values[0] if len(values) else 'missing'}: there is nothing to learn.")
+    return Number(float(values.mean()), spread)
+
+
+def restore(facts: dict) -> Number:
+    """Equal to the one that gave the facts."""
+    return Number(float(facts["mean"]), float(facts["spread"]))
+
+
+def _floats(labels: Sequence) -> np.ndarray:
+    values = []
+    for label in labels:
+        try:
+            value = float(label)
+        except (TypeError, ValueError) as error:
+            raise SourceError(f"The label {label!r} is not a number. For words say --task classes.") from error
+        if not math.isfinite(value):
+            raise SourceError(f"The label {label!r} is not finite.")
+        values.append(value)
+    return np.array(values, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """The number itself; y is (n,) float32 in spreads from the mean.
+
+    mean, spread: of the training labels, in their own unit
+    """
+
+    mean: float
+    spread: float
+
+    @property
+    def link(self) -> Literal["softmax", "sigmoid", "identity"]:
+        """Scores are the answer."""
+        return "identity"
+
+    @property
+    def width(self) -> int:
+        """One score."""
+        return 1
+
+    def facts(self) -> dict:
+        """JSON for `restore`."""
+        return {"mean": self.mean, "spread": self.spread}
+
+    def strata(self, labels: Sequence) -> list:
+        """The quarter that each label falls into."""
+        values = _floats(labels)
+        borders = np.unique(np.quantile(values, np.arange(1, BINS) / BINS))
+        return np.searchsorted(borders, values).tolist()
+
+    def encode(self, labels: Sequence) -> np.ndarray:
+        """(n,) float32, in spreads from the mean."""
+        return ((_floats(labels) - self.mean) / self.spread).astype(np.float32)
+
+    def decode(self, scores: np.ndarray) -> list:
+        """Numbers in the labels' own unit."""
+        return self._own(scores[:, 0]).tolist()
+
+    def targets(self, y: np.ndarray) -> np.ndarray:
+        """(n, 1) float32, as encoded."""
+        return y[:, None].astype(np.float32)
+
+    def loss(self, scores, y):
+        """Mean squared error in spreads; torch tensors (b, 1) and (b,)."""
+        return ((scores[:, 0] - y) ** 2).mean()
+
+    def score(self, scores: np.ndarray, y: np.ndarray) -> float:
+        """Mean squared error in spreads, negative."""
+        return -float(((scores[:, 0].astype(np.float64) - y) ** 2).mean())
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """(n, 1) float64: the scores; a number has no probabilities."""
+        return scores.astype(np.float64)
+
+    def measure(self, scores: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> tuple[Metric, ...]:
+        """Mean absolute and root mean squared error in the labels' own unit, R², Spearman's rank correlation.
+
+        Chance is the mean of the training labels for every example. Where y does not vary, R² is 1 for a perfect
+        answer, else 0, and the correlation is 0. Resamples keep the ranks of the whole sample.
+        """
+        truth, answer = self._own(y), self._own(scores[:, 0])
+        errors, n = answer - truth, len(y)
+        centred = truth - truth.mean()
+        a, b = _ranks(truth), _ranks(answer)
+        columns = np.column_stack([np.abs(errors), errors**2, centred, centred**2, a, b, a * a, b * b, a * b]) / n
+
+        def statistic(w: np.ndarray) -> np.ndarray:
+            mae, mse, mean, square, ra, rb, raa, rbb, rab = (w @ columns).T
+            varies = square - mean**2
+            r2 = np.where(varies > 0, 1 - mse / np.where(varies > 0, varies, 1), (mse == 0).astype(float))
+            spread = np.sqrt(np.maximum(raa - ra**2, 0) * np.maximum(rbb - rb**2, 0))
+            rank = np.where(spread > 0, (rab - ra * rb) / np.where(spread > 0, spread, 1), 0.0)
+            return np.column_stack([mae, np.sqrt(mse), r2, rank])
+
+        values, drawn = resampled(statistic, n, rng)
+        mae, rmse, r2, rank = values.tolist()
+        constant = truth - self.mean
+        return (
+            Metric("mae", mae, *around(mae, drawn[:, 0], 0), float(np.abs(constant).mean()), n, better="lower"),
+            Metric(
+                "rmse", rmse, *around(rmse, drawn[:, 1], 0), float(np.sqrt((constant**2).mean())), n, better="lower"
+            ),
+            Metric("r2", r2, *around(r2, drawn[:, 2], highest=1), 0.0, n),
+            Metric("spearman", rank, *around(rank, drawn[:, 3], -1, 1), 0.0, n),
+        )
+
+    def details(self, scores: np.ndarray, y: np.ndarray) -> dict:
+        """Truth against answer of at most 500 examples evenly through the part, and how the errors spread."""
+        truth, answer = self._own(y), self._own(scores[:, 0])
+        some = np.unique(np.linspace(0, len(y) - 1, min(SHOWN, len(y))).astype(np.int64))
+        marks = (0.05, 0.25, 0.5, 0.75, 0.95)
+        spread = dict(zip(map(str, marks), np.quantile(answer - truth, marks).tolist(), strict=True))
+        shown = {"truth": truth[some].tolist(), "predicted": answer[some].tolist()}
+        return {"kind": "number", **shown, "residual_quantiles": spread}
+
+    def _own(self, encoded: np.ndarray) -> np.ndarray:
+        return encoded.astype(np.float64) * self.spread + self.mean
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """(n,) ranks from -1 to 1, equal values the mean of theirs; centred, so that sums of products keep their digits."""
+    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks = (last - (counts - 1) / 2)[where]
+    return (ranks - ranks.mean()) / max(len(values), 1) * 2

@@ -1,0 +1,267 @@
+"""A folder of class folders, with or without train/ and test/ above them: photos/cat/1.jpg is a "cat"."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from headstart.core import digest
+from headstart.core.errors import SourceError, Unreadable
+from headstart.core.messages import plain
+from headstart.core.result import SetAside
+from headstart.core.task import Example
+from headstart.data.contents import IMAGES, Reading, decoded, hashed, reason
+from headstart.data.split_names import part_of
+from headstart.data.tabular import tables
+
+TEXTS = (".txt",)
+IGNORED = {"thumbs.db", "desktop.ini", "icon\r", "__macosx", "lost+found", "node_modules"}
+PROSE = {"readme", "license", "licence", "copying", "changelog", "citation", "notice", "classes", "labels"}
+# A table named so, beside class folders, may well hold the real labels.
+TELLING = ("label", "labels", "metadata", "annotation", "annotations", "index")
+
+
+def reads(source: object) -> bool:
+    """Whether it is a folder with class folders, or one without tables."""
+    if not (isinstance(source, str | Path) and os.path.isdir(source)):
+        return False
+    return not tables(Path(source)) or len(_holding(Path(source))) > 1
+
+
+def read(
+    source: str | Path, *, label: str | None, input: str | None, kind: str | None, group: str | None = None
+) -> Reading:
+    """One example a file; its id is the path from the folder on, its label the class folder's name.
+
+    Suffixes say what a file is meant to be; whether it is so shows when it is decoded.
+    Raises SourceError when there are no class folders, or both images and texts and no `kind`.
+    """
+    asked = [flag for flag, value in (("label", label), ("input", input), ("group", group)) if value]
+    if asked:
+        raise SourceError(
+            f"{source} is a folder of files and has no columns; --{asked[0]} is for tables. "
+            "The names of its folders are the labels."
+        )
+    root, notes = _unwrapped(Path(source), label)
+    notes += _beside(root)
+    places, more = _places(root, label)
+    notes += more
+    files = [file for place in places for file in _files(root, place)]
+    chosen, wanted, skipped = _kind(root, files, kind)
+    notes.append(f"Kind: {chosen}, because of the files' suffixes.")
+    if skipped:
+        counts = Counter(os.path.splitext(f.path)[1].lower() or "no suffix" for f in skipped)
+        some = ", ".join(f"{n} {suffix}" for suffix, n in counts.most_common(5))
+        notes.append(f"{len(skipped)} files skipped, as they are no {chosen}s: {some}.")
+    examples, aside, more = _examples(wanted, root, chosen)
+    return Reading(chosen, examples, (*notes, *more), tuple(aside))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A folder whose files, and those in folders below it, share a label and a part."""
+
+    path: str
+    label: str | None
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: str
+    suffix: str
+    place: _Place
+
+
+def _kept(name: str) -> bool:
+    return not name.startswith((".", "~")) and name.lower() not in IGNORED
+
+
+def _is_example(name: str) -> bool:
+    stem, suffix = os.path.splitext(name.lower())
+    return _kept(name) and (suffix in IMAGES or (suffix in TEXTS and stem not in PROSE))
+
+
+def _folders(root: Path | str) -> list[str]:
+    """Names of the folders (or links to such) in a folder."""
+    try:
+        with os.scandir(root) as entries:
+            return sorted(e.name for e in entries if e.is_dir() and _kept(e.name))
+    except OSError as error:
+        raise SourceError(f"{root} cannot be read: {error.strerror}.") from error
+
+
+def _has_example(root: str | Path, deep: bool = True, seen: frozenset[str] = frozenset()) -> bool:
+    """Stops at the first one: listing every file of every class folder again would cost as much as reading them."""
+    real, below = os.path.realpath(root), []
+    with os.scandir(root) as entries:
+        for entry in entries:
+            if not entry.is_dir() and _is_example(entry.name):
+                return True
+            if deep and entry.is_dir() and _kept(entry.name):
+                below.append(entry.path)
+    return real not in seen and any(_has_example(path, deep, seen | {real}) for path in below)
+
+
+def _walk(root: str) -> Iterator[tuple[str, list[str]]]:
+    """Every folder with its files, in order of name, through links but never in a circle."""
+    seen = set()
+    for folder, below, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        below[:] = sorted(b for b in below if _kept(b)) if real not in seen else []
+        if real not in seen:
+            seen.add(real)
+            yield folder, sorted(names)
+
+
+def _holding(root: Path) -> list[str]:
+    """Names of the folders in a folder that hold images or texts."""
+    return [name for name in _folders(root) if _has_example(root / name)]
+
+
+def _unwrapped(root: Path, label: str | None) -> tuple[Path, list[str]]:
+    """Goes down while there is one folder of folders with nothing beside it, as archives unpack."""
+    top = root
+    while label != "" and not _has_example(root, deep=False):
+        holding = _holding(root)
+        if len(holding) != 1 or part_of(holding[0]) or not _holding(root / holding[0]):
+            break
+        root = root / holding[0]
+    return root, [f"The class folders are in {root.relative_to(top)}/."] if root != top else []
+
+
+def _beside(root: Path) -> list[str]:
+    """A note on tables that lie beside the class folders; an error when their name says that they hold the labels."""
+    found = tables(root)
+    for table in found:
+        words = table.stem.lower().replace("-", "_").split("_")
+        if table.parent == root and (any(part_of(w) for w in words) or any(w in TELLING for w in words)):
+            raise SourceError(
+                f"{root} holds class folders ({plain(_holding(root))}) and the table {table.name}. "
+                "Which has the labels? "
+                f"Name the table, as in: headstart fit {table}  or move it elsewhere to use the folders."
+            )
+    return [f"{', '.join(t.name for t in found[:3])} beside the class folders was not read."] if found else []
+
+
+def _places(root: Path, label: str | None) -> tuple[list[_Place], list[str]]:
+    """The class folders, and notes on what lies beside them.
+
+    label: "" when labels are not wanted: then every file counts.
+    """
+    if label == "":
+        return [_Place(str(root), None, "")], []
+    holding = _holding(root)
+    parts = [name for name in holding if part_of(name) and _holding(root / name)]
+    bare = [name for name in holding if part_of(name) and name not in parts]
+    others = [name for name in holding if not part_of(name)]
+    if parts and others:
+        raise SourceError(
+            f"{root} has parts ({', '.join(parts)}) with class folders in them, and beside them {plain(others)}. "
+            "If those are classes, put them into a part; if they are not, move them elsewhere."
+        )
+    if bare and not others and not parts:
+        raise SourceError(
+            f"{root}/{bare[0]} holds files but no class folders. "
+            f"Expected: {root}/{bare[0]}/cat/1.jpg, {root}/{bare[0]}/dog/2.jpg."
+        )
+    tops = [(root / name, name) for name in parts] or [(root, "")]
+    places, loose = [], 0
+    for top, part in tops:
+        places += [_Place(str(top / name), _readable(name), part) for name in _holding(top)]
+        loose += sum(_is_example(n) and os.path.isfile(top / n) for n in os.listdir(top))
+    notes = (
+        [f"{loose} loose files beside the class folders have no label and were left out."] if loose and places else []
+    )
+    if parts and bare:
+        notes.append(f"{', '.join(bare)}: no class folders in it, so its files have no label and were left out.")
+    if len({place.label for place in places}) < 2:
+        raise SourceError(_no_classes(root, places, loose))
+    return places, notes
+
+
+def _no_classes(root: Path, places: list[_Place], loose: int) -> str:
+    expected = (
+        f"One folder a class is expected: {root}/cat/1.jpg, {root}/dog/2.jpg (or with {root}/train/ and {root}/test/ "
+        "above them)."
+    )
+    if places:
+        return f"{root} has one class folder only, {places[0].label!r}. Two are the least. {expected}"
+    if loose:
+        return f"{root} holds {loose} loose files but no class folders, so nothing says what they show. {expected}"
+    inside = [n for n in sorted(os.listdir(root)) if _kept(n)]
+    seen = f"holds {plain(inside)}" if inside else "is empty"
+    return (
+        f"{root} {seen}: no class folders with images or .txt texts, and no tables (.csv, .jsonl, .parquet). {expected}"
+    )
+
+
+def _files(root: Path, place: _Place) -> list[_File]:
+    return [
+        _File(os.path.join(folder, name), os.path.splitext(name)[1].lower(), place)
+        for folder, names in _walk(place.path)
+        for name in names
+        if _kept(name)
+    ]
+
+
+def _kind(root: Path, files: list[_File], kind: str | None) -> tuple[str, list[_File], list[_File]]:
+    """What the examples are, their files, and the others."""
+    if kind not in (None, "image", "text"):
+        raise SourceError(f"{root} is a folder: it can hold images or texts. Say --kind image or --kind text.")
+    images = {os.path.splitext(f.path)[0] for f in files if f.suffix in IMAGES}
+    texts = {os.path.splitext(f.path)[0] for f in files if f.suffix in TEXTS and _is_example(os.path.basename(f.path))}
+    if kind is None:
+        # A text of the same name as an image is its caption or its boxes; one stray file in twenty decides nothing.
+        if images and (texts <= images or len(texts) <= len(images) / 20):
+            kind = "image"
+        elif texts and len(images) <= len(texts) / 20:
+            kind = "text"
+        else:
+            raise SourceError(
+                f"{root} holds {len(images)} images and {len(texts)} texts. "
+                "Say which to learn from: --kind image or --kind text."
+            )
+    if not (images if kind == "image" else texts):
+        raise SourceError(f"{root} holds no {kind}s: no file ends in {plain(IMAGES if kind == 'image' else TEXTS)}.")
+    meant = IMAGES if kind == "image" else TEXTS
+    wanted = [f for f in files if f.suffix in meant and _is_example(os.path.basename(f.path))]
+    return kind, wanted, [f for f in files if f.suffix not in meant]
+
+
+def _examples(files: list[_File], root: Path, kind: str) -> tuple[dict[str, list[Example]], list[SetAside], list[str]]:
+    start = len(str(root)) + 1
+    examples: dict[str, list[Example]] = {}
+    aside: list[SetAside] = []
+    other: Counter[str] = Counter()
+    marks = hashed([f.path for f in files]) if kind == "image" else [""] * len(files)
+    for file, mark in zip(files, marks, strict=True):
+        name = _readable(file.path[start:].replace(os.sep, "/"))
+        content: Path | str = Path(file.path)
+        if kind == "text":
+            content, mark, encoding = _text(file.path)
+            other[encoding] += bool(encoding)
+        if isinstance(mark, Unreadable):
+            aside.append(SetAside(name, str(mark)))
+        else:
+            examples.setdefault(file.place.part, []).append(Example(name, content, mark, file.place.label))
+    notes = [f"{n} texts are not UTF-8; they were read as {encoding}." for encoding, n in other.items() if n]
+    return examples, aside, notes
+
+
+def _readable(name: str) -> str:
+    """A name without the marks that Python puts for bytes that are no UTF-8: such text cannot be written anywhere."""
+    return name if name.isascii() else name.encode("utf-8", "replace").decode("utf-8")
+
+
+def _text(path: str) -> tuple[str, str | Unreadable, str]:
+    """A file's text, its digest or why there is none, and the encoding it needed."""
+    try:
+        text, encoding = decoded(Path(path).read_bytes())
+    except OSError as error:
+        return "", Unreadable(reason(error)), ""
+    mark = digest.of_bytes(text.encode()) if text.strip() else Unreadable("empty text")
+    return text, mark, encoding

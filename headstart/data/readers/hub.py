@@ -1,0 +1,80 @@
+"""A data set of the Hugging Face hub: hub:owner/name, or hub:owner/name:configuration."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from headstart.core.errors import SourceError, missing_extra
+from headstart.data.contents import Reading
+from headstart.data.readers.table import gather
+from headstart.data.split_names import part_of
+from headstart.data.tabular import open_sheet
+
+
+def reads(source: object) -> bool:
+    """Whether it begins with hub: ."""
+    return isinstance(source, str) and source.startswith("hub:")
+
+
+def read(source: str, *, label: str | None, input: str | None, kind: str | None, group: str | None = None) -> Reading:
+    """The data set's splits, from the cache of the `datasets` library where they are there.
+
+    Raises MissingExtra without that library, SourceError when the data are neither cached nor reachable.
+    """
+    name, _, configuration = source.removeprefix("hub:").partition(":")
+    if not name:
+        raise SourceError("hub: needs a name, as in hub:owner/name.")
+    splits = _splits(name, configuration)
+    parts = {split: data for split, data in splits.items() if part_of(split)}
+    others = [split for split in splits if split not in parts]
+    if not parts:
+        raise SourceError(f"{source} has the splits {', '.join(splits)}; none is named train, validation or test.")
+    sheets = {
+        split: [(f"{split}/", open_sheet(file)) for file in _files(source, split, data)]
+        for split, data in parts.items()
+    }
+    reading = gather(sheets, label=label, input=input, kind=kind, group=group)
+    notes = [f"Splits left out, because no part is named so: {', '.join(others)}."] if others else []
+    return Reading(reading.kind, reading.examples, (*notes, *reading.notes), reading.aside, reading.column)
+
+
+def _splits(name: str, configuration: str) -> dict:
+    try:
+        from datasets import load_dataset
+    except ImportError as error:
+        raise missing_extra("datasets", "hub", f"hub:{name}") from error
+    # The library raises a dozen types for "not there", "not reachable" and "which configuration?".
+    try:
+        return dict(load_dataset(name, configuration or None))
+    except Exception as error:
+        message = str(error).strip()
+        first = message.splitlines()[0] if message else type(error).__name__
+        if "onfig name is missing" in message:
+            choices = message.splitlines()[0]
+            raise SourceError(
+                f"hub:{name} has several configurations. Name one: hub:{name}:CONFIGURATION. {choices}"
+            ) from error
+        raise SourceError(
+            f"hub:{name} is neither in the cache nor reachable, or there is no such data set "
+            f"({type(error).__name__}: {first[:200]}). On a machine with a network, run: "
+            f"python -c \"from datasets import load_dataset; load_dataset('{name}')\"  "
+            f"and copy {_cache()} here; or download its table files and give their folder: headstart fit FOLDER"
+        ) from error
+
+
+def _cache() -> str:
+    from datasets import config
+
+    return str(config.HF_DATASETS_CACHE)
+
+
+def _files(source: str, split: str, data) -> list[Path]:
+    """The Arrow files in which the library keeps a split: rows are read from there, a few at a time."""
+    files = [Path(f["filename"]) for f in data.cache_files]
+    if not files or not all(os.path.isfile(f) for f in files):
+        raise SourceError(
+            f"{source}: split {split!r} is not kept in files. "
+            "Save it as Parquet and give the folder: headstart fit FOLDER"
+        )
+    return files

@@ -1,0 +1,70 @@
+"""Runs backbones that are plain numpy functions: the floor, and vectors computed elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from headstart.core import digest
+from headstart.core.backbone import Backbone, Cut
+from headstart.core.errors import PlanError
+from headstart.core.plugins import member
+from headstart.core.result import Receipt
+
+BATCH = 32  # units at a time: bounds memory
+
+
+def precisions() -> tuple[str, ...]:
+    """None but float32."""
+    return ()
+
+
+def takes(backbone: Backbone, cut: Cut, runs: str, todo: int, root: Path | None) -> int:
+    """Backbones whose parts are plain functions."""
+    return int(runs == "numpy")
+
+
+def start(backbone: Backbone, cut: Cut, root: Path | None = None) -> Functions:
+    """The backbone at work. Raises PlanError below the top: there is nothing above that could learn."""
+    if not cut.top:
+        raise PlanError(
+            f"{backbone.name} can only be cut at the top, {len(backbone.blocks)}: it has no layers to train."
+        )
+    stem, blocks, pool = member("backbones", backbone.family).parts(backbone)
+    return Functions(backbone, (stem, *blocks, pool))
+
+
+class Functions:
+    """A chain of functions. Those that hold numbers of a borrowed network name them as `tensors`."""
+
+    def __init__(self, backbone: Backbone, chain: tuple[Callable, ...]):
+        self.backbone, self.chain = backbone, chain
+        self.engine = "numpy float32"
+        self._before = self._digests()
+
+    def rows(self, units: list[np.ndarray]) -> np.ndarray:
+        """(u, d) float32, in the order of the units."""
+        spec = self.backbone.preprocess
+        prepare = member("preprocess", spec.kind)
+        out = np.empty((len(units), self.backbone.width), np.float32)
+        for first in range(0, len(units), BATCH):
+            some = units[first : first + BATCH]
+            x = prepare.batch(some, spec)
+            for step in self.chain:
+                x = step(x)
+            out[first : first + len(some)] = x
+        return out
+
+    def receipt(self) -> Receipt:
+        """Digests over every table of numbers, at the start and now; of the recipe alone where there is none."""
+        if not self._before:
+            return Receipt(0, (), self.backbone.weights, self.backbone.weights, engine=self.engine)
+        now = self._digests()
+        moved = tuple(sorted(name for name in now if now[name] != self._before[name]))
+        return Receipt(len(now), moved, digest.of_value(self._before), digest.of_value(now), engine=self.engine)
+
+    def _digests(self) -> dict[str, str]:
+        held = {name: array for step in self.chain for name, array in getattr(step, "tensors", {}).items()}
+        return {name: digest.of_arrays([(name, array)]) for name, array in held.items()}

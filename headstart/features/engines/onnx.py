@@ -1,0 +1,71 @@
+"""ONNX Runtime in fp32: for backbones that bring a graph, so that no network library is imported."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from headstart.core import digest
+from headstart.core.backbone import Backbone, Cut
+from headstart.core.errors import PlanError
+from headstart.core.plugins import member
+from headstart.core.result import Receipt
+
+BATCH = 8  # units at a time: of 1 to 64 the fastest on 2 cores, and it bounds memory
+
+
+def precisions() -> tuple[str, ...]:
+    """None but float32."""
+    return ()
+
+
+def takes(backbone: Backbone, cut: Cut, runs: str, todo: int, root: Path | None) -> int:
+    """Backbones with a graph and its weights as arrays."""
+    return int(runs == "onnx")
+
+
+def start(backbone: Backbone, cut: Cut, root: Path | None = None) -> Session:
+    """The graph at work. Raises PlanError below the top: a graph has one end."""
+    if not cut.top:
+        raise PlanError(f"The graph of {backbone.name} ends at its top, {len(backbone.blocks)}; it has no other cut.")
+    graph, weights = member("backbones", backbone.family).graph(backbone)
+    return Session(backbone, graph, weights)
+
+
+class Session:
+    """A graph whose weights stay with us as arrays: they can be compared before and after."""
+
+    def __init__(self, backbone: Backbone, graph: bytes, weights: dict[str, np.ndarray]):
+        import onnxruntime as ort
+
+        self._backbone, self._weights = backbone, weights
+        self.engine = "onnx float32"
+        self._before = digest.of_arrays(weights.items())
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = os.cpu_count() or 1
+        options.log_severity_level = 3
+        # Without this its threads spin between batches and take the processor from decoding.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # The graph names its weights and holds none: one set serves this engine and torch alike.
+        self._values = [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+        options.add_external_initializers(list(weights), self._values)
+        self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        (self._input,) = (node.name for node in self._session.get_inputs())
+
+    def rows(self, units: list[np.ndarray]) -> np.ndarray:
+        """(u, d) float32, in the order of the units."""
+        spec = self._backbone.preprocess
+        prepare = member("preprocess", spec.kind)
+        out = np.empty((len(units), self._backbone.width), np.float32)
+        for first in range(0, len(units), BATCH):
+            (batch,) = prepare.batch(units[first : first + BATCH], spec).values()
+            (out[first : first + len(batch)],) = self._session.run(None, {self._input: batch})
+        return out
+
+    def receipt(self) -> Receipt:
+        """Digests over every weight of the graph, when it was opened and now."""
+        now = digest.of_arrays(self._weights.items())
+        moved = () if now == self._before else ("a weight",)
+        return Receipt(len(self._weights), moved, self._before, now, engine=self.engine)

@@ -1,0 +1,150 @@
+"""From the bytes of an image file to an upright RGB picture, or a reason that its owner understands."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headstart.core.errors import Unreadable
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+# No EPS or PDF (they start other programs), no format that is told by its file name alone.
+FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+LARGEST = 178_956_970  # pixels: Pillow's own limit for a decompression bomb
+LOOKS_LIKE = (
+    (b"%PDF", "a PDF"),
+    (b"PK\x03\x04", "a ZIP file or an office document"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"<!DOCTYPE html", "a web page"),
+    (b"<html", "a web page"),
+    (b"\x1aE\xdf\xa3", "a video"),
+    (b"RIFF", "a sound or video file"),
+    (b"ID3", "a sound file"),
+)
+HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+
+
+def decode(raw: bytes, least: int = 0) -> Image:
+    """The first picture in a file as RGB, upright, over white where it is transparent.
+
+    least: pixels that must remain of the shorter side. A JPEG that has many more is decoded at a half, a quarter or an
+    eighth of its size, which libjpeg takes out of the frequencies that are stored; 0 for all of it
+    Raises Unreadable with the reason; whatever a decoder throws at damaged bytes becomes one.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if not raw:
+        raise Unreadable("the file is empty (0 bytes)")
+    Image.init()  # a format is only known once its plug-in is; the second call costs nothing
+    # Pillow warns of odd files in words for programmers. By module, because photos are decoded on several threads and a
+    # filter that is set and taken back is one for the whole process.
+    warnings.filterwarnings("ignore", module=r"PIL\.|headstart\.pixels")
+    try:
+        picture = Image.open(io.BytesIO(raw), formats=FORMATS)
+        if picture.width * picture.height > LARGEST:
+            raise Unreadable(_bomb(picture.width, picture.height))
+        if least:
+            picture.draft(picture.mode, (least, least))
+        picture.load()
+        return _rgb(_upright(picture))
+    except Unreadable:
+        raise
+    except UnidentifiedImageError:
+        raise Unreadable(_what(raw)) from None
+    except Image.DecompressionBombError:
+        raise Unreadable("it claims more than 179 million pixels, like a decompression bomb") from None
+    except MemoryError:
+        raise Unreadable("decoding it needs more memory than there is") from None
+    except Exception as error:  # decoders raise what they like on damaged bytes: OSError, SyntaxError, struct.error …
+        raise Unreadable(_damage(error)) from None
+
+
+def _bomb(width: int, height: int) -> str:
+    return f"{width:,} x {height:,} pixels: more than 179 million, like a decompression bomb"
+
+
+def _damage(error: Exception) -> str:
+    text = str(error).split("\n")[0]
+    if "truncated" in text or "unexpected end" in text.lower() or "broken data" in text:
+        return "the file ends early (truncated)"
+    return f"the picture is damaged ({text or type(error).__name__})"
+
+
+def _what(raw: bytes) -> str:
+    """What bytes that are no known image look like."""
+    start = raw[:512].lstrip()
+    if raw[4:8] == b"ftyp" and raw[8:12] in HEIC:
+        return "HEIC photos cannot be read: convert it to JPEG first"
+    if raw[4:8] == b"ftyp":
+        return "not an image: it looks like a video"
+    if b"<svg" in start.lower():
+        return "SVG is a drawing and no photo: export it as PNG first"
+    if start[:4] in (b"%!PS", b"\xc5\xd0\xd3\xc6"):
+        return "EPS is a drawing and no photo: export it as PNG first"
+    for begin, name in LOOKS_LIKE:
+        if start[: len(begin)].lower() == begin.lower():
+            return f"not an image: it looks like {name}"
+    if raw[:3] == b"\xff\xd8\xff" or raw[:4] == b"\x89PNG" or raw[:4] in (b"GIF8", b"II*\x00", b"MM\x00*"):
+        return "the picture is damaged: only the beginning of the file looks like an image"
+    if not raw.strip(b"\0"):
+        return "the file holds nothing but zeros"
+    texty = sum(32 <= c < 127 or c in (9, 10, 13) for c in start) >= 0.95 * len(start)
+    return "not an image: it looks like text" if texty else "not an image of a known kind"
+
+
+def _upright(picture: Image) -> Image:
+    """Turned as its EXIF orientation says."""
+    from PIL import ImageOps
+
+    try:
+        orientation = picture.getexif().get(0x0112, 1)
+    except Exception:  # a damaged EXIF block says nothing about orientation, and the pixels are fine
+        return picture
+    if orientation not in range(2, 9):
+        return picture
+    turned = ImageOps.exif_transpose(picture)
+    return turned if turned is not None else picture
+
+
+def _rgb(picture: Image) -> Image:
+    from PIL import Image
+
+    mode = picture.mode
+    if mode == "RGB" and "transparency" not in picture.info:
+        return picture
+    if mode.startswith("I") or mode == "F":
+        return Image.fromarray(_eight_bits(np.asarray(picture), mode)).convert("RGB")
+    if mode == "LAB":
+        from PIL import ImageCms
+
+        profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        transform = ImageCms.buildTransform(*profiles, "LAB", "RGB")
+        return ImageCms.applyTransform(picture, transform) or picture
+    if mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
+        full = picture.convert("RGBA")
+        white = Image.new("RGBA", full.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, full).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _eight_bits(x: np.ndarray, mode: str) -> np.ndarray:
+    """16-bit, 32-bit and float gray as 0..255: by the range of the format where it has one, else of the picture."""
+    x = x.astype(np.float64)
+    if not np.isfinite(x).all():
+        raise Unreadable("its pixels hold NaN or infinite numbers")
+    low, high = float(x.min()), float(x.max())
+    if mode.startswith("I;16") or (mode == "I" and low >= 0 and 255 < high <= 65535):
+        scaled = x / 257
+    elif low >= 0 and high <= 1 and mode == "F":
+        scaled = x * 255
+    elif low >= 0 and high <= 255:
+        scaled = x
+    else:
+        scaled = (x - low) * (255 / max(high - low, 1e-12))
+    return np.rint(scaled).astype(np.uint8)

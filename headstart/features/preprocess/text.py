@@ -1,0 +1,126 @@
+"""Texts -> the token ids that a text encoder was trained on. One path for training and serving.
+
+Long texts are read in windows, one after the other, each as long as the encoder reads; what becomes of their rows is
+the caller's matter. Nothing past `windows` windows is read (64 of 256 tokens are about 12,000 English words).
+A prompt that the weights ask for stands before the text, so in its first window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headstart.backbones import hub
+from headstart.core.backbone import Preprocess
+from headstart.core.errors import ArtifactError, Unreadable, missing_extra
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+SERVES = ("text",)
+# A token of running text is 1 to 6 characters long in any language; this bounds the work on texts that fill memory.
+CHARACTERS = 16  # looked at, per token that can be read
+
+
+def look(raws: Sequence[bytes | str], settings: Preprocess) -> list[tuple[list[np.ndarray] | Unreadable, bytes]]:
+    """Each text's windows, 1-D int32 token ids with special tokens, or why there are none; and no preview."""
+    tokenizer, before, after = _tokenizer(str(settings["tokenizer"]))
+    return [(_windows(raw, settings, tokenizer, before, after), b"") for raw in raws]
+
+
+def prepare(raws: Sequence[bytes | str], settings: Preprocess) -> list[list[np.ndarray] | Unreadable]:
+    """Each text's windows, 1-D int32 token ids with special tokens, or why there are none."""
+    return [units for units, _ in look(raws, settings)]
+
+
+def batch(units: list[np.ndarray], settings: Preprocess) -> dict[str, np.ndarray]:
+    """{"input_ids", "attention_mask"}: (b, t) int64, padded at the end to the longest."""
+    longest = max(len(u) for u in units)
+    ids = np.full((len(units), longest), int(str(settings["pad"])), np.int64)
+    mask = np.zeros((len(units), longest), np.int64)
+    for row, unit in enumerate(units):
+        ids[row, : len(unit)] = unit
+        mask[row, : len(unit)] = 1
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def weigh(unit: np.ndarray) -> float:
+    """Number of tokens: the mean of windows weighted so is the mean over all tokens."""
+    return float(len(unit))
+
+
+def beyond(units: list[np.ndarray]) -> float:
+    """Share of a text's tokens that plain truncation to one window would have cut off; 0 for one window."""
+    return 1.0 - len(units[0]) / sum(len(u) for u in units)
+
+
+def _windows(
+    raw: bytes | str, settings: Preprocess, tokenizer: Tokenizer, before: list[int], after: list[int]
+) -> list[np.ndarray] | Unreadable:
+    text = _text(raw)
+    if isinstance(text, Unreadable):
+        return text
+    room = int(str(settings["max_length"])) - len(before) - len(after)
+    most = int(str(settings["windows"]))
+    text = str(settings["prompt"]) + text.strip()[: most * room * CHARACTERS]
+    # One by one: the library's own threads complain about every later fork, and tokens are not what takes time here.
+    ids = tokenizer.encode(text.lower() if settings["lower"] else text, add_special_tokens=False).ids
+    if not ids:
+        return Unreadable("no token is left of the text")
+    starts = _starts(len(ids), room)[:most]
+    return [np.array([*before, *ids[a:b], *after], np.int32) for a, b in starts]
+
+
+def _starts(n: int, room: int) -> list[tuple[int, int]]:
+    """Where windows of at most `room` tokens begin and end: the first is full, the others share what is left evenly."""
+    first = min(n, room)
+    count = -(-(n - first) // room)
+    edges = [0, *(first + (n - first) * i // count for i in range(count + 1))] if count else [0, n]
+    return list(pairwise(edges))
+
+
+def _text(raw: bytes | str) -> str | Unreadable:
+    if isinstance(raw, bytes):
+        try:
+            raw = raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            return Unreadable(f"is not UTF-8 text (byte {error.start})")
+    if not raw.strip():
+        return Unreadable("the text is empty")
+    try:
+        raw.encode("utf-8")
+    except UnicodeEncodeError:
+        # Halves of characters, as careless JSON has them: pairs are joined, single ones replaced.
+        return raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return raw
+
+
+def special(name: str) -> tuple[list[int], list[int]]:
+    """The special tokens that the tokenizer of that digest puts before and after a text. Raises as `prepare` does."""
+    return _tokenizer(name)[1:]
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(name: str) -> tuple[Tokenizer, list[int], list[int]]:
+    """The tokenizer of that digest, and the special tokens that it puts before and after a text.
+
+    Raises ArtifactError when no backbone of this process brought it.
+    """
+    path = hub.asset(name)
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise missing_extra("tokenizers", "text", "Reading texts for this backbone") from error
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    bare, full = (tokenizer.encode("a", add_special_tokens=special).ids for special in (False, True))
+    at = next((i for i in range(len(full)) if full[i : i + len(bare)] == bare), None)
+    if at is None:
+        raise ArtifactError(f"{path} does not put its special tokens around a text; such a tokenizer cannot be used.")
+    return tokenizer, full[:at], full[at + len(bare) :]

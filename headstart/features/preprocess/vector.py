@@ -1,0 +1,44 @@
+"""Feature vectors that were computed elsewhere: little-endian float32 bytes, checked and handed on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from headstart.core.backbone import Preprocess
+from headstart.core.errors import Unreadable
+
+SERVES = ("vector",)
+
+
+def look(raws: Sequence[bytes], settings: Preprocess) -> list[tuple[list[np.ndarray] | Unreadable, bytes]]:
+    """Each input's one unit, (width,) float32, and no preview."""
+    return [(_one(raw, int(str(settings["width"]))), b"") for raw in raws]
+
+
+def prepare(raws: Sequence[bytes], settings: Preprocess) -> list[list[np.ndarray] | Unreadable]:
+    """Each input's one unit, (width,) float32, or why there is none."""
+    return [unit for unit, _ in look(raws, settings)]
+
+
+def batch(units: list[np.ndarray], settings: Preprocess) -> dict[str, np.ndarray]:
+    """{"vectors": (b, width) float32}"""
+    return {"vectors": np.stack(units)}
+
+
+def weigh(unit: np.ndarray) -> float:
+    """1: a vector is one unit."""
+    return 1.0
+
+
+def beyond(units: list[np.ndarray]) -> float:
+    """0: nothing is cut off."""
+    return 0.0
+
+
+def _one(raw: bytes, width: int) -> list[np.ndarray] | Unreadable:
+    row = np.frombuffer(raw, dtype="<f4")
+    if len(row) != width:
+        return Unreadable(f"has {len(row)} numbers where {width} are expected")
+    return [row] if np.isfinite(row).all() else Unreadable("holds NaN or infinite numbers")

@@ -1,0 +1,188 @@
+"""Rows made ready for a linear head, and the head: x @ weight + bias."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from headstart.core.errors import PlanError, SourceError
+from headstart.core.features import Features
+from headstart.core.head import Head
+from headstart.core.task import Objective
+
+BLOCK = 2**22  # numbers taken into double precision at once: 32 MB
+TEMPERING = 3.0  # the most by which one column's spread may stand out after scaling
+FLAT = 3e-7  # spread over size below which float32 holds a constant and its rounding
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Basis:
+    """Rows in the directions in which they vary most, so that a penalty acts on each direction alone.
+
+    z:     (n, r) float32, columns of mean 0, orthogonal, r <= min(n - 1, d); mean squared row length 1
+    power: (r,) float64, squared lengths of z's columns, largest first
+    mean:  (d,) float64 and gain (d,) float64: z comes from (x - mean) * gain, 0 for a constant column
+    lift:  matrices whose product (d, r) takes coefficients on z back to the scaled columns
+    """
+
+    z: np.ndarray
+    power: np.ndarray
+    mean: np.ndarray
+    gain: np.ndarray
+    lift: tuple[np.ndarray, ...] = field(repr=False)
+
+    def head(self, b: np.ndarray, bias: np.ndarray, notes: dict) -> Linear:
+        """The head on x that gives z @ b + bias. b: (r, k), bias: (k,)."""
+        b = b.astype(np.float64)
+        for matrix in reversed(self.lift):
+            b = matrix.astype(np.float64, copy=False) @ b
+        weight = (b * self.gain[:, None]).astype(np.float32)
+        # The bias answers to the rounded weight, so a column far from 0 costs no precision.
+        return Linear(weight, np.asarray(bias, np.float64) - self.mean @ weight.astype(np.float64), notes)
+
+
+def scaling(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and gain of each column, (d,) float64 both: (x - mean) * gain has rows of mean squared length 1.
+
+    Columns are brought half of the way (in logarithms) to equal spread, never leaving one more than TEMPERING times
+    the typical spread. Half way beat both ends in cross-validated log-loss on 6 of 8 photo sets (2 backbones);
+    texts do not care; and columns in unlike units end up comparable. Constant columns, and those that vary by rounding
+    alone, have gain 0.
+    """
+    n, d = x.shape
+    mean = np.zeros(d)
+    for block in _blocks(x):
+        mean += block.sum(0, dtype=np.float64)
+    mean /= n
+    square, size = np.zeros(d), np.abs(mean)
+    for block in _blocks(x):
+        off = block - mean
+        square += np.einsum("ij,ij->j", off, off)
+    spread = np.sqrt(square / n)
+    alive = spread > np.maximum(FLAT * size, np.finfo(np.float32).tiny)
+    if not alive.any():
+        return mean, np.zeros(d)
+    # What varies less than single precision resolves of a typical column is noise, and would be blown up.
+    alive &= spread > np.finfo(np.float32).eps * np.median(spread[alive])
+    typical = np.median(spread[alive])
+    share = np.sqrt(spread[alive] / typical)
+    gain = np.zeros(d)
+    gain[alive] = np.clip(share, 1 / TEMPERING, TEMPERING) / spread[alive]
+    return mean, gain / np.sqrt(((spread * gain) ** 2).sum())
+
+
+def scaled(x: np.ndarray, mean: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """(x - mean) * gain as (n, d) float32, taken in double precision block by block."""
+    out = np.empty(x.shape, np.float32)
+    start = 0
+    for block in _blocks(x):
+        np.multiply(block - mean, gain, out=out[start : start + len(block)], casting="same_kind")
+        start += len(block)
+    return out
+
+
+def basis(x: np.ndarray) -> Basis:
+    """Scaled and turned rows; one eigendecomposition of the smaller of the two Gram matrices. x: (n, d)."""
+    mean, gain = scaling(x)
+    rows = scaled(x, mean, gain)
+    n, d = rows.shape
+    if n <= d:
+        wide = rows.astype(np.float64)
+        power, left = np.linalg.eigh(wide @ wide.T)
+        power, left = _largest(power, left)
+        span = left / np.sqrt(power)
+        return Basis((left * np.sqrt(power)).astype(np.float32), power, mean, gain, (rows.T, span))
+    gram = np.zeros((d, d))
+    for block in _blocks(rows):
+        wide = block.astype(np.float64)
+        gram += wide.T @ wide
+    power, axes = _largest(*np.linalg.eigh(gram))
+    axes = axes.astype(np.float32)
+    return Basis(rows @ axes, power, mean, gain, (axes,))
+
+
+def _largest(power: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Largest first, without the directions that are rounding."""
+    power, vectors = power[::-1], vectors[:, ::-1]
+    keep = power > 1e-9 * max(power[0], np.finfo(np.float64).tiny)
+    return np.ascontiguousarray(power[keep]), np.ascontiguousarray(vectors[:, keep])
+
+
+def _blocks(x: np.ndarray) -> Iterator[np.ndarray]:
+    step = max(1, BLOCK // max(1, x.shape[1]))
+    return (x[i : i + step] for i in range(0, len(x), step))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Linear:
+    """A fitted linear head. weight: (d, k) float32, bias: (k,) float64."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+    notes: dict = field(default_factory=dict)
+
+    def scores(self, x: np.ndarray) -> np.ndarray:
+        """(n, d) -> (n, k) float32. Summed in double precision: a row's scores do not depend on its neighbours."""
+        weight = self.weight.astype(np.float64)
+        parts = [(block.astype(np.float64) @ weight + self.bias).astype(np.float32) for block in _blocks(x)]
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.bias)), np.float32)
+
+    def head(self) -> Head:
+        """Itself."""
+        return Head(((self.weight.astype(np.float64), np.asarray(self.bias, np.float64)),))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Weight and bias."""
+        return {"weight": self.weight, "bias": self.bias}
+
+    def files(self) -> dict[str, bytes]:
+        """None."""
+        return {}
+
+
+def restore(state: dict[str, np.ndarray], above: object = None) -> Linear:
+    """The head whose `state()` this is, without its notes. above: not needed"""
+    return Linear(state["weight"], state["bias"])
+
+
+def check_rows(data: Features) -> None:
+    """Raises SourceError, naming the first, when a row holds NaN or infinity; PlanError when rows are not vectors."""
+    if data.x.ndim != 2:
+        raise PlanError(f"A head takes one vector an example; these features have the shape {data.x.shape}.")
+    start = 0
+    bad: list[int] = []
+    for block in _blocks(data.x):
+        # A sum is finite only if every number is; it is cheaper than looking at each.
+        with np.errstate(over="ignore", invalid="ignore"):
+            sure = np.isfinite(block.sum(dtype=np.float64))
+        if not sure:
+            bad += (start + np.flatnonzero(~np.isfinite(block).all(1))).tolist()
+        start += len(block)
+    if bad:
+        first = ", ".join(data.ids[i] for i in bad[:3])
+        raise SourceError(
+            f"{len(bad):,} of {len(data):,} rows of features hold NaN or infinity: {first}"
+            f"{' …' if len(bad) > 3 else ''}. Every number must be finite; mend or leave out these examples."
+        )
+
+
+def check_two(data: Features, objective: Objective) -> None:
+    """Raises PlanError when the labels leave nothing to learn: fewer than two classes, or no tag that varies."""
+    y = data.y
+    if not len(data):
+        raise PlanError("There are no training examples.")
+    if objective.link == "softmax" and len(np.unique(y)) < 2:
+        raise PlanError(
+            f"All {len(data):,} training examples are of one class. Two are the least: add examples of another class."
+        )
+    if objective.link == "sigmoid" and not ((y > 0).any(0) & (y <= 0).any(0)).any():
+        raise PlanError(f"No tag is on some of the {len(data):,} training examples and off others: nothing to learn.")
+
+
+def strengths_of(given: Sequence[float], default: Sequence[float]) -> tuple[float, ...]:
+    """The strengths to try, ascending. Raises PlanError unless all are positive numbers."""
+    if any(not (np.isfinite(s) and s > 0) for s in given):
+        raise PlanError(f"Strengths are positive numbers; these were given: {', '.join(map(str, given))}.")
+    return tuple(sorted(set(map(float, given or default))))

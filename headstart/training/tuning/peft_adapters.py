@@ -1,0 +1,111 @@
+"""PEFT's methods on what lies above a cut: put where it learns, and written as the folder that plain PEFT reads."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headstart.core.errors import PlanError, missing_extra
+from headstart.core.files import narrow
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from headstart.training.tuning.learner import Learner
+
+
+# Layers with weights of their own form (standardised, as in NFNets) would have PEFT's matrices take that form too.
+PLAIN = ("Linear", "Conv2d", "Conv2dSame")
+FILES = ("adapter_config.json", "adapter_model.safetensors")
+MATRICES = "peft/adapter_model.safetensors"
+
+
+def inject(learner: Learner, configure: Callable[[Any, dict[str, nn.Module]], Any]) -> None:
+    """Puts adapters on the library's own network, which the blocks above the cut share.
+
+    configure: (peft, modules that may be adapted by the library's names) -> its config
+    Raises PlanError where there is nothing to adapt, MissingExtra.
+    """
+    try:
+        import peft
+    except ImportError as error:
+        raise missing_extra("peft", "peft", "This method") from error
+    targets = adaptable(learner)
+    if not targets:
+        raise PlanError(f"{learner.card.name} has no linear layer or convolution above this cut. Set blocks to more.")
+    config = configure(peft, targets)
+    model: Any = learner.body[-1].model
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # it asks transformers in an old way
+        adapted = peft.get_peft_model(model, config)
+    _follow(learner, targets)
+    adapted.peft_config["default"].base_model_name_or_path = learner.card.name
+    learner.adapter = (adapted,)  # in a tuple: it is no part of the learner
+    own = {id(p) for p in learner.body.parameters()}
+    lost = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in own]
+    if lost:
+        raise PlanError(f"{learner.card.name}: {lost[0]} was adapted outside of the blocks above the cut.")
+
+
+def _follow(learner: Learner, targets: dict[str, nn.Module]) -> None:
+    """Takes adapted layers into the row too where they are themselves parts of it, as those of VGG are."""
+    from torch import nn
+
+    model: Any = learner.body[-1].model
+    adapted = {id(old): model.get_submodule(name) for name, old in targets.items()}
+    for row in (learner.body, *(part for part in learner.body if type(part) is nn.Sequential)):
+        for name, part in list(row.named_children()):
+            setattr(row, name, adapted.get(id(part), part))
+
+
+def adaptable(learner: Learner) -> dict[str, nn.Module]:
+    """Linear layers and convolutions, ungrouped and undilated, of the blocks above the cut, by the library's names."""
+    first = 1 if learner.cut.at == 0 else 0  # the stem stays as it is
+    inside = {id(m) for part in list(learner.body)[first:-1] for m in part.modules()}
+    model: Any = learner.body[-1].model
+    return {name: m for name, m in model.named_modules() if id(m) in inside and _fits(m)}
+
+
+def _fits(module: Any) -> bool:
+    kind = type(module).__name__
+    return kind in PLAIN and (kind == "Linear" or (module.groups == 1 and set(module.dilation) == {1}))
+
+
+def size(module: Any) -> int:
+    """Numbers that one rank costs on a layer: what goes in and what comes out."""
+    out, inner = module.weight.shape[:2]
+    return int(out + inner * module.weight[0, 0].numel())
+
+
+def files(learner: Learner) -> dict[str, bytes]:
+    """peft/adapter_config.json and peft/adapter_model.safetensors; nothing where PEFT took no part."""
+    if not learner.adapter:
+        return {}
+    from safetensors import numpy as tensors
+
+    with tempfile.TemporaryDirectory() as folder:
+        learner.adapter[0].save_pretrained(folder, save_embedding_layers=False)
+        found = {f"peft/{name}": (Path(folder) / name).read_bytes() for name in FILES}
+    arrays = {name: narrow(value) for name, value in tensors.load(found[MATRICES]).items()}
+    found[MATRICES] = tensors.save(arrays, {"format": "pt"})  # PEFT takes half precision for what it is
+    config = json.loads(found["peft/adapter_config.json"])
+    config["target_modules"] = sorted(config["target_modules"])  # a set of PEFT's: its order is not the same twice
+    return {**found, "peft/adapter_config.json": json.dumps(config, indent=1, sort_keys=True).encode()}
+
+
+def ours(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays of PEFT's file by the names that they have in a `state()`: these numbers are stored once, there."""
+    return {_ours(name): value for name, value in arrays.items()}
+
+
+def _ours(theirs: str) -> str:
+    parts = theirs.removeprefix("base_model.model.").split(".")
+    at = next((i for i, part in enumerate(parts) if part.startswith(("lora_", "ia3_"))), len(parts) - 1)
+    parts.insert(at + 1, "default")
+    return ".".join(["body", *parts, *(["weight"] if parts[at] == "lora_magnitude_vector" else [])])

@@ -1,0 +1,191 @@
+"""The main job as scikit-learn estimators: for pipelines, grid searches, and whatever speaks fit and predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from headstart.backbones.catalogue import default, find_card
+from headstart.core.backbone import Backbone
+from headstart.core.errors import PlanError, SourceError, missing_extra
+from headstart.core.features import Features
+from headstart.core.plan import trains
+from headstart.core.plugins import member
+from headstart.core.task import Objective
+from headstart.features.cache import store
+from headstart.features.extract import embed
+from headstart.workflows.planner import method_of
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.utils import check_random_state
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+except ImportError as error:
+    raise missing_extra("scikit-learn", "sklearn", "headstart.TransferClassifier") from error
+
+
+class TransferClassifier(ClassifierMixin, BaseEstimator):
+    """A classifier on what a frozen backbone sees in photos or texts, or on features computed elsewhere.
+
+    X in fit and predict: a list of paths, PIL images, bytes or texts; uint8 arrays (n, h, w[, 3]); or (n, d) features.
+
+    backbone:  "family:name", "own" (what comes with Headstart) or "auto" (see headstart.fit). Not for features
+    method:    a file in headstart/methods/; settings: its fields, as {"weights": "balanced"}
+    cache_dir: where features are kept; the user's cache when None. random_state: folds are drawn from it
+
+    Fitted: classes_, head_ (the fitted head), n_features_in_ (for features), card_ (the backbone's, None for features)
+    """
+
+    def __init__(self, backbone="own", method="logistic", settings=None, cache_dir=None, random_state=0):
+        self.backbone = backbone
+        self.method = method
+        self.settings = settings
+        self.cache_dir = cache_dir
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        """Learns from examples and their labels. Gives itself.
+
+        Raises SourceError when an input cannot be read, or ValueError for what scikit-learn refuses.
+        """
+        rows, y = _fit_rows(self, X, y)
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"Two classes are the least; y holds only 1 class, {self.classes_[0]!r}.")
+        objective = member("objectives", "classes").restore({"names": [str(c) for c in self.classes_]})
+        self.head_ = _head(self, rows, codes.astype(np.int64), objective)
+        self.objective_ = objective
+        return self
+
+    def predict_proba(self, X):
+        """(n, classes) calibrated probabilities, in the order of classes_."""
+        check_is_fitted(self)
+        return self.objective_.probabilities(self.head_.scores(_rows(self, X))).astype(np.float64)
+
+    def predict(self, X):
+        """(n,) labels as they were given."""
+        check_is_fitted(self)
+        return self.classes_[self.head_.scores(_rows(self, X)).argmax(1)]
+
+
+class TransferRegressor(RegressorMixin, BaseEstimator):
+    """A regressor on what a frozen backbone sees; arguments and inputs are those of TransferClassifier."""
+
+    def __init__(self, backbone="own", method="ridge", settings=None, cache_dir=None, random_state=0):
+        self.backbone = backbone
+        self.method = method
+        self.settings = settings
+        self.cache_dir = cache_dir
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        """Learns from examples and their numbers. Gives itself.
+
+        Raises SourceError when an input cannot be read, or ValueError for what scikit-learn refuses.
+        """
+        rows, y = _fit_rows(self, X, y, numeric=True)
+        y = np.asarray(y, np.float64)
+        # A constant y is legal here: its spread of 0 is taken as 1.
+        scale = {"mean": y.mean(), "spread": y.std() or 1.0}
+        self.objective_ = member("objectives", "number").restore(scale)
+        self.head_ = _head(self, rows, self.objective_.encode(y.tolist()), self.objective_)
+        return self
+
+    def predict(self, X):
+        """(n,) numbers, in the unit of y."""
+        check_is_fitted(self)
+        return np.asarray(self.objective_.decode(self.head_.scores(_rows(self, X))), np.float64)
+
+
+def _fit_rows(estimator, x, y, numeric: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to learn from, (n, d) float32, and y; remembers on the estimator what made them."""
+    if _are_features(x):
+        if estimator.backbone not in ("own", "auto"):
+            raise SourceError(
+                f"X holds features: backbone={estimator.backbone!r} would have nothing to do. Leave it out."
+            )
+        x, y = validate_data(estimator, x, y, dtype=np.float64, y_numeric=numeric)
+        estimator.card_ = None
+        return x.astype(np.float32), y
+    y = column_or_1d(y)
+    if len(y) != len(x):
+        raise ValueError(f"X has {len(x)} examples and y {len(y)} labels.")
+    first = member("readers", "arrays").read((_listed(x)[:1], None), label="", input=None, kind=None)
+    name = estimator.backbone
+    if name in ("own", "auto"):
+        name = default(first.kind, hub_too=name == "auto")[0]
+    estimator.card_ = find_card(name, _root(estimator))
+    return _rows(estimator, x), y
+
+
+def _rows(estimator, x) -> np.ndarray:
+    """(n, d) float32 at the top of the estimator's backbone, from the cache where they are there."""
+    card: Backbone | None = estimator.card_
+    if card is None:
+        return validate_data(estimator, x, dtype=np.float64, reset=False).astype(np.float32)
+    if _are_features(x):
+        raise ValueError(f"X holds features; this estimator was fitted on inputs for {card.name}.")
+    reading = member("readers", "arrays").read((_listed(x), None), label="", input=None, kind=None)
+    if reading.kind not in member("preprocess", card.preprocess.kind).SERVES:
+        raise ValueError(f"X holds {reading.kind}; {card.name} does not read that.")
+    examples = reading.examples[""]
+    rows = embed(examples, card, card.cut(len(card.blocks)), _root(estimator))
+    bad = [f"{a.id}: {a.reason}" for a in reading.aside] + [f"{examples[i].id}: {r}" for i, r in rows.reasons.items()]
+    if bad:
+        raise SourceError(
+            f"{len(bad)} inputs cannot be read, and an estimator answers all or none: {'; '.join(bad[:5])}."
+        )
+    return rows.x
+
+
+def _head(estimator, rows: np.ndarray, y: np.ndarray, objective: Objective):
+    train = Features(rows, y, tuple(map(str, range(len(rows)))))
+    chosen = method_of(estimator.method, {k: str(v) for k, v in (estimator.settings or {}).items()})
+    if trains(chosen):
+        raise PlanError(
+            f"method={estimator.method!r} trains above a cut; the estimators train heads. Use headstart.fit."
+        )
+    seed = estimator.random_state
+    seed = seed if isinstance(seed, int) else int(check_random_state(seed).randint(2**31))
+    nothing = train.rows(np.zeros(0, np.int64))
+    return chosen.fit(train, nothing, objective, above=_no_network, rng=np.random.default_rng(seed))
+
+
+def _no_network():
+    raise AssertionError("the estimators train heads only")
+
+
+def _root(estimator) -> Path:
+    return Path(estimator.cache_dir) if estimator.cache_dir is not None else store.default_root()
+
+
+def _are_features(x) -> bool:
+    """Whether x is a table of numbers rather than photos or texts."""
+    if isinstance(x, list | tuple):
+        return not x or isinstance(x[0], int | float | np.number) or (isinstance(x[0], list | tuple))
+    if isinstance(x, np.ndarray) and x.ndim > 2:
+        return False
+    kinds = {np.dtype(t).kind if isinstance(t, np.dtype) else "O" for t in _dtypes(x)}
+    words = bool(kinds) and kinds <= set("OUST")
+    # A column of words is texts; a table of words is scikit-learn's to refuse.
+    return not words or (np.ndim(x) == 2 and np.shape(x)[1] != 1)
+
+
+def _dtypes(x) -> list:
+    """Of an array, a series or a frame."""
+    several = getattr(x, "dtypes", None)
+    if several is not None and np.ndim(several) == 1:
+        return list(several)
+    one = getattr(x, "dtype", None)
+    return [] if one is None else [one]
+
+
+def _listed(x):
+    """Photos and texts one after the other; a column of a frame is flattened."""
+    if isinstance(x, list | tuple):
+        return list(x)
+    array = np.asarray(x)
+    return array if array.ndim > 2 else list(array.ravel())
