@@ -6,7 +6,10 @@ bear a public function's name: the import system would put the module in its
 place.
 """
 
+from headstart.core import moved_modules
 from headstart.core.version import __version__ as __version__
+
+moved_modules.install()
 
 _HOME = {
     "Answer": "headstart.deployment.predict",

@@ -20,8 +20,9 @@ from headstart.core.features import Features
 from headstart.core.plan import Above, Method
 from headstart.core.plugins import member
 from headstart.core.result import Finding
+from headstart.core.settings import own_name
 from headstart.core.task import Objective
-from headstart.features.runner import start
+from headstart.features.runner import start_engine
 from headstart.workflows.planner import method_of
 
 
@@ -56,7 +57,7 @@ def check_tuner(module: ModuleType, backbone: Backbone, train: Features, val: Fe
 
     train, val: what left the cut of `module.Settings()` on `backbone`
     """
-    method: Any = replace(module.Settings(), steps=6, batch=8)
+    method: Any = replace(module.Settings(), steps=6, **{own_name(module.Settings, "batch_size"): 8})
     assert is_dataclass(module.Settings) and len(fields(method)) <= 8, "Settings is a frozen dataclass of at most 8"
     cut = method.cut(backbone)
 
@@ -94,7 +95,7 @@ def check_backbone(name: str, raws: Sequence[bytes | str]) -> None:
     """
     family, _, local = name.partition(":")
     module = member("backbones", family)
-    card: Backbone = module.card(local)
+    card: Backbone = module.card(local).with_files(module.files(local))
     assert restore(json.loads(json.dumps(card.facts()))) == card, "the card does not survive JSON"
     hash(card)
     assert card.name.split("?")[0] == name.split("?")[0], "the card bears another name than it was asked for by"
@@ -103,7 +104,7 @@ def check_backbone(name: str, raws: Sequence[bytes | str]) -> None:
     assert all(path.is_file() for path in module.files(local)), "files() names what does not exist"
     prepare = member("preprocess", card.preprocess.kind)
     units = [some[0] for some in prepare.prepare(raws, card.preprocess)]
-    running = start(card, card.cut(len(card.blocks)))
+    running = start_engine(card, card.cut(len(card.blocks)))
     rows = running.rows(units)
     assert rows.shape == (len(units), card.width) and rows.dtype == np.float32, f"rows are (n, {card.width}) float32"
     assert np.isfinite(rows).all(), "rows are finite"
@@ -168,7 +169,7 @@ def check_reader(module: ModuleType, source: object, task: str | None = None) ->
     for part, examples in reading.examples.items():
         assert len({e.id for e in examples}) == len(examples), f"ids of part {part!r} are not unique"
         for example in examples[:5]:
-            content = contents.content(example)
+            content = contents.read_content(example)
             assert example.digest == digest.of_bytes(content.encode() if isinstance(content, str) else content)
 
 

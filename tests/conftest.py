@@ -1,12 +1,11 @@
 """Where the real data and weights lie, and a cache of the test's own."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 
-SHARED = Path(os.environ.get("HEADSTART_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
+from tests.support.browser import CHROMIUM, CHROMIUM_FLAGS
+from tests.support.paths import SHARED
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +73,35 @@ def text(tmp_path_factory) -> str:
     config.save_pretrained(folder)
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors")
     return f"transformers:{folder}?pooling=mean&normalize=no&max_length=8&pad=0"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, with a camera that shows a test pattern."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser at {CHROMIUM}")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def read_cards() -> dict:
+    return {}
+
+
+@pytest.fixture
+def timm_card(hub, read_cards):
+    """The card of a real network of timm by its name; each is read once."""
+    from headstart.backbones.providers import timm
+    from tests.support.networks import hub_name
+
+    def card(name: str):
+        if name not in read_cards:
+            read_cards[name] = timm.card(hub_name(name))
+        return read_cards[name]
+
+    return card

@@ -1,18 +1,22 @@
-"""The benchmarks' page is rendered from documents as the parts print them, and every part's script starts."""
+"""The benchmarks' page is rendered from documents as the parts print them, and every script starts."""
 
-import subprocess
+import ast
+import importlib
+import json
 import sys
-from pathlib import Path
+from importlib.util import find_spec
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+from benchmarks.speed import bench, harness, tables
+from tests.support.paths import ROOT
 
-
-@pytest.fixture
-def speed(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS / "speed"))
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+# Those in peers/ run in environments of other libraries.
+SCRIPTS = sorted(
+    f"benchmarks.{file.parent.name}.{file.stem}"
+    for file in (ROOT / "benchmarks").glob("*/*.py")
+    if file.parent.name != "peers" and "def main(" in file.read_text(encoding="utf-8")
+)
 
 
 def document(part: str, rows: list[dict], **more) -> dict:
@@ -21,16 +25,13 @@ def document(part: str, rows: list[dict], **more) -> dict:
     return {"part": part, "quick": False, "machine": machine, "rows": rows, **more}
 
 
-def test_a_page_tells_ratios_spread_goals_and_what_is_missing(speed, tmp_path):
-    import bench
-    import measuring
-
-    fast = measuring.row(
+def test_a_page_tells_ratios_spread_goals_and_what_is_missing(tmp_path):
+    fast = harness.row(
         "cold", [2.0, 4.0, 3.0], [12.0, 16.0, 12.0], against="sk", least=5.0, n=397, beside="accuracy 1 / 1"
     )
-    slow = measuring.row("rate", [90.0], [30.0], unit="images/s", least=4.0, n=64, against="torch")
-    share = measuring.row("whole", [45.0], [50.0], unit="images/s", least=0.9, share=True, against="engine")
-    (gone,) = measuring.tried("flowers", lambda: measuring.data("no such set") and [])
+    slow = harness.row("rate", [90.0], [30.0], unit="images/s", least=4.0, n=64, against="torch")
+    share = harness.row("whole", [45.0], [50.0], unit="images/s", least=0.9, share=True, against="engine")
+    (gone,) = harness.tried("flowers", lambda: harness.data("no such set") and [])
     curve = {"name": "seconds", "title": "Seconds", "x": "photos", "y": "seconds", "points": [[10, 1.0], [20, 2.0]]}
     page = bench.write(
         [document("fit", [fast, gone]), document("rates", [slow]), document("scaling", [share], curves=[curve])],
@@ -48,36 +49,44 @@ def test_a_page_tells_ratios_spread_goals_and_what_is_missing(speed, tmp_path):
     assert all(f"({p.name})" in page.read_text(encoding="utf-8") for p in tmp_path.glob("*.svg"))
 
 
-def test_a_part_that_is_there_is_kept_and_a_quick_one_does_not_stand_for_a_whole_one(speed, tmp_path, monkeypatch):
-    import json
-
-    import bench
-
+def test_a_part_that_is_there_is_kept_and_a_quick_one_does_not_stand_for_a_whole_one(tmp_path, monkeypatch):
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "head.json").write_text(json.dumps({**document("head", []), "quick": True}))
-    monkeypatch.setattr(bench, "HERE", tmp_path)  # no script lies there: what is not kept cannot be measured
+    monkeypatch.setattr(bench, "PACKAGE", "no_package")  # what is not kept cannot be measured
     assert bench.measured("head", tmp_path, True, False, [])["quick"]
     (lost,) = bench.measured("head", tmp_path, False, False, [])["rows"]
     assert "gave no document" in lost["missing"]
     assert "not measured" in bench.write([{"part": "head", "quick": False, "rows": [lost]}], tmp_path).read_text()
 
 
-def test_every_part_answers_help(speed):
-    import bench
-
-    names = [BENCHMARKS / "speed" / f"{part}.py" for part in bench.PARTS]
-    running = [
-        subprocess.Popen([sys.executable, str(file), "--help"], stdout=subprocess.PIPE, text=True)
-        for file in [BENCHMARKS / "bench.py", *names]
-    ]
-    for process in running:
-        out, _ = process.communicate()
-        assert process.returncode == 0 and "--quick" in out
+def test_every_part_is_a_script():
+    assert {f"benchmarks.speed.{part}" for part in bench.PARTS} <= set(SCRIPTS)
 
 
-def test_a_busy_machine_is_told(speed):
-    import tables
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_answers_help(script, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [script, "--help"])
+    with pytest.raises(SystemExit) as end:
+        importlib.import_module(script).main()
+    assert end.value.code == 0
+    usage = capsys.readouterr().out
+    assert f"python -m {script}" in usage
+    assert "--quick" in usage or script.rpartition(".")[2] not in (*bench.PARTS, "bench")
 
+
+def test_what_scripts_import_within_functions_exists():
+    """Most import Headstart where they need it: a moved name would show hours into a run."""
+    missing = []
+    for file in sorted((ROOT / "benchmarks").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("headstart", "benchmarks"):
+                for alias in node.names:
+                    if not hasattr(importlib.import_module(str(node.module)), alias.name):
+                        missing += [] if find_spec(f"{node.module}.{alias.name}") else [f"{file.name}: {alias.name}"]
+    assert not missing, missing
+
+
+def test_a_busy_machine_is_told():
     busy = document("head", [])
     busy["machine"]["load_at_end"] = 5.9
     assert "busy" in tables.page([busy], {})

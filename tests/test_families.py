@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from headstart import testing
-from headstart.backbones.catalogue import find_card
+from headstart.backbones.cards import find_card
 from headstart.core.backbone import Backbone, Preprocess
 from headstart.core.errors import HeadstartError, NameNotFound
 from headstart.core.features import Features
-from headstart.core.observations import Embedded, Judged, Learned, Referenced, Surveyed
+from headstart.core.observations import DataSurvey, Evaluation, Extraction, ReferenceOverlap, TrainingOutcome
 from headstart.core.plan import Plan
 from headstart.core.plugins import member, names
 from headstart.core.result import Metric, Receipt, SetAside
 from headstart.core.task import Example, Task
-from headstart.data.demo.photos import photos
+from headstart.data.demo.photos import write_photos
 from headstart.data.demo.tickets import tickets, write_tickets
-from headstart.evaluation.transferability.domain_similarity import Compared
+from headstart.evaluation.transferability.domain_similarity import TransferComparison
 from headstart.workflows.planner import method_of
 
 LABELS = {
@@ -66,7 +66,7 @@ def test_objectives(kind):
 
 
 def test_readers(tmp_path):
-    folder = photos(tmp_path / "photos", 60)
+    folder = write_photos(tmp_path / "photos", 60)
     testing.check_reader(member("readers", "folder"), folder)
     testing.check_reader(member("readers", "table"), write_tickets(tmp_path))
     x = np.random.default_rng(0).standard_normal((12, 3)).astype(np.float32)
@@ -74,7 +74,7 @@ def test_readers(tmp_path):
 
 
 def jpegs(tmp_path) -> list[bytes]:
-    return [p.read_bytes() for p in sorted(photos(tmp_path / "some", 60).glob("*/*.jpg"))[:6]]
+    return [p.read_bytes() for p in sorted(write_photos(tmp_path / "some", 60).glob("*/*.jpg"))[:6]]
 
 
 @pytest.mark.parametrize("name", ["stats", "stats:text", "vector:3"])
@@ -105,26 +105,26 @@ def test_an_unknown_member_is_refused_with_the_nearest_spelling():
         method_of("logistik", {})
 
 
-def embedded(labels, receipt=None, beyond=0.0, aside=(), settings=None) -> Embedded:
+def embedded(labels, receipt=None, beyond=0.0, aside=(), settings=None) -> Extraction:
     examples = tuple(Example(str(i), str(i), str(i), label) for i, label in enumerate(labels))
     objective = member("objectives", "classes").of(labels)
     parts = {"train": np.arange(len(labels)), "val": np.zeros(0, np.int64), "test": np.zeros(0, np.int64)}
     card = member("backbones", "vector").card("3")
     plan = Plan(card, card.cut(1), method_of("logistic", settings or {}), 0)
     task = Task("text", objective, examples, parts, aside=tuple(aside))
-    return Embedded(task, plan, {}, np.full(len(labels), beyond, np.float32), receipt)
+    return Extraction(task, plan, {}, np.full(len(labels), beyond, np.float32), receipt)
 
 
-def judged(low, high, chance, backbone="vector:3", models=1) -> Judged:
+def judged(low, high, chance, backbone="vector:3", models=1) -> Evaluation:
     family, _, local = backbone.partition(":")
     some = embedded(["a", "b"])
     card = member("backbones", family).card(local)
     plan = replace(some.plan, backbone=card)
     metric = Metric("accuracy", (low + high) / 2, low, high, chance, 20)
-    return Judged(some.task, plan, some.task.objective, (metric,), {}, {"judged": {"models": models}})
+    return Evaluation(some.task, plan, some.task.objective, (metric,), {}, {"judged": {"models": models}})
 
 
-def alike(test: str) -> Embedded:
+def alike(test: str) -> Extraction:
     """Three examples to learn from, the last two of equal bytes, and one to judge by."""
     some = embedded(["a", "b", "b", "a"])
     examples = tuple(replace(e, digest=d) for e, d in zip(some.task.examples, ("1", "2", "2", test), strict=True))
@@ -132,25 +132,25 @@ def alike(test: str) -> Embedded:
     return replace(some, task=replace(some.task, examples=examples, parts=parts))
 
 
-def known(*labels: str) -> Surveyed:
+def known(*labels: str) -> DataSurvey:
     """Photos of these classes, on a backbone that was trained to tell some of ImageNet's apart."""
     some = embedded(list(labels))
     card = replace(some.plan.backbone, source_classes=("ant, emmet, pismire", "bee", "tabby, tabby cat", "airliner"))
     task, plan = replace(some.task, kind="image"), replace(some.plan, backbone=card)
     x = np.zeros((len(labels), 3), np.float32)
     part = Features(x, task.objective.encode(list(labels)), tuple(e.id for e in task.examples))
-    return Surveyed(task, plan, {"train": part}, lambda some: [b""] * len(some))
+    return DataSurvey(task, plan, {"train": part}, lambda some: [b""] * len(some))
 
 
-def texts(lengths: tuple[int, int]) -> Surveyed:
+def texts(lengths: tuple[int, int]) -> DataSurvey:
     """Sixty texts of two classes, of these lengths."""
     some = embedded(["a", "b"] * 30)
     written = [("word " * (lengths[i % 2] + i % 3))[:-1] for i in range(60)]
     examples = tuple(replace(e, content=t) for e, t in zip(some.task.examples, written, strict=True))
-    return Surveyed(replace(some.task, examples=examples), some.plan, {}, lambda some: [b""] * len(some))
+    return DataSurvey(replace(some.task, examples=examples), some.plan, {}, lambda some: [b""] * len(some))
 
 
-def seen(x, labels, contents=None, judged=0) -> Surveyed:
+def seen(x, labels, contents=None, judged=0) -> DataSurvey:
     """What the frozen backbone sees in examples with these rows, of which the last `judged` are the test part."""
     some, n = embedded(labels), len(labels)
     contents = contents or [str(i) for i in range(n)]
@@ -160,10 +160,10 @@ def seen(x, labels, contents=None, judged=0) -> Surveyed:
     parts = {"train": np.arange(n - judged), "val": np.zeros(0, np.int64), "test": np.arange(n - judged, n)}
     whole = Features(x.astype(np.float32), some.task.objective.encode(labels), tuple(e.id for e in examples))
     rows = {name: whole.rows(index) for name, index in parts.items()}
-    return Surveyed(replace(some.task, examples=examples, parts=parts), some.plan, rows, lambda p: [b""] * len(p))
+    return DataSurvey(replace(some.task, examples=examples, parts=parts), some.plan, rows, lambda p: [b""] * len(p))
 
 
-def written(judged: str) -> Surveyed:
+def written(judged: str) -> DataSurvey:
     """Three texts to learn from and one to judge by."""
     learned_from = [
         "The parcel never arrived, please help!",
@@ -173,32 +173,32 @@ def written(judged: str) -> Surveyed:
     return seen(np.zeros((4, 3)), ["a", "b", "a", "a"], [*learned_from, judged], judged=1)
 
 
-def labelled(wrong: int) -> Surveyed:
+def labelled(wrong: int) -> DataSurvey:
     """Three classes far apart, the first `wrong` examples under another's label."""
     true = np.arange(120) % 3
     x = np.random.default_rng(0).standard_normal((120, 8)) + 6 * np.eye(3, 8)[true]
     return seen(x, [f"c{v}" for v in np.where(np.arange(120) < wrong, (true + 1) % 3, true)], judged=20)
 
 
-def borrowed(verdict: str, against: str) -> Compared:
+def borrowed(verdict: str, against: str) -> TransferComparison:
     """What a plan found of a backbone against hand-made numbers."""
     pair = {"measure": "accuracy", "difference": -0.1, "low": -0.2, "high": -0.05, "p": 0.001, "n": 90}
     hurt = verdict == "hurt"
-    return Compared(
+    return TransferComparison(
         "timm:x", "image", verdict, {"stats": {**pair, "verdict": against}}, hurt, "different", "take stats"
     )
 
 
-def referenced(*found: tuple[str, str, float]) -> Referenced:
+def referenced(*found: tuple[str, str, float]) -> ReferenceOverlap:
     """Two examples that judge, and what of them a reference holds."""
     task = embedded(["a", "b"]).task
     parts = {"train": np.zeros(0, np.int64), "val": np.zeros(0, np.int64), "test": np.arange(2)}
-    return Referenced(replace(task, parts=parts), "photos/", 30, found)
+    return ReferenceOverlap(replace(task, parts=parts), "photos/", 30, found)
 
 
-def learned(method="finetune", **notes) -> Learned:
+def learned(method="finetune", **notes) -> TrainingOutcome:
     some = embedded(["a", "b"])
-    return Learned(some.task, replace(some.plan, method=method_of(method, {})), notes)
+    return TrainingOutcome(some.task, replace(some.plan, method=method_of(method, {})), notes)
 
 
 FALLS = [2.0 - 0.015 * i for i in range(100)]
@@ -246,7 +246,7 @@ def test_guards(name):
 
 
 def test_weights_on_request_silence_the_imbalance_guard():
-    quiet = embedded(["a"] * 20 + ["b"] * 2, settings={"weights": "balanced"})
+    quiet = embedded(["a"] * 20 + ["b"] * 2, settings={"class_weight": "balanced"})
     assert not list(member("guards", "imbalance").look(quiet))
 
 

@@ -15,8 +15,9 @@ ROOT = Path(__file__).parents[1] / "headstart"
 # An import may only point to the left.
 ORDER = ("core", "data", "backbones", "features", "training", "evaluation", "reporting", "deployment", "pretraining",
          "workflows", "cli")  # fmt: skip
-TOP = {"__init__.py", "__main__.py", "py.typed", "testing.py", "weights", *ORDER}
+TOP = {"__init__.py", "__init__.pyi", "__main__.py", "py.typed", "testing.py", "weights", *ORDER}
 FILES = sorted(ROOT.rglob("*.py"))
+TESTS = sorted(Path(__file__).parent.rglob("*.py"))
 HEAVY = ("torch", "timm", "transformers", "PIL", "scipy", "sklearn", "onnxruntime", "datasets", "pyarrow", "matplotlib")
 
 
@@ -120,6 +121,28 @@ def test_files_and_functions_stay_small(file):
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno - node.lineno < 80, f"{node.name} has at most 80 lines"
+
+
+def test_test_files_stay_small():
+    long = [file.name for file in TESTS if file.read_text(encoding="utf-8").count("\n") > 400]
+    assert not long, f"a test file has at most 400 lines: {long}"
+
+
+def test_no_test_module_imports_another():
+    """What several need is a fixture in a conftest.py or a builder in tests/support/."""
+    tests = {file.stem for file in TESTS if file.stem.startswith("test_") or file.stem == "conftest"}
+    wrong = []
+    for file in TESTS:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            parts = {part for name in (*names, getattr(node, "module", None) or "") for part in name.split(".")}
+            wrong += [f"{file.name} imports {name}" for name in tests & parts]
+    assert not wrong, wrong
+
+
+def test_tests_lie_as_the_package_does():
+    folders = {file.parent.name for file in TESTS if file.name.startswith("test_")}
+    assert folders == {*ORDER, "tests"}
 
 
 def wakes(code: str) -> set[str]:

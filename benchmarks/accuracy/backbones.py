@@ -1,6 +1,6 @@
 """Linear probes on frozen features, one protocol for every backbone: what a backbone is worth, and what it costs.
 
-    python benchmarks/backbones.py --own own:FOLDER [--sets hymenoptera,neu_defects,...]
+    python -m benchmarks.accuracy.backbones --own own:FOLDER [--sets hymenoptera,neu_defects,...]
 
 random: the same architecture as --own with random weights, without the floor's numbers. gain: accuracy over
 random's; kept: --own's gain as a share of MobileNetV2's, the mean over the sets. Needs the shared data and hub.
@@ -18,9 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-SHARED = Path(os.environ.get("HEADSTART_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
-HUB = "timm:hf-hub:headstart-test/"
-MOBILENET, VIT = f"{HUB}mobilenetv2_100.tf_in1k", f"{HUB}vit_tiny_patch16_224.augreg_in1k"
+from benchmarks.paths import MOBILENET, SHARED, VIT
+
 # Set -> training examples a class, at most.
 SETS = {
     "hymenoptera": 1000,
@@ -36,9 +35,10 @@ JUDGED = 2000  # test examples, at most
 
 def chosen(name: str, most: int):
     """Examples and positions to learn from and to be judged on, the same for every backbone."""
+    from headstart.core.options import DataOptions
     from headstart.data.read import read
 
-    task = read(SHARED / "data" / name, seed=0)
+    task = read(SHARED / "data" / name, DataOptions(seed=0))
     labels = task.objective.encode([e.label for e in task.examples])
     rng = np.random.default_rng(0)
     pool = rng.permutation(task.parts["train"])
@@ -49,7 +49,7 @@ def chosen(name: str, most: int):
 
 def probe(backbone: str, name: str, most: int, root: Path) -> dict:
     """Accuracy, log-loss and pictures a second of one backbone on one set."""
-    from headstart.backbones.catalogue import find_card
+    from headstart.backbones.cards import find_card
     from headstart.core.features import Features
     from headstart.features.extract import embed
     from headstart.training.methods.logistic import Settings
@@ -82,7 +82,7 @@ def random_twin(own: str, folder: Path) -> str:
     import torch
 
     from headstart.backbones.providers import own as own_family
-    from headstart.backbones.timm_trunk import build
+    from headstart.backbones.timm_trunk import build_trunk
     from headstart.core.backbone import Preprocess
     from headstart.pretraining import publish
 
@@ -91,15 +91,15 @@ def random_twin(own: str, folder: Path) -> str:
         next(f for f in own_family.files(own.partition(":")[2]) if f.name == "card.json").read_text("utf-8")
     )
     torch.manual_seed(0)
-    model = build("random", facts["architecture"], facts.get("arguments") or {})
+    model = build_trunk("random", facts["architecture"], facts.get("arguments") or {})
     spec = Preprocess(card.preprocess.kind, tuple((k, v) for k, v in card.preprocess.settings if k != "beside"))
-    publish.network(folder, model, facts["architecture"], facts.get("arguments") or {}, spec, {})
+    publish.save_timm_backbone(folder, model, facts["architecture"], facts.get("arguments") or {}, spec, {})
     return f"own:{folder}"
 
 
 def main() -> None:
     """Prints one JSON document."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--own", required=True, help="own:FOLDER")
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--backbones", default="", help="others to judge, by commas")

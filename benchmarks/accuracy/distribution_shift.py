@@ -1,6 +1,7 @@
 """Out of distribution: learned on photos, judged on paintings, cartoons and sketches (PACS), by method and seed.
 
-    python benchmarks/shift.py [--methods logistic,finetune,lpft,wise] [--seeds 3] [--backbone timm:NAME] [--blocks 17]
+    python -m benchmarks.accuracy.distribution_shift [--methods logistic,finetune,lpft,wise] [--seeds 3]
+        [--backbone timm:NAME] [--blocks 17]
 
 Kumar et al. 2022 report that fine-tuning from a fitted head (lpft) is no worse in distribution than plain fine-tuning,
 and better out of it. Every model is judged on the same pictures; intervals are 95 % of the mean over the seeds, and the
@@ -13,12 +14,11 @@ import argparse
 import json
 import os
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 
-SHARED = Path(os.environ.get("HEADSTART_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
-VIT = "timm:hf-hub:headstart-test/vit_tiny_patch16_224.augreg_in1k"
+from benchmarks.paths import SHARED, VIT
+
 DOMAINS = ("photo", "art_painting", "cartoon", "sketch")
 
 
@@ -34,8 +34,8 @@ def main() -> None:
     given = parser.parse_args()
     os.environ.setdefault("HF_HOME", str(SHARED / "hub"))
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    from headstart.backbones.catalogue import find_card
-    from headstart.core.statistics import compared
+    from headstart.backbones.cards import find_card
+    from headstart.core.paired_comparison import paired_comparison
     from headstart.features.cache import store
 
     root = store.default_root()
@@ -52,15 +52,16 @@ def main() -> None:
     if {"finetune", "lpft"} <= right.keys():
         for where, names in (("photo", DOMAINS[:1]), ("away", DOMAINS[1:])):
             one, other = (np.concatenate([right[m][d].mean(0) for d in names]) for m in ("lpft", "finetune"))
-            pair = compared("accuracy", one, other, 0)
+            pair = paired_comparison("accuracy", one, other, 0)
             told = {k: round(getattr(pair, k), 4) for k in ("difference", "low", "high", "p")}
             print(json.dumps({"pair": "lpft - finetune", "where": where, **told}))
 
 
 def _domain(name: str):
+    from headstart.core.options import DataOptions
     from headstart.data.read import read
 
-    task = read(SHARED / "data" / "pacs" / f"{name}.parquet", seed=0)
+    task = read(SHARED / "data" / "pacs" / f"{name}.parquet", DataOptions(seed=0))
     order = np.random.default_rng(0).permutation(len(task.examples))
     return [task.examples[i] for i in order], task.objective
 
@@ -69,15 +70,15 @@ def _judged(method: str, given, card, domains, root) -> dict[str, np.ndarray]:
     """By domain (seeds, n): whether each picture was named rightly."""
     from headstart.backbones.network import open_above
     from headstart.core.features import Features
-    from headstart.features.cached_views import views_of
+    from headstart.features.cached_views import cached_views
     from headstart.features.extract import embed
-    from headstart.workflows.planner import budgeted, method_of
+    from headstart.workflows.planner import method_of, with_steps
 
     learn = domains["photo"][0][: given.photos]
     objective = domains["photo"][1]
     known = method_of(method, {})
     asked = {"blocks": given.blocks} if "blocks" in asdict(known) else {}
-    chosen, _ = budgeted(method_of(method, asked), asked, len(learn), "quick")
+    chosen, _ = with_steps(method_of(method, asked), asked, len(learn), "quick")
     cut = chosen.cut(card)
 
     def rows(examples) -> Features:
@@ -85,7 +86,7 @@ def _judged(method: str, given, card, domains, root) -> dict[str, np.ndarray]:
         return Features(embed(examples, card, cut, root).x, y, tuple(e.id for e in examples))
 
     train = rows(learn)
-    views = views_of(learn, card, cut, getattr(chosen, "views", 0), 0, root)
+    views = cached_views(learn, card, cut, getattr(chosen, "views", 0), 0, root)
     train = Features(train.x, train.y, train.ids, (), views)
     parts = {name: rows(some[-given.judged :]) for name, (some, _) in domains.items()}
     found: dict[str, list[np.ndarray]] = {name: [] for name in domains}
@@ -100,10 +101,10 @@ def _judged(method: str, given, card, domains, root) -> dict[str, np.ndarray]:
 
 def _interval(values: np.ndarray) -> list[float]:
     """[mean, low, high]"""
-    from headstart.evaluation.comparison_table import STUDENT
+    from headstart.evaluation.comparison_table import STUDENT_T
 
     mean = float(values.mean())
-    reach = STUDENT[len(values) - 2] * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    reach = STUDENT_T[len(values) - 2] * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
     return [round(mean, 4), round(mean - reach, 4), round(mean + reach, 4)]
 
 

@@ -1,7 +1,8 @@
 """Every method on one table: `headstart compare` over sets and backbones, and what of the classic claims holds.
 
-    python benchmarks/methods.py --into DIR [--jobs hymenoptera/mobilenet,trec6/minilm] [--methods probe,lora,full]
-    python benchmarks/methods.py --into DIR --table
+    python -m benchmarks.accuracy.methods --into DIR [--jobs hymenoptera/mobilenet,trec6/minilm]
+        [--methods probe,lora,full]
+    python -m benchmarks.accuracy.methods --into DIR --table
 
 Runs that DIR holds already are not made again, so it can be stopped and gone on with, and methods can be added later.
 --table prints what is there as Markdown: the mean over three seeds of each method on each set, LoRA beside full
@@ -16,7 +17,8 @@ import os
 from pathlib import Path
 from statistics import mean
 
-SHARED = Path(os.environ.get("HEADSTART_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
+from benchmarks.paths import SHARED
+
 BACKBONES = {
     "mobilenet": "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k",
     "vit": "timm:hf-hub:headstart-test/vit_tiny_patch16_224.augreg_in1k",

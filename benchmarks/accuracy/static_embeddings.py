@@ -1,6 +1,7 @@
 """Linear probes on texts: the shipped static vectors beside their teacher, the floor, and the plain recipe.
 
-    python benchmarks/text_static.py --data FOLDER --teacher FOLDER [--static FOLDER] [--cache FOLDER] [--sets a,b]
+    python -m benchmarks.accuracy.static_embeddings --data FOLDER --teacher FOLDER [--static FOLDER]
+        [--cache FOLDER] [--sets a,b]
 
 --data: holds text_<set>/train.parquet and test.parquet. The head is ours, logistic, learned on all of train and judged
 on test. trec6 and sms_spam took no part in making the static vectors; of the other sets the training texts did, without
@@ -17,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from headstart.backbones import hub, static_embeddings, wordpiece
-from headstart.backbones.static_embeddings import Static
+from benchmarks.paths import ROOT
+from headstart.backbones import static_embeddings, wordpiece
+from headstart.backbones.static_embeddings import StaticEmbeddings
 from headstart.core import digest
 from headstart.core.backbone import Backbone, Preprocess
 from headstart.core.features import Features
@@ -31,7 +33,7 @@ from headstart.features.preprocess import pieces
 from headstart.pretraining import static_training
 from headstart.training.methods.logistic import Settings
 
-SHIPPED = Path(__file__).parents[1] / "headstart" / "weights" / "text-static"
+SHIPPED = ROOT / "headstart" / "weights" / "text-static"
 SETS = ("banking77", "trec6", "sst2", "agnews", "sms_spam")
 AVERAGED = SETS[:4]
 BATCH = 32  # texts at a time, as the engine takes them
@@ -61,7 +63,7 @@ def embedded(card: Backbone, root: Path):
     return rows
 
 
-def averaged(made: Static, spec: Preprocess):
+def averaged(made: StaticEmbeddings, spec: Preprocess):
     """Texts -> rows of static vectors, as the engine makes them."""
     stem, (block,), pool = static_embeddings.parts(made)
 
@@ -74,12 +76,12 @@ def averaged(made: Static, spec: Preprocess):
     return rows
 
 
-def plain(data: Path, teacher: Backbone, vocabulary: str) -> Static:
+def plain(data: Path, teacher: Backbone, vocabulary: str) -> StaticEmbeddings:
     """The recipe without tuning: principal components and SIF weights, shares of tokens from wikitext2 and sst2."""
-    split = wordpiece.of(vocabulary)
+    split = wordpiece.from_vocabulary(vocabulary)
     texts = [t for name in ("wikitext2", "sst2") for t in read_texts(data, name)]
-    alone = static_training.alone(teacher, split.vocabulary)
-    return static_training.plain([split.encode(t) for t in texts], alone, vocabulary, 256)
+    alone = static_training.embed_single_tokens(teacher, split.vocabulary)
+    return static_training.pca_baseline([split.encode(t) for t in texts], alone, vocabulary, 256)
 
 
 def read_texts(data: Path, name: str) -> list[str]:
@@ -108,9 +110,8 @@ def main() -> None:
     asked = parser.parse_args()
     sets = asked.sets.split(",")
     made = static_embeddings.load(asked.static)
-    spec = Preprocess(
-        "pieces", (("most", 8192), ("vocabulary", hub.register(asked.static / static_embeddings.VOCABULARY)))
-    )
+    vocabulary = asked.static / static_embeddings.VOCABULARY_FILE
+    spec = Preprocess("pieces", (("most", 8192), ("vocabulary", digest.of_files([vocabulary]))), (vocabulary,))
     teacher = member("backbones", "transformers").card(str(asked.teacher))
     wanted = asked.only.split(",") if asked.only else ["minilm", "stats:text", "plain", "static"]
     sides = {
@@ -136,7 +137,7 @@ def main() -> None:
         facts["sentences_per_second"][name] = speed(rows, read(asked.data, name, "test")[0])
     facts["width"] = made.width
     facts["bytes"] = sum(
-        (asked.static / f).stat().st_size for f in (static_embeddings.WEIGHTS, static_embeddings.VOCABULARY)
+        (asked.static / f).stat().st_size for f in (static_embeddings.WEIGHTS_FILE, static_embeddings.VOCABULARY_FILE)
     )
     print(json.dumps(facts, indent=1))
 

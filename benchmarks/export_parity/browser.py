@@ -1,7 +1,7 @@
 """The exported page in a real browser against Python: probabilities of held-out inputs and of odd ones, and seconds.
 
     headstart export runs/photos --to web --into page
-    python benchmarks/browser.py runs/photos page [--inputs TABLE] [--n 200] [--browser /usr/bin/chromium]
+    python -m benchmarks.export_parity.browser runs/photos page [--inputs TABLE] [--n 200] [--browser /usr/bin/chromium]
 
 Inputs are file bytes or texts that the run was judged on, or those of TABLE; every tenth photo is written anew in a
 form that browsers and Pillow could read otherwise: turned by EXIF, gray, palette, transparent, CMYK, one pixel high,
@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from headstart.core.task import Example
-from headstart.data.contents import content
+from headstart.data.contents import read_content
 from headstart.deployment import predict
-from headstart.deployment.export.calibration_inputs import held_out
+from headstart.deployment.export.calibration_inputs import held_out_inputs
 from headstart.deployment.model_folder import load
-from headstart.deployment.predict import collect
+from headstart.deployment.predict import collect_inputs
 from headstart.features.cache import store
 
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -77,10 +77,10 @@ def main() -> None:
     parser.add_argument("--browser", default="/usr/bin/chromium")
     given = parser.parse_args()
     model, _ = load(given.run, store.default_root())
-    inputs = held_out(model)[1]
+    inputs = held_out_inputs(model)[1]
     if given.inputs:
-        found = collect([given.inputs], model.facts["kind"], None, None)
-        inputs = [content(example) for example in found if isinstance(example, Example)]
+        found = collect_inputs([given.inputs], model.facts["kind"], None, None)
+        inputs = [read_content(example) for example in found if isinstance(example, Example)]
     assert inputs, "the data that the run was judged on are no longer where they were"
     some = [inputs[i % len(inputs)] for i in range(given.n)]
     some = [odd(raw, i // 10) if isinstance(raw, bytes) and i % 10 == 9 else raw for i, raw in enumerate(some)]

@@ -1,6 +1,8 @@
 """How far exported models lie from Python on the same file bytes: writes a table in Markdown.
 
-    HF_HOME=../shared/hub HF_HUB_OFFLINE=1 python benchmarks/parity.py [--n 200] [--only vit,minilm] > parity.md
+    python -m benchmarks.export_parity.formats [--n 200] [--only vit,minilm] > parity.md
+
+Needs HF_HOME=../shared/hub and HF_HUB_OFFLINE=1 in the environment.
 
 Photos are held-out ones and odd ones: turned by EXIF, gray, 16 bits, with a palette, transparent, CMYK, one pixel high,
 12 megapixels. Texts are held-out ones, and a very short and a very long one. Every answer starts from the file's bytes.
@@ -24,13 +26,12 @@ import numpy as np
 from PIL import Image
 
 import headstart
+from benchmarks.paths import SHARED
 from headstart.core.plugins import member
 from headstart.core.settings import settings_of
-from headstart.deployment.export.parity import ours, parity
+from headstart.deployment.export.parity import measure_parity, reference_outputs
 from headstart.deployment.model_folder import load
 from headstart.features.cache import store
-
-SHARED = Path(os.environ.get("HEADSTART_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
 
 
 def minilm() -> str:
@@ -105,7 +106,7 @@ def texts(n: int) -> list[bytes | str]:
 
 def main() -> None:
     """The table on stdout, progress on stderr."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=200, help="inputs a backbone")
     parser.add_argument("--only", default=",".join(BACKBONES), help="some of the backbones, with commas between")
     asked = parser.parse_args()
@@ -122,7 +123,7 @@ def main() -> None:
             headstart.fit(data[kind], backbone=backbone, into=Path(place) / "run", **few)
             model, running = load(Path(place) / "run", store.default_root())
             began = time.perf_counter()
-            mine = ours(model, running, inputs[kind])
+            mine = reference_outputs(model, running, inputs[kind])
             cells = [f"{1e3 * (time.perf_counter() - began) / asked.n:.0f} ms"]
             for form, (member_name, settings) in FORMS.items():
                 folder = Path(place) / form
@@ -130,7 +131,7 @@ def main() -> None:
                 module: Any = member("formats", member_name)
                 written = module.write(model, running, folder, settings_of(module, settings))
                 began = time.perf_counter()
-                found = parity(model, mine, written.answer(inputs[kind]))
+                found = measure_parity(model, mine, written.answer(inputs[kind]))
                 each = 1e3 * (time.perf_counter() - began) / asked.n
                 cells.append(f"{found.largest:.1e}, {found.changed} changed, {each:.0f} ms")
                 print(name, form, cells[-1], file=sys.stderr, flush=True)

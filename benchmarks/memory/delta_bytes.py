@@ -1,6 +1,6 @@
 """Bytes that a task takes beside a full copy of the model, by method: what a folder of fits would cost to keep.
 
-python benchmarks/delta_bytes.py [--steps 12] [--only head,lora]
+python -m benchmarks.memory.delta_bytes [--steps 12] [--only head,lora]
 
 Needs HEADSTART_SHARED (real weights and data), torch, timm, transformers and peft. Each method is fitted for a few
 steps: what is stored hardly depends on how many. The last rows are shapes of a network of 7 billion parameters, whose
@@ -10,17 +10,16 @@ tensors lie on torch's meta device: nothing of it is computed but sizes.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from benchmarks.paths import SHARED
 from headstart.core.errors import PlanError
 from headstart.core.plugins import member
 from headstart.workflows import fit
 
-SHARED = Path(os.environ.get("HEADSTART_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
 HEADS = ("logistic", "ridge", "centroid", "mlp", "knn")
 TUNED = (
     *("bias", "lora", "ia3", "adapter", "prompt", "prefix"),
@@ -34,7 +33,7 @@ BACKBONES = {
 
 def main() -> None:
     """Prints the table."""
-    asked = argparse.ArgumentParser(description=__doc__)
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--steps", type=int, default=12)
     asked.add_argument("--only", default="")
     asked.add_argument("--backbones", default="MobileNetV2,ViT-tiny,MiniLM,7B")
@@ -133,7 +132,7 @@ def billions(only: list[str]) -> None:
             card = SimpleNamespace(name="llama", parameters=count)
             learner: Any = SimpleNamespace(body=body, card=card, cut=SimpleNamespace(at=16), adapter=())
             module: Any = member("methods", method)
-            module.alter(learner, {"rank": 0, "form": "plain", **settings})
+            module.Settings(**settings).modify(learner)
             learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
         trained = learned + sum(p.numel() for p in head.parameters())
         called = f"{method} {', '.join(f'{k} {v}' for k, v in settings.items())}".strip()

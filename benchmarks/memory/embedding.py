@@ -1,6 +1,6 @@
 """Peak memory while embedding more and more photos of one table: it must not grow with their number.
 
-    python benchmarks/memory.py [--data ../shared/data/cifar10] [--backbone NAME] [--counts 5000,50000]
+    python -m benchmarks.memory.embedding [--data ../shared/data/cifar10] [--backbone NAME] [--counts 5000,50000]
 
 Each count is a process of its own with an empty cache. Reported: the most anonymous memory (what the process itself
 holds; pages of mapped files are the system's to drop) sampled at every step of progress, and at the end.
@@ -17,8 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-SHARED = Path(os.environ.get("HEADSTART_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
-MOBILENET = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
+from benchmarks.paths import MOBILENET, SHARED
 
 
 def anonymous() -> int:
@@ -29,16 +28,16 @@ def anonymous() -> int:
 
 def embedded(data: str, backbone: str, count: int) -> dict:
     """Embeds the first `count` training photos; gives megabytes at each stage and the rate."""
-    from headstart.backbones.catalogue import find_card
+    from headstart.backbones.cards import find_card
     from headstart.core.run import Run
-    from headstart.data.read import reading
+    from headstart.data.read import read_source
     from headstart.features.extract import embed
 
     root = Path(os.environ["HEADSTART_CACHE"])
-    examples = reading(data).examples["train"][:count]
+    examples = read_source(data).examples["train"][:count]
     seen: list[int] = []
     before = anonymous()
-    run = Run.start(root / "run", lambda event: seen.append(anonymous()))
+    run = Run.start(root / "run", root / "cache", lambda event: seen.append(anonymous()))
     card = find_card(backbone, root)
     start = time.perf_counter()
     rows = embed(examples, card, card.cut(len(card.blocks)), root, run)
@@ -55,7 +54,7 @@ def embedded(data: str, backbone: str, count: int) -> dict:
 
 def main() -> None:
     """Prints one JSON document."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=str(SHARED / "data" / "cifar10"))
     parser.add_argument("--backbone", default=MOBILENET)
     parser.add_argument("--counts", default="5000,50000")
@@ -69,7 +68,17 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as place:
             environment = {**os.environ, "HEADSTART_CACHE": place, "HF_HUB_OFFLINE": "1"}
             environment.setdefault("HF_HOME", str(SHARED / "hub"))
-            line = [sys.executable, __file__, "--data", asked.data, "--backbone", asked.backbone, "--one", str(count)]
+            line = [
+                sys.executable,
+                "-m",
+                "benchmarks.memory.embedding",
+                "--data",
+                asked.data,
+                "--backbone",
+                asked.backbone,
+                "--one",
+                str(count),
+            ]
             done = subprocess.run(line, check=True, capture_output=True, text=True, env=environment)
             found.append(json.loads(done.stdout.splitlines()[-1]))
     print(json.dumps(found, indent=1))

@@ -1,6 +1,6 @@
 """Peak memory of a process that fits with LoRA, beside one that fine-tunes everything; same data, steps and batch.
 
-    python benchmarks/lora_memory.py [--data DATA] [--backbone NAME] [--steps 30] [--batch 16]
+    python -m benchmarks.memory.lora [--data DATA] [--backbone NAME] [--steps 30] [--batch 16]
 
 LoRA is fitted twice: on half of the blocks, from the cache at the cut, as it is by default, and on all of them.
 """
@@ -13,9 +13,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
-SHARED = Path(os.environ.get("HEADSTART_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
+from benchmarks.paths import SHARED
+
 CHILD = """
 import json, resource, sys
 from headstart.workflows import fit as flow
@@ -39,7 +39,7 @@ def main() -> None:
     given = parser.parse_args()
     os.environ.setdefault("HF_HOME", str(SHARED / "hub"))
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    common = {"steps": given.steps, "batch": given.batch, "views": "0"}
+    common = {"steps": given.steps, "batch_size": given.batch, "views": "0"}
     ways = {
         "probe": ("probe", {}),
         "lora, half of the blocks": ("lora", common),
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _blocks(backbone: str) -> int:
-    from headstart.backbones.catalogue import find_card
+    from headstart.backbones.cards import find_card
     from headstart.features.cache import store
 
     return len(find_card(backbone, store.default_root()).blocks)

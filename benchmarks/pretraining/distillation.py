@@ -1,6 +1,6 @@
 """Does a teacher help? The same small student, the same labels, the same steps, with a teacher and without.
 
-    OMP_NUM_THREADS=1 python benchmarks/distilling.py [--seeds 3] [--steps 500] [--unlabelled 5000]
+    OMP_NUM_THREADS=1 python -m benchmarks.pretraining.distillation [--seeds 3] [--steps 500] [--unlabelled 5000]
 
 CIFAR-10, 100 labels a class, judged on 2,000 pictures of its test part; student: timm's test_resnet at 32 px.
 with a teacher:    learns MobileNetV2's features of pictures without labels, then a linear head on the labels
@@ -17,7 +17,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from pretraining import SHARED, column, few, probed, some, told_of
+
+from benchmarks.pretraining.unlabelled import SHARED, column, few, probed, some, told_of
 
 TEACHER = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k?input_size=128"
 STUDENT = {"student": "test_resnet", "side": 32, "rate": 3e-3}
@@ -33,12 +34,15 @@ def one(place: Path, seed: int, steps: int, unlabelled: int) -> dict:
     x, y = column("cifar10", "train")
     train, test = few(x, y, 100, rng), some(*column("cifar10", "test"), 2000, rng)
     data = [(some(x, y, unlabelled, rng)[0], None)]
-    common = {"seed": seed, "root": place / "cache", "teachers": [TEACHER], "settings": {"batch": str(BATCH)}}
+    common = {"seed": seed, "root": place / "cache", "teachers": [TEACHER], "settings": {"batch_size": str(BATCH)}}
     first = pretrain.distill(data, into=place / f"{seed}-first", steps=1, **common, **{**STUDENT, "rate": 0.0})
     made = pretrain.distill(data, into=place / f"{seed}-made", steps=steps, **common, **STUDENT)
     alone = fit.fit(
         {"train": train, "test": test}, into=place / f"{seed}-alone", backbone=f"own:{first.folder}", method="full",
-        settings={"steps": str(steps), "batch": str(BATCH), "rate": "0.001", "decay": "1.0", "norms": "adapt"},
+        settings={
+            "steps": str(steps), "batch_size": str(BATCH), "learning_rate": "0.001", "layer_decay": "1.0",
+            "batch_norm": "adapt",
+        },
         seed=seed, root=place / "cache",
     )  # fmt: skip
     return {

@@ -1,6 +1,6 @@
 """What pretraining on unlabelled data alone gives: a linear probe on few labels, beside the same network untrained.
 
-    OMP_NUM_THREADS=1 python benchmarks/pretraining.py [--only images|texts] [--seeds 3] [--scale 1.0]
+    OMP_NUM_THREADS=1 python -m benchmarks.pretraining.unlabelled [--only images|texts] [--seeds 3] [--scale 1.0]
 
 Images: SimCLR on pictures of CIFAR-10's training part, probed with 100 labels a class on 2,000 pictures of its test
 part. Texts: masked tokens on questions (TREC) and paragraphs (WikiText-2), probed with 50 labels a class on TREC's test
@@ -19,14 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
-SHARED = Path(os.environ.get("HEADSTART_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
+from benchmarks.paths import SHARED
+
 IMAGES = {
     "pretext": "simclr", "student": "test_resnet", "side": 32, "rate": 2e-3,
-    "settings": {"batch": "128", "temperature": "0.5"},
+    "settings": {"batch_size": "128", "temperature": "0.5"},
 }  # fmt: skip
 TEXTS = {
     "pretext": "masked", "student": "bert:2x128", "rate": 2e-3,
-    "settings": {"batch": "32", "length": "64", "vocabulary": "4000"},
+    "settings": {"batch_size": "32", "max_length": "64", "vocabulary_size": "4000"},
 }  # fmt: skip
 
 
@@ -103,7 +104,7 @@ def told_of(runs: list[dict], base: str, better: str, *more: str) -> dict:
 
 def main() -> None:
     """Prints one JSON document."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("images", "texts"), default=None)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="of the number of steps")

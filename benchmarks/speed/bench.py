@@ -1,8 +1,8 @@
 """Every benchmark of speed in one command: a Markdown table and SVG plots, the other library beside us in each run.
 
-    python benchmarks/bench.py [--only fit,rates] [--quick] [--into bench] [--again]
+    python -m benchmarks.speed.bench [--only fit,rates] [--quick] [--into bench] [--again]
 
-Each part is a script in benchmarks/speed/ and a process of its own; its JSON lies in INTO/parts and is not made again
+Each part is a module of benchmarks.speed and a process of its own; its JSON lies in INTO/parts and is not made again
 while it is there. A library or data set that is missing is a row that says so.
 """
 
@@ -15,8 +15,10 @@ import sys
 import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "speed"))
+from benchmarks.paths import ROOT
+from benchmarks.speed import figures, tables
+
+PACKAGE = "benchmarks.speed"
 PARTS = ("fit", "peers", "rates", "roofline", "texts", "photos", "head", "scaling", "startup", "stages")
 
 
@@ -27,7 +29,7 @@ def measured(part: str, into: Path, quick: bool, again: bool, more: list[str]) -
     if known and not again and (quick or not known["quick"]):
         print(f"{part}: kept", file=sys.stderr)
         return known
-    line = [sys.executable, str(HERE / "speed" / f"{part}.py"), *(["--quick"] if quick else []), *more]
+    line = [sys.executable, "-m", f"{PACKAGE}.{part}", *(["--quick"] if quick else []), *more]
     line += ["--envs", str((into / "envs").resolve())]
     print(f"{part}: measuring", file=sys.stderr)
     began = time.perf_counter()
@@ -47,9 +49,6 @@ def measured(part: str, into: Path, quick: bool, again: bool, more: list[str]) -
 
 def write(documents: list[dict], into: Path) -> Path:
     """README.md and its plots; gives the page."""
-    import figures
-    import tables
-
     drawn = {}
     for document in documents:
         made = figures.of(document)
@@ -66,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(PARTS), help="names of parts, with commas between them")
     parser.add_argument("--quick", action="store_true", help="fewer sets, inputs and turns")
-    parser.add_argument("--into", type=Path, default=HERE.parent / "bench")
+    parser.add_argument("--into", type=Path, default=ROOT / "bench")
     parser.add_argument("--again", action="store_true", help="measure also what is there")
     parser.add_argument("--fastai", default="", help="the Python of an environment that has fastai and timm")
     asked = parser.parse_args()

@@ -1,6 +1,6 @@
 """One epoch of fine-tuning the top quarter of the blocks: from cached activations at the cut, and without the cache.
 
-    python benchmarks/cut_cache.py [--data hymenoptera] [--photos 240] [--trainer] [--fastai PYTHON]
+    python -m benchmarks.speed.cut_cache [--data hymenoptera] [--photos 240] [--trainer] [--fastai PYTHON]
 
 Without: every photo is decoded, resized, and goes through the frozen blocks in every epoch, as other libraries do it.
 --trainer: the same blocks learn in Hugging Face's Trainer too, with the same batch size, from decoded photos.
@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-SHARED = Path(os.environ.get("HEADSTART_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
-HUB = "timm:hf-hub:headstart-test/"
-BACKBONES = (f"{HUB}mobilenetv2_100.tf_in1k", f"{HUB}vit_tiny_patch16_224.augreg_in1k")
+from benchmarks.paths import MOBILENET, ROOT, SHARED, VIT
+
+BACKBONES = (MOBILENET, VIT)
 BATCH = 16
 
 
@@ -32,33 +32,34 @@ def epochs(name: str, data: str, photos: int, trainer: bool, fastai: str, root: 
     import torch
     from torch import nn
 
-    from headstart.backbones.catalogue import find_card
+    from headstart.backbones.cards import find_card
     from headstart.backbones.network import open_above
     from headstart.core.features import Features
+    from headstart.core.options import DataOptions
     from headstart.core.plugins import member
     from headstart.data import contents
     from headstart.data.read import read
-    from headstart.features.extract import crossing, embed, start
-    from headstart.training.methods import finetune
+    from headstart.features.extract import embed, features_at_cut, start_engine
+    from headstart.training.shared_settings import cut_below
     from headstart.training.tuning import loop, tuned
 
-    task = read(SHARED / "data" / data, seed=0)
+    task = read(SHARED / "data" / data, DataOptions(seed=0))
     examples = [task.examples[i] for i in task.parts["train"][:photos]]
     y = task.objective.encode([e.label for e in examples])
     card = find_card(name, root)
-    cut = finetune.below(card, 0)
+    cut = cut_below(card, 0)
     began = time.perf_counter()
     x = embed(examples, card, cut, root).x
     filled = time.perf_counter() - began
-    learner, _ = tuned.opened(
+    learner, _ = tuned.open_learner(
         lambda: open_above(card, cut), task.objective, Features(x, y, tuple(e.id for e in examples))
     )
     learner.body.requires_grad_(True)
     optimizer = torch.optim.AdamW(learner.parameters(), 1e-5)
-    below, prepare = start(card, cut), member("preprocess", card.preprocess.kind)
+    below, prepare = start_engine(card, cut), member("preprocess", card.preprocess.kind)
     batches = [np.arange(i, min(i + BATCH, len(x))) for i in range(0, len(x), BATCH)]
 
-    precise = loop.mixed(learner)  # as training is, with the cache and without
+    precise = loop.mixed_precision(learner)  # as training is, with the cache and without
 
     def step(rows, index) -> None:
         fed = {"x": torch.from_numpy(np.ascontiguousarray(rows))}
@@ -74,9 +75,9 @@ def epochs(name: str, data: str, photos: int, trainer: bool, fastai: str, root: 
 
     def uncached() -> None:
         for index in batches:
-            photos = [content for _, content in contents.stream([examples[i] for i in index])]
+            photos = [content for _, content in contents.iter_contents([examples[i] for i in index])]
             units = prepare.prepare(photos, card.preprocess)
-            rows = np.stack([row for row, _ in crossing(units, card.preprocess, cut, below)])
+            rows = np.stack([row for row, _ in features_at_cut(units, card.preprocess, cut, below)])
             step(rows, index)
 
     ways = {"cached": cached, "uncached": uncached}
@@ -125,7 +126,7 @@ def _trainer(card, cut, examples, y, width, prepare):
             return len(examples)
 
         def __getitem__(self, i: int) -> dict:
-            unit = prepare.prepare([contents.content(examples[i])], card.preprocess)[0]
+            unit = prepare.prepare([contents.read_content(examples[i])], card.preprocess)[0]
             return {"pixels": torch.from_numpy(prepare.batch(unit, card.preprocess)["pixels"][0]), "labels": int(y[i])}
 
     arguments = TrainingArguments(
@@ -145,7 +146,7 @@ def _fastai(python: str, card, cut, examples, root: Path) -> float:
         "learns": learns, "batch": BATCH, "size": card.preprocess["input_size"][1],
     }  # fmt: skip
     (root / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    script = Path(__file__).parent / "peers" / "fastai_epoch.py"
+    script = ROOT / "benchmarks" / "peers" / "fastai_epoch.py"
     done = subprocess.run([python, str(script), str(root / "job.json")], check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])["seconds"]
 

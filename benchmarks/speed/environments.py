@@ -8,7 +8,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from measuring import Missing
+from benchmarks.speed.harness import Missing
 
 FREE = 12 << 30  # bytes that a whole environment may need: torch brings CUDA with it
 PATIENCE = 1800  # seconds for an installation

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from tables import TITLES, figure
-
-from headstart.reporting.canvas import Circle, Drawing, Line, Mark, Rect, Scale, Text, ticks
-from headstart.reporting.formatting import fit
-from headstart.reporting.svg import standalone
+from benchmarks.speed.tables import TITLES, figure
+from headstart.reporting.canvas import Circle, Line, Mark, PlotSpec, Rect, Scale, Text, ticks
+from headstart.reporting.formatting import fit_text
+from headstart.reporting.svg import standalone_svg
 
 WIDTH = 760.0
 LABELS, END = 300.0, 690.0
@@ -15,10 +14,10 @@ LABELS, END = 300.0, 690.0
 def of(document: dict) -> list[tuple[str, str, str]]:
     """(file, title, SVG) of a part: bars of what was found against the goals, and each curve."""
     drawings = [_bars(document), *(_curve(document["part"], curve) for curve in document.get("curves", []))]
-    return [(f"{d.name}.svg", d.title, standalone(d)) for d in drawings if d is not None]
+    return [(f"{d.name}.svg", d.title, standalone_svg(d)) for d in drawings if d is not None]
 
 
-def _bars(document: dict) -> Drawing | None:
+def _bars(document: dict) -> PlotSpec | None:
     """A bar a row with the goal as a line across it: of ratios, else of seconds, else of shares."""
     known = [r for r in document["rows"] if r.get("found") is not None and r["figure"] and not r.get("missing")]
     kind = next((k for k in ("ratio", "seconds", "share") if any(r["kind"] == k for r in known)), "")
@@ -36,9 +35,11 @@ def _bars(document: dict) -> Drawing | None:
     for i, row in enumerate(rows):
         y, goal = 30.0 * i + 4, row["least"] if row["least"] is not None else row["most"]
         good = goal is None or (row["found"] >= goal if row["least"] is not None else row["found"] < goal)
-        marks.append(Text(LABELS - 10, y + 15, fit(row["what"], 12, LABELS - 12), 12, "ink", "end", hint=row["what"]))
         marks.append(
-            Rect(LABELS, y + 3, max(1.0, across(row["found"]) - LABELS), 18, "accent" if good else "warm", alpha=0.6)
+            Text(LABELS - 10, y + 15, fit_text(row["what"], 12, LABELS - 12), 12, "ink", "end", tooltip=row["what"])
+        )
+        marks.append(
+            Rect(LABELS, y + 3, max(1.0, across(row["found"]) - LABELS), 18, "accent" if good else "warm", opacity=0.6)
         )
         if kind != "seconds" and row["range"][0] < row["range"][1]:
             marks.append(Line(((across(row["range"][0]), y + 12), (across(row["range"][1]), y + 12)), "ink", 1.5))
@@ -53,7 +54,7 @@ def _bars(document: dict) -> Drawing | None:
     ]
     desc = "; ".join(f"{r['what']}: {_told(r)}" for r in rows)
     title = f"{TITLES.get(document['part'], document['part'])}"
-    return Drawing(document["part"], title, desc, WIDTH, tall + 24, tuple(marks))
+    return PlotSpec(document["part"], title, desc, WIDTH, tall + 24, tuple(marks))
 
 
 def _told(row: dict) -> str:
@@ -62,7 +63,7 @@ def _told(row: dict) -> str:
     return f"{row['found']:.1f} ×" if row["kind"] == "ratio" else f"{figure(row['found'])} s"
 
 
-def _curve(part: str, curve: dict) -> Drawing | None:
+def _curve(part: str, curve: dict) -> PlotSpec | None:
     """Points joined, both axes from 0: what is linear looks linear, and what is flat looks flat."""
     points = sorted((float(x), float(y)) for x, y in curve["points"])
     if len(points) < 2:
@@ -75,7 +76,7 @@ def _curve(part: str, curve: dict) -> Drawing | None:
     for v in ticks(0, across.high, 5):
         marks.append(Text(across(v), 248, f"{v:,.0f}", 11, "muted", "middle"))
     marks.append(Line(tuple((across(x), up(y)) for x, y in points), "accent", 2))
-    marks += [Circle(across(x), up(y), 4, "accent", hint=f"{x:,.0f}: {figure(y)}") for x, y in points]
+    marks += [Circle(across(x), up(y), 4, "accent", tooltip=f"{x:,.0f}: {figure(y)}") for x, y in points]
     marks.append(Text((70 + WIDTH - 30) / 2, 268, curve["x"], 12, "muted", "middle"))
     desc = "; ".join(f"{x:,.0f}: {figure(y)}" for x, y in points)
-    return Drawing(f"{part}-{curve['name']}", curve["title"], desc, WIDTH, 276, tuple(marks))
+    return PlotSpec(f"{part}-{curve['name']}", curve["title"], desc, WIDTH, 276, tuple(marks))

@@ -1,6 +1,6 @@
 """Cold `headstart fit` against what a good engineer writes in 30 lines: timm in float32 and scikit-learn.
 
-    python benchmarks/speed/fit.py [--quick]
+    python -m benchmarks.speed.fit [--quick]
 
 Whole processes in turns, on at most 800 photos of each of four sets, the same folders for both. Two rows of ours: with
 an empty cache, and with only the compiled graph left by an earlier fit on other data.
@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from measuring import (
+from benchmarks.speed.harness import (
     MOBILENET,
     Done,
     Missing,

@@ -23,11 +23,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
+from benchmarks.paths import ROOT, SHARED
 from headstart.core import hardware
 
 T = TypeVar("T")
-ROOT = Path(__file__).parents[2]
-SHARED = Path(os.environ.get("HEADSTART_SHARED", ROOT / ".." / "shared")).resolve()
 HUB = "hf-hub:headstart-test/"
 MOBILENET, VIT = f"{HUB}mobilenetv2_100.tf_in1k", f"{HUB}vit_tiny_patch16_224.augreg_in1k"
 KEPT = ("compiled", "cards", "engines", "reference")  # of a cache: all that does not depend on the data
@@ -207,14 +206,14 @@ def tried(what: str, rows: Callable[[], list[dict]]) -> list[dict]:
 
 def facts(*libraries: str) -> dict:
     """The machine, as a reader needs it to judge the figures."""
-    name, flags = hardware.processor()
+    name, flags = hardware.processor_info()
     memory = 0
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 30
-    versions = {name: hardware.installed(name) or "absent" for name in ("headstart", "numpy", *libraries)}
+    versions = {name: hardware.installed_version(name) or "absent" for name in ("headstart", "numpy", *libraries)}
     return {
-        "processor": name, "cores": hardware.cores(), "memory_gib": memory, "system": platform.system(),
-        "amx": "amx_bf16" in flags, "bfloat16": hardware.halves(), "load": round(os.getloadavg()[0], 1),
+        "processor": name, "cores": hardware.available_cores(), "memory_gib": memory, "system": platform.system(),
+        "amx": "amx_bf16" in flags, "bfloat16": hardware.has_native_bfloat16(), "load": round(os.getloadavg()[0], 1),
         "versions": {"python": platform.python_version(), **versions},
     }  # fmt: skip
 

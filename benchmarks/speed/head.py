@@ -1,13 +1,13 @@
-"""The head against scikit-learn's LogisticRegressionCV: benchmarks/head.py as it is, as rows.
+"""The head against scikit-learn's LogisticRegressionCV: benchmarks.speed.logistic_head as it is, as rows.
 
-python benchmarks/speed/head.py [--quick]
+python -m benchmarks.speed.head [--quick]
 """
 
 from __future__ import annotations
 
 import sys
 
-from measuring import ROOT, facts, parser, process, repeats, report, row, tried
+from benchmarks.speed.harness import facts, parser, process, repeats, report, row, tried
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     before = facts("scikit-learn", "scipy")
 
     def measured() -> list[dict]:
-        line = [sys.executable, ROOT / "benchmarks" / "head.py", "--repeats", max(2, repeats(asked))]
+        line = [sys.executable, "-m", "benchmarks.speed.logistic_head", "--repeats", max(2, repeats(asked))]
         found = process(line).document()
         seconds, losses = found["seconds"], found["held_out_log_loss"]
         n, d = found["rows"]

@@ -1,6 +1,6 @@
 """The head against scikit-learn's LogisticRegressionCV, side by side: seconds, and log-loss on folds both are held to.
 
-    python benchmarks/head.py [--features FILE.npz] [--repeats 3]
+    python -m benchmarks.speed.logistic_head [--features FILE.npz] [--repeats 3]
 
 Without --features: 800 x 1,280 numbers drawn so that six classes overlap. With it: arrays x (n, d) and y (n,), for
 example of real features.
@@ -43,11 +43,11 @@ def held_out(fit, x: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean(losses))
 
 
-def ours(x: np.ndarray, y: np.ndarray, other: np.ndarray, calibrate="temperature", strengths=STRENGTHS) -> np.ndarray:
+def ours(x: np.ndarray, y: np.ndarray, other: np.ndarray, calibration="temperature", strengths=STRENGTHS) -> np.ndarray:
     """Probabilities of `other`."""
     objective = Classes(tuple(map(str, np.unique(y))))
     data = Features(x, y, tuple(map(str, range(len(y)))))
-    settings = Settings(strengths=strengths, folds=5, calibrate=calibrate)
+    settings = Settings(strengths=strengths, folds=5, calibration=calibration)
     nothing = data.rows(np.zeros(0, np.int64))
     fitted = settings.fit(data, nothing, objective, above=lambda: None, rng=np.random.default_rng(0))
     return objective.probabilities(fitted.scores(other))
@@ -66,7 +66,7 @@ def theirs(x: np.ndarray, y: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     """Prints one JSON document."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--features", default="")
     parser.add_argument("--repeats", type=int, default=3)
     asked = parser.parse_args()
@@ -77,7 +77,7 @@ def main() -> None:
         x, y = drawn()
     sides = {
         "headstart": ours,
-        "headstart, no temperature": lambda *a: ours(*a, calibrate="none"),
+        "headstart, no temperature": lambda *a: ours(*a, calibration="none"),
         "headstart, own path": lambda *a: ours(*a, strengths=()),
         "scikit-learn": theirs,
     }

@@ -1,6 +1,6 @@
 """A cold `headstart fit` against fastai's fine_tune(4) and AutoGluon's MultiModalPredictor, on hymenoptera.
 
-    python benchmarks/speed/peers.py [--quick] [--fastai PYTHON]
+    python -m benchmarks.speed.peers [--quick] [--fastai PYTHON]
 
 Each library has an environment of its own, made here from the package registry; the same weights, files and cores.
 Whole processes in turns. Where a library cannot be installed, its row says why.
@@ -11,8 +11,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import envs
-from measuring import (
+from benchmarks.speed import environments
+from benchmarks.speed.harness import (
     MOBILENET,
     Done,
     accuracy,
@@ -75,7 +75,7 @@ def main() -> None:
 
             def measured(peer=peer, packages=packages) -> list[dict]:
                 given = asked.fastai if peer == "fastai" else None
-                python = given or envs.made(asked.envs / peer, packages)
+                python = given or environments.made(asked.envs / peer, packages)
                 return compared(peer, python, 1 if asked.quick else min(2, repeats(asked)), Path(place))
 
             rows += tried(peer, measured)

@@ -1,6 +1,6 @@
 """Large JPEGs from decoding to features, and where the time goes for small ones.
 
-    python benchmarks/speed/photos.py [--quick]
+    python -m benchmarks.speed.photos [--quick]
 
 100 photos of 12 megapixels are made from real ones, half enlarged and grained, half as mosaics; ours (reading, hashing,
 decoding, thumbnails, engine, cache) takes turns with a plain loop of PIL and timm in float32. For photos of 256 pixels:
@@ -15,8 +15,22 @@ import time
 from pathlib import Path
 
 import numpy as np
-from measuring import KEPT, MOBILENET, data, environment, facts, fresh, parser, repeats, report, row, tried, turns
-from rates import cosine
+
+from benchmarks.speed.harness import (
+    KEPT,
+    MOBILENET,
+    data,
+    environment,
+    facts,
+    fresh,
+    parser,
+    repeats,
+    report,
+    row,
+    tried,
+    turns,
+)
+from benchmarks.speed.rates import cosine
 
 WIDE, HIGH, GRID = 4000, 3000, 8
 GOAL, SHARE = 4.0, 0.9
@@ -70,19 +84,19 @@ def ours(folder: Path, kept: Path, work: Path, precision: str = "float32"):
     """A function from files to rows through an empty feature cache, the graph kept; one that empties; its events."""
     from dataclasses import replace
 
-    from headstart.backbones.catalogue import find_card
+    from headstart.backbones.cards import find_card
     from headstart.core.run import Run
-    from headstart.data.read import reading
+    from headstart.data.read import read_source
     from headstart.features.extract import embed
 
     card = find_card(f"timm:{MOBILENET}", kept)
     cut = replace(card.cut(len(card.blocks)), precision=precision)
 
     def run() -> np.ndarray:
-        found = reading(str(folder))
+        found = read_source(str(folder))
         examples = [e for some in found.examples.values() for e in some]
         events.clear()
-        begun = Run.start(cache / "run", events.append)
+        begun = Run.start(cache / "run", cache, events.append)
         return np.asarray(embed(sorted(examples, key=lambda e: e.id), card, cut, cache, begun).x)
 
     def emptied() -> None:
@@ -133,10 +147,10 @@ def small(asked, work: Path, kept: Path, precision: str) -> list[dict]:
     """The rate from bytes to the shelf, once all is open, against the engine's own; and what limits it."""
     from dataclasses import replace
 
-    from headstart.backbones.catalogue import find_card
-    from headstart.core.hardware import cores
+    from headstart.backbones.cards import find_card
+    from headstart.core.hardware import available_cores
     from headstart.core.plugins import member
-    from headstart.features.runner import start
+    from headstart.features.runner import start_engine
 
     folder = work / "small"
     if not folder.is_dir():
@@ -144,7 +158,7 @@ def small(asked, work: Path, kept: Path, precision: str) -> list[dict]:
     contents = [file.read_bytes() for file in sorted(folder.glob("*/*.jpg"))]
     card = find_card(f"timm:{MOBILENET}", kept)
     top = replace(card.cut(len(card.blocks)), precision=precision)
-    prepare, running = member("preprocess", "image"), start(card, top, 10_000, kept)
+    prepare, running = member("preprocess", "image"), start_engine(card, top, 10_000, kept)
     units = [some[0] for some in prepare.prepare(contents[:256], card.preprocess)]
     run, emptied, events = ours(folder, kept, work, precision)
     fixed: list[float] = []
@@ -168,8 +182,9 @@ def small(asked, work: Path, kept: Path, precision: str) -> list[dict]:
     began = time.process_time()
     running.rows(units)
     engine = (time.process_time() - began) / len(units) * 1e3
-    able = cores() * 1e3 / (decode + engine)
-    beside = f"of one core a photo: decoding and thumbnail {decode:.1f} ms, engine {engine:.1f} ms, so {cores()} cores "
+    cores = available_cores()
+    able = cores * 1e3 / (decode + engine)
+    beside = f"of one core a photo: decoding and thumbnail {decode:.1f} ms, engine {engine:.1f} ms, so {cores} cores "
     beside += (
         f"allow {engine / (decode + engine):.0%} and {able:.0f} a second; {np.median(found['whole']) / able:.0%} of "
     )
@@ -188,11 +203,11 @@ def main() -> None:
         work, kept = Path(place), Path(place) / "kept"
 
         def prepared() -> list[dict]:
-            from headstart.backbones.catalogue import find_card
-            from headstart.features.runner import start
+            from headstart.backbones.cards import find_card
+            from headstart.features.runner import start_engine
 
             card = find_card(f"timm:{MOBILENET}", fresh(kept))
-            start(card, card.cut(len(card.blocks)), 10_000, kept)
+            start_engine(card, card.cut(len(card.blocks)), 10_000, kept)
             ours(data("hymenoptera") / "val", kept, work)[0]()  # fills what is made once a backbone
             for name in KEPT:
                 if not (kept / name).is_dir() and (work / "cache" / name).is_dir():

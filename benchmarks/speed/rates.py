@@ -1,6 +1,6 @@
 """Embedding rates of the engine alone: a plain loop in float32 PyTorch against ours in float32 and bfloat16.
 
-    python benchmarks/speed/rates.py [--quick] [--only MobileNetV2,MiniLM]
+    python -m benchmarks.speed.rates [--quick] [--only MobileNetV2,MiniLM]
 
 Inputs are prepared before; the ways take turns within one process. Beside each of our rates: the smallest cosine to the
 plain loop's rows, and the share of answers that a head trained on its rows gives alike from ours.
@@ -14,8 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from measuring import environment, facts, parser, repeats, report, row, tried, turns
-from subjects import GOALS, Subject, opened
+
+from benchmarks.speed.harness import environment, facts, parser, repeats, report, row, tried, turns
+from benchmarks.speed.workloads import GOALS, Subject, opened
 
 TIMED = 2.0  # seconds at least of each reading
 PHOTOS, TEXTS = 240, 1024

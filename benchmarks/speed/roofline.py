@@ -1,6 +1,6 @@
 """What this machine can do at most, and our share of it: products of matrices, copying, and the networks between.
 
-    python benchmarks/speed/roofline.py [--quick] [--only MobileNetV2,ResNet-50]
+    python -m benchmarks.speed.roofline [--quick] [--only MobileNetV2,ResNet-50]
 
 The ceiling of a precision is the best of torch's and OpenVINO's rates for large products, taken in turns with our own
 rates. A network's operations are counted by torch.utils.flop_counter: two for a multiplication and an addition.
@@ -16,9 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from measuring import environment, facts, parser, repeats, report, row, tried, turns
-from rates import rate
-from subjects import GOALS, opened
+
+from benchmarks.speed.harness import environment, facts, parser, repeats, report, row, tried, turns
+from benchmarks.speed.rates import rate
+from benchmarks.speed.workloads import GOALS, opened
 
 SIDES = (512, 1024, 2048)  # of the matrices; the best counts
 TIMED = 1.0  # seconds at least of each reading
@@ -87,14 +88,14 @@ BY = {"torch": by_torch, "OpenVINO": by_openvino}
 
 def ceilings(precisions: tuple[str, ...], times: int) -> list[dict]:
     """What each way gave."""
-    from headstart.core.hardware import cores
+    from headstart.core.hardware import available_cores
 
     ways = {f"{p} by {n}": (lambda p=p, f=f: f(p)) for p in precisions for n, f in BY.items()}
-    ways["copy"] = lambda: copying(cores())
+    ways["copy"] = lambda: copying(available_cores())
     found = turns(ways, times)
     rows = []
     for name, values in found.items():
-        what = f"copying, {cores()} threads" if name == "copy" else f"product of matrices, {name}"
+        what = f"copying, {available_cores()} threads" if name == "copy" else f"product of matrices, {name}"
         unit = "GB/s" if name == "copy" else "GFLOP/s"
         rows.append({**row(what, [v / 1e9 for v in values], unit=unit), "figure": False})
     return rows
@@ -130,7 +131,7 @@ def main() -> None:
     asked = made.parse_args()
     os.environ.update(environment())
     before, rows = facts("openvino", "torch", "timm", "transformers"), []
-    precisions = ("float32", "bfloat16") if hardware.halves() else ("float32",)
+    precisions = ("float32", "bfloat16") if hardware.has_native_bfloat16() else ("float32",)
     with tempfile.TemporaryDirectory() as place:
         rows += tried("the ceiling", lambda: ceilings(precisions, repeats(asked)))
         for name in asked.only.split(","):

@@ -1,6 +1,6 @@
 """Seconds and peak memory as examples grow: photos embedded from a table, and rows learned from in a memory map.
 
-    python benchmarks/speed/scaling.py [--quick]
+    python -m benchmarks.speed.scaling [--quick]
 
 Each count is a process of its own with an empty cache. Memory is anonymous memory (RssAnon: what the process itself
 holds; pages of mapped files are the system's to drop), sampled fifty times a second from the start of the work.
@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from measuring import MOBILENET, data, facts, fresh, parser, process, report, row, tried
+
+from benchmarks.speed.harness import MOBILENET, data, facts, fresh, parser, process, report, row, tried
 
 PHOTOS, ROWS, WIDTH, CLASSES = (1_000, 5_000, 10_000, 60_000), (10_000, 50_000, 200_000, 500_000, 1_000_000), 384, 10
 QUICK = 10_000, 200_000
@@ -58,14 +59,14 @@ class Watched:
 
 def photos(count: int) -> dict:
     """Embeds the first `count` photos of cifar10, both parts, reading the table included."""
-    from headstart.backbones.catalogue import find_card
-    from headstart.data.read import reading
+    from headstart.backbones.cards import find_card
+    from headstart.data.read import read_source
     from headstart.features.extract import embed
 
     root = Path(os.environ["HEADSTART_CACHE"])
     card = find_card(f"timm:{MOBILENET}", root)
     with Watched() as watched:
-        parts = reading(str(data("cifar10"))).examples
+        parts = read_source(str(data("cifar10"))).examples
         examples = [e for name in ("train", "test") for e in parts[name]][:count]
         rows = embed(examples, card, card.cut(len(card.blocks)), root)
     return {**watched.facts(), "mapped": not rows.x.flags.owndata, "n": len(rows.x)}
@@ -100,7 +101,10 @@ def measured(kind: str, counts: tuple[int, ...], what: str, unit: str) -> tuple[
     found = []
     for count in counts:
         with tempfile.TemporaryDirectory() as place:
-            done = process([sys.executable, __file__, "--one", f"{kind}:{count}"], fresh(Path(place) / "cache"))
+            done = process(
+                [sys.executable, "-m", "benchmarks.speed.scaling", "--one", f"{kind}:{count}"],
+                fresh(Path(place) / "cache"),
+            )
         found.append(done.document())
         print(kind, json.dumps(found[-1]), file=sys.stderr, flush=True)
     rows = []

@@ -1,6 +1,6 @@
 """Where the time of a cold fit goes: the run's own seconds by stage, what is imported, and what is called.
 
-    python benchmarks/speed/stages.py [--quick]
+    python -m benchmarks.speed.stages [--quick]
 
 Processes on hymenoptera with MobileNetV2: as it is, for the journal's seconds; with -X importtime, for imports; under
 cProfile, which slows small calls down and sees the main thread alone, for the rest.
@@ -14,7 +14,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measuring import MOBILENET, data, environment, facts, fresh, headstart, parser, process, report, row, tried
+from benchmarks.speed.harness import (
+    MOBILENET,
+    data,
+    environment,
+    facts,
+    fresh,
+    headstart,
+    parser,
+    process,
+    report,
+    row,
+    tried,
+)
 
 LIBRARIES = ("torch", "timm", "torchvision", "openvino", "PIL", "numpy", "pyarrow", "typer", "rich", "onnxruntime")
 PROFILED = """

@@ -1,6 +1,6 @@
 """From pressing return to the end: help, a fit whose features are cached, and one answer of a saved model.
 
-    python benchmarks/speed/startup.py [--quick]
+    python -m benchmarks.speed.startup [--quick]
 
 Whole processes in turns, each beside what another library needs to get as far: the import of torch, or a process that
 opens timm's network and embeds one photo. Which heavy libraries ours woke is looked up in sys.modules at its end.
@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from measuring import (
+from benchmarks.speed.harness import (
     MOBILENET,
     both,
     data,

@@ -1,6 +1,6 @@
 """Sentences to vectors against SentenceTransformer.encode, and learning from few labels against SetFit.
 
-    python benchmarks/speed/texts.py [--quick]
+    python -m benchmarks.speed.texts [--quick]
 
 sentence-transformers and SetFit are installed over our own environment, so that both sides run on the same torch.
 Encoding: from sentences to vectors within one process, in turns, both networks open. SetFit: whole processes.
@@ -17,10 +17,11 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-import envs
 import numpy as np
-from measuring import (
-    ROOT,
+
+from benchmarks.paths import ROOT
+from benchmarks.speed import environments
+from benchmarks.speed.harness import (
     Done,
     accuracy,
     both,
@@ -49,15 +50,15 @@ def encoded(count: int, times: int) -> dict:
     """Run by the environment that has sentence-transformers: seconds of each way, and smallest cosines."""
     from dataclasses import replace
 
-    from rates import cosine
     from sentence_transformers import SentenceTransformer
-    from subjects import sentences
 
-    from headstart.backbones.catalogue import find_card
+    from benchmarks.speed.rates import cosine
+    from benchmarks.speed.workloads import sentences
+    from headstart.backbones.cards import find_card
     from headstart.core import hardware
     from headstart.core.plugins import member
-    from headstart.features.extract import crossing
-    from headstart.features.runner import start
+    from headstart.features.extract import features_at_cut
+    from headstart.features.runner import start_engine
 
     texts = [str(e.content) for e in sentences(count)]
     theirs = SentenceTransformer(minilm().partition(":")[2], device="cpu")
@@ -66,14 +67,14 @@ def encoded(count: int, times: int) -> dict:
     with tempfile.TemporaryDirectory() as root:
         card = find_card(minilm(), Path(root))
         prepare, top = member("preprocess", "text"), card.cut(len(card.blocks))
-        for precision in ("float32", *(("bfloat16",) if hardware.halves() else ())):
+        for precision in ("float32", *(("bfloat16",) if hardware.has_native_bfloat16() else ())):
             cut = replace(top, precision=precision)
-            running = start(card, cut, 10_000, Path(root))
+            running = start_engine(card, cut, 10_000, Path(root))
             engines[precision] = running.engine
 
             def ours(cut=cut, running=running) -> np.ndarray:
                 units = prepare.prepare(texts, card.preprocess)
-                return np.stack([r for r, _ in crossing(units, card.preprocess, cut, running)])
+                return np.stack([r for r, _ in features_at_cut(units, card.preprocess, cut, running)])
 
             ways[precision] = ours
         exact = np.asarray(theirs.encode(texts))
@@ -85,13 +86,13 @@ def encoded(count: int, times: int) -> dict:
             return time.perf_counter() - began
 
         seconds = turns({name: lambda run=run: timed(run) for name, run in ways.items()}, times)
-    versions = {name: hardware.installed(name) for name in ("sentence-transformers", "torch", "transformers")}
+    versions = {name: hardware.installed_version(name) for name in ("sentence-transformers", "torch", "transformers")}
     return {"seconds": seconds, "cosine": like, "n": len(texts), "engines": engines, "versions": versions}
 
 
 def sentence_rows(python: Path, count: int, times: int) -> list[dict]:
     """One row a precision."""
-    found = process([python, __file__, "--encode", f"{count}:{max(3, times)}"]).document()
+    found = process([python, "-m", "benchmarks.speed.texts", "--encode", f"{count}:{max(3, times)}"]).document()
     against = f"SentenceTransformer.encode {found['versions']['sentence-transformers']}"
     rows = []
     for precision, like in found["cosine"].items():
@@ -104,9 +105,10 @@ def sentence_rows(python: Path, count: int, times: int) -> list[dict]:
 
 def few_labels(python: Path, times: int, work: Path) -> list[dict]:
     """SetFit's defaults against our contrast, eight labels a class of trec6."""
-    from headstart.data.read import reading
+    from headstart.core.options import DataOptions
+    from headstart.data.read import read_source
 
-    parts = reading(str(data("text_trec6")), label="label_name").examples
+    parts = read_source(str(data("text_trec6")), DataOptions(label="label_name")).examples
     taken: dict[str, list[str]] = defaultdict(list)
     for e in parts["train"]:
         if len(taken[str(e.label)]) < SHOTS:
@@ -143,8 +145,8 @@ def few_labels(python: Path, times: int, work: Path) -> list[dict]:
 
 
 def tuned(photos: int) -> list[dict]:
-    """An epoch from the cut cache against one of Hugging Face's Trainer: benchmarks/cut_cache.py as it is."""
-    done = process([sys.executable, ROOT / "benchmarks" / "cut_cache.py", "--trainer", "--photos", photos])
+    """An epoch from the cut cache against one of Hugging Face's Trainer: benchmarks.speed.cut_cache as it is."""
+    done = process([sys.executable, "-m", "benchmarks.speed.cut_cache", "--trainer", "--photos", photos])
     rows = []
     for line in done.out.strip().splitlines():
         if not line.startswith('{"backbone"'):
@@ -172,7 +174,7 @@ def main() -> None:
     before["versions"] |= dict(package.split("==") for package in PACKAGES[:2])
 
     def python() -> Path:
-        return envs.made(asked.envs / "sentences", PACKAGES, over_ours=True)
+        return environments.made(asked.envs / "sentences", PACKAGES, over_ours=True)
 
     with tempfile.TemporaryDirectory() as place:
         rows += tried("sentences", lambda: sentence_rows(python(), SENTENCES, repeats(asked)))

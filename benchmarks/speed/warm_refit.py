@@ -1,6 +1,6 @@
 """A warm refit of 800 photos as a whole process, beside `python -c "import torch"`, in turns on the same machine.
 
-    python benchmarks/refit.py [--data DIR] [--backbone NAME] [--repeats 7]
+    python -m benchmarks.speed.warm_refit [--data DIR] [--backbone NAME] [--repeats 7]
 
 Without --data: 800 photos of the demo. Needs the backbone's weights (default: MobileNetV2 of the shared hub).
 """
@@ -17,8 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-SHARED = Path(os.environ.get("HEADSTART_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
-MOBILENET = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
+from benchmarks.paths import MOBILENET, SHARED
 
 
 def seconds(line: list[str], environment: dict[str, str]) -> float:
@@ -30,7 +29,7 @@ def seconds(line: list[str], environment: dict[str, str]) -> float:
 
 def main() -> None:
     """Prints one JSON document."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="")
     parser.add_argument("--backbone", default=MOBILENET)
     parser.add_argument("--repeats", type=int, default=7)
@@ -40,9 +39,9 @@ def main() -> None:
         environment.setdefault("HF_HOME", str(SHARED / "hub"))
         data = asked.data
         if not data:
-            from headstart.data.demo.photos import photos
+            from headstart.data.demo.photos import write_photos
 
-            data = str(photos(Path(place) / "photos", 800))
+            data = str(write_photos(Path(place) / "photos", 800))
         run = f"{place}/run"
         refit = [sys.executable, "-m", "headstart.cli", "fit", data, "--backbone", asked.backbone, "--into", run]
         heavy = [sys.executable, "-c", "import torch"]

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from measuring import MOBILENET, VIT, data, minilm
 
-from headstart.backbones.catalogue import find_card
+from benchmarks.speed.harness import MOBILENET, VIT, data, minilm
+from headstart.backbones.cards import find_card
 from headstart.core.backbone import Backbone
 from headstart.core.plugins import member
 from headstart.core.task import Example
 from headstart.data import contents
-from headstart.features.extract import unit_length
-from headstart.features.precision import settle
-from headstart.features.runner import Running, start
+from headstart.features.extract import has_unit_length
+from headstart.features.precision import pick_precision
+from headstart.features.runner import Extractor, start_engine
 
 MANY = 10_000  # inputs that engines are told of, so that the fastest is taken
 GOALS = {"MobileNetV2": 7.0, "ResNet-50": 10.0, "ViT-tiny": 5.0, "MiniLM": 3.0}  # times, with AMX
@@ -39,12 +39,12 @@ class Subject:
     plain: Callable[[list[np.ndarray], int], np.ndarray]
     flops: Callable[[list[np.ndarray]], float]
 
-    def ours(self, precision: str, root: Path) -> Running:
+    def ours(self, precision: str, root: Path) -> Extractor:
         """The engine at work. Raises PlanError where this machine has no such precision."""
         top = self.card.cut(len(self.card.blocks))
         if precision != "float32":
-            settle(self.card, top, [], root, f"openvino:{precision}")  # refuses what is not there
-        return start(self.card, replace(top, precision=precision), MANY, root)
+            pick_precision(self.card, top, [], root, f"openvino:{precision}")  # refuses what is not there
+        return start_engine(self.card, replace(top, precision=precision), MANY, root)
 
 
 def opened(name: str, work: Path, photos: int, texts: int) -> Subject:
@@ -110,7 +110,7 @@ def _language(name: str, work: Path, count: int) -> Subject:
     card = find_card(minilm(), work / "cache")
     prepare, spec = member("preprocess", "text"), card.preprocess
     examples = sentences(count)
-    texts = [content for _, content in contents.stream(examples)]
+    texts = [content for _, content in contents.iter_contents(examples)]
     units = [some[0] for some in prepare.prepare(texts, spec)]
     module = AutoModel.from_pretrained(card.local if Path(card.local).is_dir() else minilm().partition(":")[2]).eval()
 
@@ -126,7 +126,7 @@ def _language(name: str, work: Path, count: int) -> Subject:
                 fed = tensors([some[i] for i in index])
                 hidden, mask = module(**fed).last_hidden_state, fed["attention_mask"][..., None]
                 rows[index] = ((hidden * mask).sum(1) / mask.sum(1)).numpy()
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True) if unit_length(spec) else rows
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True) if has_unit_length(spec) else rows
 
     def flops(some: list[np.ndarray]) -> float:
         lengths, counts = np.unique([len(unit) for unit in some], return_counts=True)
@@ -139,9 +139,9 @@ def _language(name: str, work: Path, count: int) -> Subject:
 
 def sentences(count: int) -> list[Example]:
     """The first sentences of the test part of text_sst2. Raises Missing."""
-    from headstart.data.read import reading
+    from headstart.data.read import read_source
 
-    return reading(str(data("text_sst2"))).examples["test"][:count]
+    return read_source(str(data("text_sst2"))).examples["test"][:count]
 
 
 def _counted(module: Callable, fed: object) -> float:

@@ -1,0 +1,1 @@
+"""Pretrained networks: catalogue, cards, hub, opened networks, and their division into blocks."""

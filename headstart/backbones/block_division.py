@@ -1,7 +1,8 @@
-"""A library's network as stem, blocks and pool, in torch modules, and the proof that they are still the same network.
+"""Block division: a library's network as stem, blocks and pool in a row, proven to give the library's own embeddings.
 
-The only file that imports torch when it is imported: open it inside functions.
-What crosses a cut: a batch below block 0, then one tensor (b, ...); for texts the pair (hidden (b, t, d), mask (b, t)).
+The network can be cut between any two blocks. What crosses a cut: a batch below block 0, then one tensor (b, ...); for
+texts the pair (hidden (b, t, d), mask (b, t)).
+Imports torch on import: import this file inside functions.
 Functions that a module calls are plain ones that take the network: a deep copy of the module then calls its own copy.
 """
 
@@ -16,11 +17,11 @@ from torch import nn
 
 from headstart.core.errors import PlanError
 
-TOLERANCE = 1e-5  # of the largest value of an embedding
+TOLERANCE = 1e-5  # of the largest value of the embeddings
 
-# How families of timm lay out forward_features: (stem, bodies that hold the blocks, tail), by names of children.
-# A guess only: prove() decides, and what no row describes stays whole.
-TRUNKS: tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...] = (
+# How families of timm lay out forward_features: (stem, stages or lists of blocks, tail), by names of children.
+# A guess only: prove() decides, and a network that fits no row stays undivided.
+TIMM_LAYOUTS: tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...] = (
     (("conv1", "bn1", "act1", "maxpool"), ("layer1", "layer2", "layer3", "layer4"), ()),  # ResNet and its relatives
     (("conv_stem", "bn1"), ("blocks",), ("conv_head", "bn2")),  # EfficientNet, MobileNetV2
     (("conv_stem", "bn1"), ("blocks",), ()),  # MobileNetV3: its conv_head comes after pooling
@@ -38,12 +39,12 @@ TRUNKS: tuple[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], ...] = (
 
 
 class Division(NamedTuple):
-    """A network taken apart.
+    """A divided network: pool(blocks[-1](... blocks[0](stem(batch)))) are its embeddings.
 
-    stem:   a batch, {"pixels": ...} or {"input_ids": ..., "attention_mask": ...} -> what blocks[0] takes
-    pool:   what the last block gives -> (b, d)
+    stem:   a batch, {"pixels": ...} or {"input_ids": ..., "attention_mask": ...} -> the input of blocks[0]
+    pool:   the output of the last block -> embeddings (b, d)
     names:  of the library's module that each block ends with
-    shapes: what leaves each block for one example; () where it depends on the input's length
+    shapes: of each block's output for one example; () where it depends on the input's length
     width:  d
     """
 
@@ -56,7 +57,7 @@ class Division(NamedTuple):
 
 
 class Stem(nn.Module):
-    """Batch -> what blocks[0] takes: modules in a row, on the batch's one tensor."""
+    """Batch -> the input of blocks[0]: modules in a row, on the pixels."""
 
     def __init__(self, modules: Iterable[nn.Module]):
         super().__init__()
@@ -68,7 +69,7 @@ class Stem(nn.Module):
 
 
 class PatchStem(nn.Module):
-    """Batch -> (b, t, d) tokens of a timm vision transformer, with its class token and positions."""
+    """Batch -> (b, t, d) tokens of a timm vision transformer, with class token and position embeddings."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -79,12 +80,12 @@ class PatchStem(nn.Module):
             self.register_parameter(name, parameter)
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """What timm does before its blocks."""
+        """The part of forward_features before the blocks."""
         model: Any = self._model[0]
         return model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(batch["pixels"]))))
 
 
-class WordStem(nn.Module):
+class TextStem(nn.Module):
     """Batch -> (hidden, mask) of a text encoder."""
 
     def __init__(self, embeddings: nn.Module, project: nn.Module | None = None):
@@ -92,15 +93,15 @@ class WordStem(nn.Module):
         self.embeddings, self.project = embeddings, project or nn.Identity()
 
     def forward(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeds; the mask goes along."""
+        """Token embeddings; the mask is passed on."""
         return self.project(self.embeddings(input_ids=batch["input_ids"])), batch["attention_mask"]
 
 
-class Layer(nn.Module):
+class EncoderLayer(nn.Module):
     """One layer of a text encoder: (hidden, mask) -> (hidden, mask).
 
-    context: (model, layer, hidden, mask) -> what the layer takes beside the hidden states: mask, positions ...
-    shared:  modules that the context reads, so that they are listed below every cut that needs them
+    context: (model, layer, hidden, mask) -> the layer's other arguments: attention mask, positions ...
+    shared:  modules that the context uses, so that they count as parameters of this layer
     """
 
     def __init__(self, model: nn.Module, layer: nn.Module, context: Callable[..., dict], shared: Sequence[nn.Module]):
@@ -108,29 +109,29 @@ class Layer(nn.Module):
         self._model, self._context = (model,), context
         self.layer, self.shared = layer, nn.ModuleList(shared)
 
-    def forward(self, crossing: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Runs the layer; the mask goes along."""
-        hidden, mask = crossing
+    def forward(self, x: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Runs the layer; the mask is passed on."""
+        hidden, mask = x
         out = self.layer(hidden, **self._context(self._model[0], self.layer, hidden, mask))
         return (out[0] if isinstance(out, tuple) else out), mask
 
 
-class Whole(nn.Module):
-    """All of a network that cannot be divided, as one block."""
+class FunctionBlock(nn.Module):
+    """A module as one block, run by a function of it: a layer, or all of a network that cannot be divided."""
 
     def __init__(self, model: nn.Module, run: Callable):
         super().__init__()
         self.model, self._run = model, run
 
     def forward(self, x):
-        """All of it."""
+        """Runs the function."""
         return self._run(self.model, x)
 
 
 class Pool(nn.Module):
-    """What the last block gives -> (b, d); and the way back to the library's own network.
+    """Output of the last block -> embeddings (b, d). Also holds the library's own network.
 
-    rest: modules that belong to no block, listed for the receipt
+    rest: modules that belong to no block, registered here so that the receipt covers them
     """
 
     def __init__(self, model: nn.Module, run: Callable, rest: Iterable[nn.Module] = ()):
@@ -139,48 +140,18 @@ class Pool(nn.Module):
 
     @property
     def model(self) -> nn.Module:
-        """The library's own network, whose parameter names a delta uses."""
+        """The library's own network, whose parameter names deltas use."""
         return self._model[0]
 
     def forward(self, x):
-        """Tail and pooling."""
+        """Runs the tail and pools."""
         return self._run(self.model, x)
-
-
-def bias(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """(b, t) of ones and zeros -> (b, 1, 1, t) to be added to attention scores: nobody looks at padding."""
-    return (1.0 - mask[:, None, None, :].to(like.dtype)) * torch.finfo(like.dtype).min
-
-
-def mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """(b, t, d), (b, t) -> (b, d), padding left out."""
-    weights = mask[:, :, None].to(hidden.dtype)
-    return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
-
-
-def first(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """(b, t, d) -> (b, d): the class token."""
-    return hidden[:, 0]
-
-
-def largest(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """(b, t, d), (b, t) -> (b, d): each number's largest value, padding left out."""
-    return hidden.masked_fill(mask[:, :, None] == 0, torch.finfo(hidden.dtype).min).amax(1)
-
-
-POOLINGS = {"mean": mean, "cls": first, "max": largest}
-
-
-def pooled(hidden: torch.Tensor, mask: torch.Tensor, pooling: str, normalize: bool) -> torch.Tensor:
-    """(b, t, d), (b, t) -> (b, d), of length 1 if `normalize`."""
-    row = POOLINGS[pooling](hidden, mask)
-    return nn.functional.normalize(row, dim=1) if normalize else row
 
 
 def prove(
     stem: nn.Module, blocks: Sequence[nn.Module], pool: Pool, names: list[str], batch: dict, truth: torch.Tensor
 ) -> Division | None:
-    """The parts as a Division if they give `truth` (b, d), within 1e-5; None if they are another network."""
+    """The Division into these parts if they give `truth` (b, d) within TOLERANCE; None if they do not."""
     shapes = []
     try:
         with torch.inference_mode():
@@ -189,20 +160,19 @@ def prove(
                 x = block(x)
                 shapes.append(tuple(x.shape[1:]) if isinstance(x, torch.Tensor) else ())
             row = pool(x)
-    except Exception:  # a guess at the order of a stranger's modules fails in as many ways as there are modules
+    except Exception:  # a wrong guess at the order of modules fails in as many ways as there are modules
         return None
     if row.shape != truth.shape:
         return None
-    apart = float((row - truth).abs().max())
-    same = apart <= TOLERANCE * max(1.0, float(truth.abs().max()))  # False for NaN
-    return Division(stem, list(blocks), pool, names, shapes, int(truth.shape[-1])) if same else None
+    difference = float((row - truth).abs().max())
+    equal = difference <= TOLERANCE * float(truth.abs().max())  # False for NaN
+    return Division(stem, list(blocks), pool, names, shapes, int(truth.shape[-1])) if equal else None
 
 
 def divide(model: nn.Module, size: tuple[int, ...], heads: tuple[str, ...] = ()) -> Division:
-    """A timm network at its finest proven cuts; one block, the whole of it, where no layout of ours describes it.
+    """The finest proven division of a timm network; one block, all of it, where no known layout fits.
 
-    size:  (3, h, w) of its input.  heads: names of classifier modules, which are dropped: nothing after the
-    embedding is borrowed
+    size:  (3, h, w) of its input.  heads: names of classifier modules, which are replaced by identities
     Raises PlanError when it has no single embedding before its classifier.
     """
     model.eval()
@@ -210,38 +180,46 @@ def divide(model: nn.Module, size: tuple[int, ...], heads: tuple[str, ...] = ())
     batch = {"pixels": torch.from_numpy(noise)}
     try:
         with torch.inference_mode():
-            truth = _head(model, model.forward_features(batch["pixels"]))  # type: ignore[operator]
+            truth = _pre_logits(model, model.forward_features(batch["pixels"]))  # type: ignore[operator]
     except Exception as error:  # what timm's models raise here is not one type
         raise PlanError(f"{type(model).__name__} of timm gives no embedding at {size}: {error}") from error
     if not isinstance(truth, torch.Tensor) or truth.ndim != 2:
         raise PlanError(
-            f"{type(model).__name__} of timm has no single vector before its classifier; it cannot be borrowed."
+            f"{type(model).__name__} of timm has no single vector before its classifier; it cannot be used."
         )
     for head in heads:
         model.set_submodule(head, nn.Identity())
     children = dict(model.named_children())
-    for stem, bodies, tail in TRUNKS:
-        if not {*stem, *bodies, *tail} <= children.keys():
+    for stem, stages, tail in TIMM_LAYOUTS:
+        if not {*stem, *stages, *tail} <= children.keys():
             continue
-        rest = [module for name, module in children.items() if name not in (*stem, *bodies)]
-        start = PatchStem(model) if stem[0:1] == ("patch_embed",) and len(stem) > 1 else Stem(children[n] for n in stem)
-        for fine in (True, False):
-            groups = _groups(model, bodies, fine)
-            blocks = [_row([model.get_submodule(path) for path in group]) for group in groups]
-            pool = Pool(model, _Tail(tail), rest)
-            found = prove(start, blocks, pool, [group[-1] for group in groups], batch, truth)
-            if found is not None:
-                return found
-    whole = prove(Stem(()), [Whole(model, _features)], Pool(model, _head), ["whole"], batch, truth)
-    if whole is None:
-        raise PlanError(
-            f"{type(model).__name__} of timm gives another embedding for the same input; it cannot be kept."
+        rest = [module for name, module in children.items() if name not in (*stem, *stages)]
+        stem_module = (
+            PatchStem(model) if stem[0:1] == ("patch_embed",) and len(stem) > 1 else Stem(children[n] for n in stem)
         )
-    return whole
+        for fine in (True, False):
+            groups = _block_paths(model, stages, fine)
+            blocks = [_sequential([model.get_submodule(path) for path in group]) for group in groups]
+            pool = Pool(model, _TailAndPool(tail), rest)
+            division = prove(stem_module, blocks, pool, [group[-1] for group in groups], batch, truth)
+            if division is not None:
+                return division
+    name = f"{type(model).__name__} of timm"
+    return undivided(name, FunctionBlock(model, _forward_features), Pool(model, _pre_logits), batch, truth, Stem(()))
 
 
-class _Tail:
-    """What forward_features does after the blocks, and the head without its classifier."""
+def undivided(
+    name: str, block: FunctionBlock, pool: Pool, batch: dict, truth: torch.Tensor, stem: nn.Module | None = None
+) -> Division:
+    """All of a network as one block. Raises PlanError when it does not give `truth` (b, d) again."""
+    division = prove(stem or nn.Identity(), [block], pool, ["whole"], batch, truth)
+    if division is None:
+        raise PlanError(f"{name} gives another embedding for the same input; it cannot be kept.")
+    return division
+
+
+class _TailAndPool:
+    """What forward_features does after the blocks, and the head's pooling without its classifier."""
 
     def __init__(self, tail: tuple[str, ...]):
         self.tail = tail
@@ -249,41 +227,44 @@ class _Tail:
     def __call__(self, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
         for name in self.tail:
             x = model.get_submodule(name)(x)
-        return _head(model, x)
+        return _pre_logits(model, x)
 
 
-def _features(model, x):
+def _forward_features(model, x):
     return model.forward_features(x)
 
 
-def _head(model, x):
+def _pre_logits(model, x):
     return model.forward_head(x, pre_logits=True)
 
 
-def _row(modules: list[nn.Module]) -> nn.Module:
+def _sequential(modules: list[nn.Module]) -> nn.Module:
     return modules[0] if len(modules) == 1 else nn.Sequential(*modules)
 
 
-def _groups(model: nn.Module, bodies: tuple[str, ...], fine: bool) -> list[list[str]]:
+def _block_paths(model: nn.Module, stages: tuple[str, ...], fine: bool) -> list[list[str]]:
     """Paths of the modules that make up each block, in order."""
     groups: list[list[str]] = []
-    open_ended = False  # the last group has nothing in it yet that learns
-    for path, starts in (step for body in bodies for step in _steps(body, model.get_submodule(body), fine)):
+    open_ended = False  # the last group has no trainable parameters yet
+    for path, starts_block in (
+        pair for stage in stages for pair in _module_paths(stage, model.get_submodule(stage), fine)
+    ):
         module = model.get_submodule(path)
-        light = isinstance(module, nn.BatchNorm2d) or not any(True for _ in module.parameters())
-        if groups and (light or open_ended or not starts):  # activations, pooling and norms go with what they follow
+        no_weights = isinstance(module, nn.BatchNorm2d) or not any(True for _ in module.parameters())
+        # Activations, pooling and norms join the module that they follow.
+        if groups and (no_weights or open_ended or not starts_block):
             groups[-1].append(path)
         else:
             groups.append([path])
             open_ended = True
-        open_ended = open_ended and light
+        open_ended = open_ended and no_weights
     return groups
 
 
-def _steps(body: str, module: nn.Module, fine: bool) -> Iterator[tuple[str, bool]]:
-    """Paths in order, and whether a block may start there; `fine` looks into stages."""
+def _module_paths(stage: str, module: nn.Module, fine: bool) -> Iterator[tuple[str, bool]]:
+    """Paths of modules in order, and whether a block may start there; `fine` descends into stages."""
     for name, child in module.named_children():
-        path = f"{body}.{name}"
+        path = f"{stage}.{name}"
         inner = [n for n, _ in child.named_children()]
         if fine and isinstance(child, nn.Sequential) and inner:
             yield from ((f"{path}.{n}", True) for n in inner)

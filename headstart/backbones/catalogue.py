@@ -1,29 +1,22 @@
-"""A short list of backbones worth borrowing, by their real names. It is for choosing; a card is the truth.
-
-Counts are of the trunk without its classifier, in millions. speed: pictures or texts a second on 2 ordinary cores, as
-a class: "fast" hundreds, "medium" tens, "slow" a few.
-"""
+"""A list of recommended backbones, and the one that is used where none was named. For choosing; a card is the truth."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Literal
 
 from headstart.backbones import hub
 from headstart.backbones.providers import own
-from headstart.core import digest
-from headstart.core.backbone import Backbone, restore
-from headstart.core.errors import NameNotFound
-from headstart.core.files import read_json, unwritable, write_whole
-from headstart.core.plugins import member, names
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One backbone. parameters: millions.  width: of its rows.  megabytes: of its weights in single precision"""
+    """One backbone.
+
+    parameters: of the trunk without its classifier, in millions.  width: of its embeddings
+    megabytes:  of its weights in float32
+    speed:      images or texts a second on 2 ordinary cores: "fast" hundreds, "medium" tens, "slow" a few
+    """
 
     name: str
     kind: Literal["image", "text"]
@@ -36,7 +29,7 @@ class Entry:
     good_for: str
 
 
-LIST = (
+CATALOGUE = (
     Entry("timm:mobilenetv3_large_100.ra_in1k", "image", 4.2, 1280, 22, "fast", "ImageNet-1k", "apache-2.0",
           "everyday photos where speed counts: small machines, browsers"),
     Entry("timm:efficientnet_b0.ra_in1k", "image", 4.0, 1280, 21, "fast", "ImageNet-1k", "apache-2.0",
@@ -74,107 +67,54 @@ RECOMMENDED = {
     "image": "timm:convnext_tiny.in12k_ft_in1k",
     "text": "transformers:sentence-transformers/all-MiniLM-L6-v2",
 }
-OURS = {"image": "vision-small", "text": "text-static"}
+SHIPPED_DEFAULT = {"image": "vision-small", "text": "text-static"}
+BASELINE = {"image": "stats", "text": "stats:text"}
 
 
-def entries() -> list[Entry]:
-    """What comes with Headstart, then the list."""
-    found = []
+def default_backbone(kind: str, *, allow_hub: bool, width: int = 0) -> tuple[str, str]:
+    """The backbone for data of this kind where none was named, and why, in a sentence.
+
+    allow_hub: whether the recommended one of the hub may be taken where it is cached or downloading is allowed
+    """
+    if kind == "vector":
+        return f"vector:{width}", "The data are feature vectors, so nothing was borrowed."
+    best = RECOMMENDED[kind]
+    if allow_hub:
+        if is_cached(best):
+            return best, f"Backbone auto: the recommended '{best}' is on this machine."
+        if not hub.is_offline():
+            return best, f"Backbone auto: the recommended '{best}' was fetched from the hub."
+    unavailable = ""
+    if allow_hub:
+        unavailable = "Backbone auto: the recommended one is not on this machine and downloading is not allowed; "
+    shipped = SHIPPED_DEFAULT[kind]
+    if shipped in own.shipped():
+        why = unavailable or "No backbone was named: "
+        used = "which comes with Headstart, was used. `--backbone auto` borrows a larger one."
+        return f"own:{shipped}", f"{why}own:{shipped}, {used}"
+    baseline = BASELINE[kind]
+    return baseline, f"{unavailable}No backbone was named, so the baseline '{baseline}' (no network) was used."
+
+
+def list_backbones() -> list[Entry]:
+    """The backbones that ship with Headstart, then the list."""
+    entries = []
     for name in own.shipped():
         card = own.card(name)
         kind: Literal["image", "text"] = "image" if card.preprocess.kind == "image" else "text"
         good = "the default: works offline at once, with the light install"
         size = sum(file.stat().st_size for file in own.files(name)) / 1e6
-        found.append(
+        entries.append(
             Entry(card.name, kind, round(card.parameters / 1e6, 1), card.width, max(1, round(size)), "fast",
                   card.pretrained_on, card.licence, good)
         )  # fmt: skip
-    return [*found, *LIST]
+    return [*entries, *CATALOGUE]
 
 
-def cached(name: str) -> bool:
-    """Whether the weights of a catalogued name lie on this machine."""
+def is_cached(name: str) -> bool:
+    """Whether the weights of a catalogued name are on this machine."""
     family, _, local = name.partition(":")
     if family == "own":
         return True
-    repo = hub.stated(local)[0]
-    return hub.cached(repo if "/" in repo else f"timm/{repo}")
-
-
-def remember(root: Path, card: Backbone, files: Sequence[Path]) -> None:
-    """Keeps a card, so that the next run need not import its library. Valid while `files` stay as they are."""
-    if files:
-        try:
-            (root / "cards").mkdir(parents=True, exist_ok=True)
-            write_whole(_card(root, card.name), {"files": _signature(files), "card": card.facts()})
-        except OSError as error:
-            raise unwritable(root, error) from error
-
-
-def recall(root: Path, name: str, files: Sequence[Path]) -> Backbone | None:
-    """The card of a backbone met before; None when its files changed, or nothing sound is remembered."""
-    kept = read_json(_card(root, name)) if files else None
-    try:
-        if kept is None or kept["files"] != _signature(files):
-            return None
-        return restore(kept["card"])
-    except (KeyError, TypeError, OSError):
-        return None
-
-
-def _card(root: Path, name: str) -> Path:
-    return root / "cards" / f"{digest.of_bytes(name.encode())}.json"
-
-
-def _signature(files: Sequence[Path]) -> list[list]:
-    """Resolved path, size and time of change of each: a hub's snapshot is a link to its content."""
-    real = [file.resolve() for file in files]
-    return [[str(r), r.stat().st_size, r.stat().st_mtime_ns] for r in real]
-
-
-FLOOR = {"image": "stats", "text": "stats:text"}
-
-
-def default(kind: str, *, hub_too: bool, width: int = 0) -> tuple[str, str]:
-    """The backbone for data of this kind where none was named, and why, in a sentence.
-
-    hub_too: whether the recommended one of the hub may be taken where it is cached or downloading is allowed
-    """
-    if kind == "vector":
-        return f"vector:{width}", "The data are feature vectors, so nothing was borrowed."
-    best = RECOMMENDED[kind]
-    if hub_too:
-        if cached(best):
-            return best, f"Backbone auto: the recommended '{best}' is on this machine."
-        if not hub.offline():
-            return best, f"Backbone auto: the recommended '{best}' was fetched from the hub."
-    missed = (
-        "Backbone auto: the recommended one is not on this machine and downloading is not allowed; " if hub_too else ""
-    )
-    ours = OURS[kind]
-    if ours in own.shipped():
-        told = f"{missed}own:{ours}, which comes with Headstart, was used. `--backbone auto` borrows a larger one."
-        return f"own:{ours}", told if missed else f"No backbone was named: {told}"
-    return FLOOR[kind], f"{missed}No backbone was named, so the floor '{FLOOR[kind]}' (no network) was used."
-
-
-def find_card(name: str, root: Path) -> Backbone:
-    """The card of a backbone by its full name, from memory when its files did not change.
-
-    Raises NameNotFound for an unknown family, and what the family raises for an unknown name.
-    """
-    family, colon, local = name.partition(":")
-    if not colon and family not in names("backbones"):
-        near = get_close_matches(family, names("backbones"), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else f" If it is a timm model, type timm:{name}."
-        raise NameNotFound(
-            f"{name!r} is not a backbone.{hint} Backbones are named FAMILY:NAME; "
-            f"families: {', '.join(names('backbones'))}."
-        )
-    module = member("backbones", family)
-    files = module.files(local)
-    known = recall(root, name, files)
-    if known is None:
-        known = module.card(local)
-        remember(root, known, files)
-    return known
+    repo = hub.split_overrides(local)[0]
+    return hub.is_cached(repo if "/" in repo else f"timm/{repo}")

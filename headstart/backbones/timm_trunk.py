@@ -1,4 +1,4 @@
-"""A timm architecture as a trunk: random weights, no classifier, nothing after its pooling."""
+"""A timm architecture as a trunk: random weights, no classifier, no layers after its pooling."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-# Layers between pooling and classifier that some families have: half of a small network's weights, for its classifier.
-AFTER = ("conv_head", "norm_head", "act2")
+# Layers that some families have between pooling and classifier: half of a small network's weights.
+POST_POOLING_LAYERS = ("conv_head", "norm_head", "act2")
 
 
-def build(name: str, architecture: str, arguments: dict) -> nn.Module:
+def build_trunk(name: str, architecture: str, arguments: dict) -> nn.Module:
     """The network in eval mode. Random weights are drawn from torch's generator.
 
-    name: who wants it, for messages.  Raises NameNotFound with the nearest spelling, PlanError, MissingExtra.
+    name: of the backbone, for messages.  Raises NameNotFound with the nearest spelling, PlanError, MissingExtra.
     """
     try:
         import timm
@@ -36,7 +36,7 @@ def build(name: str, architecture: str, arguments: dict) -> nn.Module:
     children = dict(model.named_children())
     # MobileNetV3 and V4 widen after pooling; in EfficientNet and MobileNetV2 a conv_head comes before it, with bn2.
     if "conv_head" in children and "bn2" not in children:
-        for layer in AFTER:
+        for layer in POST_POOLING_LAYERS:
             if layer in children:
                 setattr(model, layer, nn.Identity())
     return model.eval()

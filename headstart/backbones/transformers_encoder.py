@@ -1,4 +1,7 @@
-"""An encoder of transformers as stem, layers and pool, and its pictures. Opens torch in its functions only."""
+"""Encoders of transformers: opened, divided into stem, layers and pool, and the image preprocessing they state.
+
+Imports torch inside functions only.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 
 from headstart.core.backbone import Preprocess
 from headstart.core.errors import PlanError, missing_extra
+from headstart.core.messages import first_line
 
 if TYPE_CHECKING:
     import torch
@@ -19,59 +23,61 @@ if TYPE_CHECKING:
     from headstart.backbones.block_division import Division
 
 
-PIXELS = "preprocessor_config.json"
-RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
-PROBE = (11, 7)  # tokens of the two texts that a division is proven on: of unequal length, so that the mask counts
+PREPROCESSOR_CONFIG = "preprocessor_config.json"
+INTERPOLATIONS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
+PROBE_LENGTHS = (11, 7)  # tokens of the two texts of the probe batch: unequal, so that the mask matters
 
 
-def pictured(name: str, facts: dict) -> dict[str, Any]:
-    """How pictures must be prepared, as preprocess/image.py reads it, from what preprocessor_config.json says.
+def image_settings(name: str, facts: dict) -> dict[str, Any]:
+    """The settings of preprocess/image.py that preprocessor_config.json states.
 
-    Raises PlanError naming each fact that it lacks, or what it asks for that is not done here.
+    Raises PlanError naming each setting that it lacks, or what it asks for that is not supported.
     """
     size, crop = facts.get("size"), facts.get("crop_size") if facts.get("do_center_crop") else None
     edge = size.get("shortest_edge") if isinstance(size, dict) else size if crop else None
-    whole = _pair(size) if edge is None else None
-    target = _pair(crop) if crop else whole
-    scaled = edge if edge else whole[0] if whole else None
-    plain = facts.get("do_normalize") is False
-    odd = facts.get("do_resize") is False or abs(float(facts.get("rescale_factor", 1 / 255)) * 255 - 1) > 1e-6
-    if odd or (target is None and size is not None):
+    resized = _height_width(size) if edge is None else None
+    target = _height_width(crop) if crop else resized
+    scaled = edge if edge else resized[0] if resized else None
+    unnormalized = facts.get("do_normalize") is False
+    unsupported = facts.get("do_resize") is False or abs(float(facts.get("rescale_factor", 1 / 255)) * 255 - 1) > 1e-6
+    if unsupported or (target is None and size is not None):
         raise PlanError(
-            f"{name}: its {PIXELS} asks for what Headstart does not do (size {size}, crop {crop}): try timm:…"
+            f"{name}: its {PREPROCESSOR_CONFIG} asks for what Headstart does not do (size {size}, crop {crop}): "
+            "try timm:…"
         )
-    wanted = {
+    settings = {
         "crop_mode": "center" if edge else "squash",
-        "crop_pct": _share(min(target), scaled) if target and scaled else None,
+        "crop_pct": _crop_pct(min(target), scaled) if target and scaled else None,
         "input_size": (3, *target) if target else None,
-        "interpolation": RESAMPLE.get(facts.get("resample", -1)),
-        "mean": (0.0,) * 3 if plain else facts.get("image_mean") and tuple(facts["image_mean"]),
-        "std": (1.0,) * 3 if plain else facts.get("image_std") and tuple(facts["image_std"]),
+        "interpolation": INTERPOLATIONS.get(facts.get("resample", -1)),
+        "mean": (0.0,) * 3 if unnormalized else facts.get("image_mean") and tuple(facts["image_mean"]),
+        "std": (1.0,) * 3 if unnormalized else facts.get("image_std") and tuple(facts["image_std"]),
     }
-    missing = [key for key, value in wanted.items() if value is None]
+    missing = [key for key, value in settings.items() if value is None]
     if missing:
         raise PlanError(
-            f"{name} does not say how its inputs were prepared: its {PIXELS} lacks {', '.join(missing)}. "
-            f"A guess would be silently wrong. Write what its authors used into a copy of the folder, and name that."
+            f"{name} does not say how its inputs were prepared: its {PREPROCESSOR_CONFIG} lacks {', '.join(missing)}. "
+            f"A guess would be silently wrong. "
+            "Write what its authors used into a copy of the folder, and name that."
         )
-    return wanted
+    return settings
 
 
-def _pair(size: object) -> tuple[int, int] | None:
+def _height_width(size: object) -> tuple[int, int] | None:
     if isinstance(size, int):
         return size, size
     return (size["height"], size["width"]) if isinstance(size, dict) and {"height", "width"} <= size.keys() else None
 
 
-def _share(crop: int, edge: int) -> float:
-    """crop / edge such that int(crop / share) is edge again, which plain division misses for some sizes."""
-    share = crop / edge
-    return share if int(crop / share) == edge else crop / (edge + 0.25)
+def _crop_pct(crop: int, edge: int) -> float:
+    """crop / edge such that int(crop / crop_pct) is edge again, which plain division misses for some sizes."""
+    crop_pct = crop / edge
+    return crop_pct if int(crop / crop_pct) == edge else crop / (edge + 0.25)
 
 
-def configuration(name: str, folder: Path):
-    """config.json as transformers understands it. Raises PlanError where it does not, or would have to run its code."""
-    transformers = library(name)
+def load_config(name: str, folder: Path):
+    """The transformers config of a folder. Raises PlanError where it is not understood, or needs code of its own."""
+    transformers = import_transformers(name)
     try:
         return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -81,16 +87,16 @@ def configuration(name: str, folder: Path):
         ) from error
 
 
-def load(name: str, folder: Path) -> nn.Module:
-    """The encoder with its weights in fp32, without the pooler that some have on top.
+def load_encoder(name: str, folder: Path) -> nn.Module:
+    """The encoder with its weights in float32, without a pooler on top.
 
     Raises PlanError naming the weights that do not fit.
     """
-    transformers = library(name)
+    transformers = import_transformers(name)
     import torch
 
     def attempt(attention: str):
-        with quiet(transformers), torch.random.fork_rng(devices=[]):
+        with quiet_loading(transformers), torch.random.fork_rng(devices=[]):
             return transformers.AutoModel.from_pretrained(
                 folder,
                 attn_implementation=attention,
@@ -104,28 +110,28 @@ def load(name: str, folder: Path) -> nn.Module:
     try:
         try:
             model, info = attempt("sdpa")
-        except (
-            ValueError
-        ):  # not every encoder has this form of attention; every one has the other, for the same numbers
+        except ValueError:  # not every encoder has sdpa; every one has eager, for the same numbers
             model, info = attempt("eager")
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise PlanError(f"{name}: transformers cannot open it: {first_line(error)}") from error
     children = {child for child, _ in model.named_children()}
-    wrong = [f"missing {k}" for k in sorted(info["missing_keys"]) if not k.startswith("pooler.")]
-    wrong += [f"unknown {k}" for k in sorted(info["unexpected_keys"]) if k.partition(".")[0] in children - {"pooler"}]
-    wrong += [
+    mismatches = [f"missing {k}" for k in sorted(info["missing_keys"]) if not k.startswith("pooler.")]
+    mismatches += [
+        f"unknown {k}" for k in sorted(info["unexpected_keys"]) if k.partition(".")[0] in children - {"pooler"}
+    ]
+    mismatches += [
         f"misshapen {k}" for k in sorted(str(k[0] if isinstance(k, tuple) else k) for k in info["mismatched_keys"])
     ]
-    if wrong:
-        more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
-        raise PlanError(f"{name}: its weights do not fit a {type(model).__name__}: {', '.join(wrong[:4])}{more}.")
+    if mismatches:
+        more = f" and {len(mismatches) - 4} more" if len(mismatches) > 4 else ""
+        raise PlanError(f"{name}: its weights do not fit a {type(model).__name__}: {', '.join(mismatches[:4])}{more}.")
     if "pooler" in children:
         model.pooler = None
     return model.eval()
 
 
-def divide(name: str, model: nn.Module, spec: Preprocess) -> Division:
-    """An encoder cut between its layers where that is proven, else the whole as one block.
+def divide_encoder(name: str, model: nn.Module, spec: Preprocess) -> Division:
+    """An encoder divided between its layers where that is proven, else undivided.
 
     Raises PlanError when it does not give one hidden state a token.
     """
@@ -133,47 +139,41 @@ def divide(name: str, model: nn.Module, spec: Preprocess) -> Division:
 
     from headstart.backbones import block_division
 
-    batch = probe(model, spec)
-    reach = _Reach(spec.kind)
+    batch = probe_batch(model, spec)
+    forward = _ForwardPass(spec.kind)
     try:
         with torch.inference_mode():
-            truth = _Finish((), spec)(model, reach(model, batch))
-            short = {k: v[1:, : PROBE[1]] for k, v in batch.items()} if spec.kind == "text" else batch
-            alone = _Finish((), spec)(model, reach(model, short))
-    except Exception as error:  # encoders that want other inputs, two towers, decoders: as many types as there are such
+            pooling = _NormAndPool((), spec)
+            truth = pooling(model, forward(model, batch))
+            short = {k: v[1:, : PROBE_LENGTHS[1]] for k, v in batch.items()} if spec.kind == "text" else batch
+            alone = pooling(model, forward(model, short))
+    except Exception as error:  # other inputs, two towers, decoders: each raises what it likes
         raise PlanError(f"{name} is not an encoder that gives one vector a token: {first_line(error)}") from error
-    if float((truth[-1:] - alone).abs().max()) > 1e-4 * max(1.0, float(alone.abs().max())):
+    if float((truth[-1:] - alone).abs().max()) > 1e-4 * float(alone.abs().max()):
         raise PlanError(f"{name} gives a text another vector when a longer one stands beside it; it cannot be kept.")
     children = dict(model.named_children())
     tail = tuple(n for n in ("final_norm", "layernorm") if n in children)
     stem: nn.Module
     for path, context, shared in _LAYOUTS:
-        layers = _at(model, path)
+        layers = _submodule(model, path)
         if layers is None or "embeddings" not in children:
             continue
-        common = [m for m in (_at(model, s) for s in shared) if m is not None]
-        rest = [children[n] for n in tail]
+        shared_modules = [m for m in (_submodule(model, s) for s in shared) if m is not None]
         names = [f"{path}.{i}" for i, _ in layers.named_children()]
         if spec.kind == "image":
             stem, blocks = block_division.Stem([children["embeddings"]]), list(layers.children())
         else:
-            stem = block_division.WordStem(children["embeddings"], children.get("embeddings_project"))
-            blocks = [block_division.Layer(model, layer, context, common) for layer in layers.children()]
-        found = block_division.prove(
-            stem, blocks, block_division.Pool(model, _Finish(tail, spec), rest), names, batch, truth
-        )
-        if found is not None:
-            return found
-    whole = block_division.Whole(model, reach)
-    found = block_division.prove(
-        torch.nn.Identity(), [whole], block_division.Pool(model, _Finish((), spec)), ["whole"], batch, truth
-    )
-    if found is None:
-        raise PlanError(f"{name} gives another embedding for the same input; it cannot be kept.")
-    return found
+            stem = block_division.TextStem(children["embeddings"], children.get("embeddings_project"))
+            blocks = [block_division.EncoderLayer(model, layer, context, shared_modules) for layer in layers.children()]
+        pool = block_division.Pool(model, _NormAndPool(tail, spec), [children[n] for n in tail])
+        division = block_division.prove(stem, blocks, pool, names, batch, truth)
+        if division is not None:
+            return division
+    pool = block_division.Pool(model, pooling)
+    return block_division.undivided(name, block_division.FunctionBlock(model, forward), pool, batch, truth)
 
 
-class _Reach:
+class _ForwardPass:
     """The library's own forward pass: a batch -> hidden states, with the mask for texts."""
 
     def __init__(self, kind: str):
@@ -185,67 +185,70 @@ class _Reach:
         return model(**batch).last_hidden_state, batch["attention_mask"]
 
 
-class _Finish:
-    """Hidden states -> (b, d): the norm after the last layer, pooling, unit length."""
+class _NormAndPool:
+    """Hidden states -> (b, d): final norm, pooling, and unit length where the card says so."""
 
     def __init__(self, tail: tuple[str, ...], spec: Preprocess):
         self.tail, self.pooling, self.normalize = tail, str(spec["pooling"]), bool(spec["normalize"])
 
-    def __call__(self, model, crossing):
-        from headstart.backbones.block_division import pooled
+    def __call__(self, model, x):
+        from headstart.backbones.token_pooling import pool_tokens
 
-        hidden, mask = crossing if isinstance(crossing, tuple) else (crossing, None)
+        hidden, mask = x if isinstance(x, tuple) else (x, None)
         for name in self.tail:
             hidden = model.get_submodule(name)(hidden)
         mask = hidden.new_ones(hidden.shape[:2]) if mask is None else mask
-        return pooled(hidden, mask, self.pooling, self.normalize)
+        return pool_tokens(hidden, mask, self.pooling, self.normalize)
 
 
-def _masked(model, layer, hidden, mask) -> dict:
-    from headstart.backbones.block_division import bias
-
-    return {"attention_mask": bias(mask, hidden)}
-
-
-def _placed(model, layer, hidden, mask) -> dict:
-    """MPNet: one table of relative positions for all layers."""
-    return {**_masked(model, layer, hidden, mask), "position_bias": model.encoder.compute_position_bias(hidden)}
-
-
-def _rotated(model, layer, hidden, mask) -> dict:
-    """ModernBERT: rotations by position, and layers that look only at near tokens."""
+def _attention_bias(mask: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+    """(b, t) of ones and zeros -> (b, 1, 1, t) to be added to attention scores, which masks padding."""
     import torch
 
-    from headstart.backbones.block_division import bias
+    return (1.0 - mask[:, None, None, :].to(hidden.dtype)) * torch.finfo(hidden.dtype).min
 
-    places = torch.arange(hidden.shape[1], device=hidden.device)
+
+def _bert_context(model, layer, hidden, mask) -> dict:
+    return {"attention_mask": _attention_bias(mask, hidden)}
+
+
+def _mpnet_context(model, layer, hidden, mask) -> dict:
+    """MPNet: one table of relative positions for all layers."""
+    return {**_bert_context(model, layer, hidden, mask), "position_bias": model.encoder.compute_position_bias(hidden)}
+
+
+def _modernbert_context(model, layer, hidden, mask) -> dict:
+    """ModernBERT: rotary position embeddings, and layers with sliding-window attention."""
+    import torch
+
+    positions = torch.arange(hidden.shape[1], device=hidden.device)
     kind = layer.attention_type
-    scores = bias(mask, hidden)
+    scores = _attention_bias(mask, hidden)
     if kind == "sliding_attention":
-        far = (places[:, None] - places[None, :]).abs() > model.config.sliding_window
+        far = (positions[:, None] - positions[None, :]).abs() > model.config.sliding_window
         scores = scores.masked_fill(far, torch.finfo(hidden.dtype).min)
-    return {"attention_mask": scores, "position_embeddings": model.rotary_emb(hidden, places[None], kind)}
+    return {"attention_mask": scores, "position_embeddings": model.rotary_emb(hidden, positions[None], kind)}
 
 
-# Where the layers lie, what each takes beside the hidden states, and what that reads. A guess: prove() decides.
+# Path of the layers, their other arguments, and the modules that compute those. A guess: prove() decides.
 _LAYOUTS = (
-    ("encoder.layer", _masked, ()),  # BERT, RoBERTa, XLM-R, ELECTRA; DINOv2
-    ("encoder.layer", _placed, ("encoder.relative_attention_bias",)),  # MPNet
-    ("transformer.layer", _masked, ()),  # DistilBERT
-    ("layers", _rotated, ("rotary_emb",)),  # ModernBERT
-    ("layers", _masked, ()),  # ViT
+    ("encoder.layer", _bert_context, ()),  # BERT, RoBERTa, XLM-R, ELECTRA; DINOv2
+    ("encoder.layer", _mpnet_context, ("encoder.relative_attention_bias",)),  # MPNet
+    ("transformer.layer", _bert_context, ()),  # DistilBERT
+    ("layers", _modernbert_context, ("rotary_emb",)),  # ModernBERT
+    ("layers", _bert_context, ()),  # ViT
 )
 
 
-def probe(model: Any, spec: Preprocess) -> dict[str, torch.Tensor]:
-    """A batch of noise on which a division is proven: one image, or two texts of unequal length."""
+def probe_batch(model: Any, spec: Preprocess) -> dict[str, torch.Tensor]:
+    """A random batch on which a division is proven: one image, or two texts of unequal length."""
     import torch
 
     rng = np.random.default_rng(0)
     if spec.kind == "image":
         shape = (1, *spec["input_size"])  # type: ignore[misc]
         return {"pixels": torch.from_numpy(rng.standard_normal(shape).astype(np.float32))}
-    lengths = [min(n, int(str(spec["max_length"]))) for n in PROBE]
+    lengths = [min(n, int(str(spec["max_length"]))) for n in PROBE_LENGTHS]
     ids = np.full((2, max(lengths)), int(str(spec["pad"])), np.int64)
     mask = np.zeros_like(ids)
     for row, length in enumerate(lengths):
@@ -254,7 +257,7 @@ def probe(model: Any, spec: Preprocess) -> dict[str, torch.Tensor]:
     return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
 
 
-def _at(model: nn.Module, path: str) -> nn.Module | None:
+def _submodule(model: nn.Module, path: str) -> nn.Module | None:
     try:
         return model.get_submodule(path)
     except AttributeError:
@@ -262,8 +265,8 @@ def _at(model: nn.Module, path: str) -> nn.Module | None:
 
 
 @contextmanager
-def quiet(transformers) -> Iterator[None]:
-    """Holds back the library's bar and its table of unused weights: what matters of it is an error of ours."""
+def quiet_loading(transformers) -> Iterator[None]:
+    """Silences the library's progress bar and its table of unused weights, which we check ourselves."""
     logging = transformers.utils.logging
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
@@ -276,14 +279,8 @@ def quiet(transformers) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def first_line(error: Exception) -> str:
-    """What an error of the library says first, at most 200 characters; its kind where it says nothing."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return f"{lines[0][:200]}" if lines else type(error).__name__
-
-
-def library(name: str):
-    """transformers itself. Raises MissingExtra."""
+def import_transformers(name: str):
+    """The module transformers. Raises MissingExtra."""
     try:
         import torch  # noqa: F401
         import transformers

@@ -1,8 +1,8 @@
 """BERT's WordPiece in plain Python: texts -> token ids, exactly those that the `tokenizers` library gives.
 
 Lower case, accents stripped, words split at blanks and punctuation, each word into the longest pieces that the
-vocabulary has, from the left (Devlin et al. 2019; Schuster and Nakajima 2012). Fast, because what stands between two
-blanks is split once and remembered.
+vocabulary has, from the left (Devlin et al. 2019; Schuster and Nakajima 2012). Fast, because each run of characters
+between two blanks is split once and cached.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from functools import lru_cache
 
 import numpy as np
 
-from headstart.backbones import hub, wordpiece
+from headstart.backbones import hub
 from headstart.core.backbone import Backbone
 from headstart.core.errors import PlanError
 
-LONGEST = 100  # characters of a word; a longer one is unknown
-REMEMBERED = 100_000  # words, about 20 MB; then forgetting starts afresh
-SHORT = 64  # characters of what is worth remembering
-SPECIAL = re.compile(r"(\[(?:PAD|UNK|CLS|SEP|MASK)\])")  # written out in a text, these are themselves
-UNKNOWN, GOES_ON = "[UNK]", "##"
+MAX_WORD_LENGTH = 100  # characters of a word; a longer one is unknown
+CACHE_SIZE = 100_000  # words, about 20 MB; then the cache is cleared
+MAX_CACHED_LENGTH = 64  # characters
+SPECIAL_TOKENS = re.compile(r"(\[(?:PAD|UNK|CLS|SEP|MASK)\])")  # kept whole where a text holds them
+UNKNOWN_TOKEN, CONTINUATION = "[UNK]", "##"
+NORMALIZER = {"clean_text": True, "handle_chinese_chars": True, "lowercase": True}  # of the teachers that can be used
 
-# Which characters are what, as the tables compiled into `tokenizers` 0.23 have it (about Unicode 8), so that no newer
-# Python splits otherwise. tests/test_static.py holds every code point to the library.
+# Character classes as compiled into `tokenizers` 0.23 (about Unicode 8), so that no newer Python splits otherwise.
+# tests/backbones/test_static_embeddings.py compares every code point with the library.
 DROPPED = (
     "0-8 b-c e-1f 7f-9f ad 600-605 61c 6dd 70f 180e 200b-200f 202a-202e 2060-2064 2066-206f e000-f8ff feff "
     "fff9-fffb fffd 110bd 1bca0-1bca3 1d173-1d17a e0001 e0020-e007f f0000-ffffd 100000-10fffd "
@@ -75,28 +76,48 @@ PUNCTUATION = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WordPiece:
-    """A vocabulary at work. Made by `of`; safe to share between threads."""
+    """A tokenizer, made by `from_vocabulary`; safe to share between threads."""
 
     vocabulary: Mapping[str, int]
-    seen: _Seen
+    chunk_ids: _ChunkIds
 
-    def encode(self, text: str, most: int | None = None) -> np.ndarray:
-        """(t,) int32 ids of a text's tokens, the first `most` of them; no special tokens are put around it."""
-        # Only blanks part words for certain: other white space is dealt with once a chunk, where it is rare.
+    def encode(self, text: str, max_tokens: int | None = None) -> np.ndarray:
+        """(t,) int32 ids of a text's tokens, at most `max_tokens`; no special tokens are put around it."""
+        # Split at blanks only: other white space is rare, and handled once a chunk.
         if "\n" in text:
             text = text.replace("\n", " ")
-        ids = np.frombuffer(b"".join(map(self.seen.__getitem__, text.split(" "))), np.int32)
-        return ids if most is None else ids[:most]
+        ids = np.frombuffer(b"".join(map(self.chunk_ids.__getitem__, text.split(" "))), np.int32)
+        return ids if max_tokens is None else ids[:max_tokens]
 
 
-def of(lines: str) -> WordPiece:
+def from_vocabulary(lines: str) -> WordPiece:
     """From a vocabulary as vocab.txt has it: one token a line, its id the line's number from 0."""
     vocabulary = {token: i for i, token in enumerate(lines.removesuffix("\n").split("\n"))}
-    return WordPiece(vocabulary, _Seen(vocabulary))
+    return WordPiece(vocabulary, _ChunkIds(vocabulary))
 
 
-class _Seen(dict):
-    """What stands between two blanks -> its ids as the bytes of an int32 array; what is not yet there is split."""
+def vocabulary_of(teacher: Backbone) -> str:
+    """The teacher's vocabulary as vocab.txt has it. Raises PlanError where it is no lower-case WordPiece of BERT's."""
+    if teacher.preprocess.kind != "text":
+        raise PlanError(f"{teacher.name} reads {teacher.preprocess.kind}; a text encoder is expected as teacher.")
+    facts = json.loads(hub.asset_file(teacher.preprocess, "tokenizer").read_text(encoding="utf-8"))
+    model, normalizer = facts.get("model") or {}, facts.get("normalizer") or {}
+    supported = model.get("type") == "WordPiece" and model.get("continuing_subword_prefix") == CONTINUATION
+    supported &= model.get("max_input_chars_per_word") == MAX_WORD_LENGTH and model.get("unk_token") == UNKNOWN_TOKEN
+    supported &= normalizer.get("type") == "BertNormalizer" and normalizer.get("strip_accents") is not False
+    supported &= all(normalizer.get(name) is value for name, value in NORMALIZER.items())
+    if not supported or (facts.get("pre_tokenizer") or {}).get("type") != "BertPreTokenizer":
+        raise PlanError(
+            f"{teacher.name} splits texts with {model.get('type')} after {normalizer.get('type')}; static vectors are "
+            "made of BERT's WordPiece in lower case. Such a teacher is "
+            "transformers:sentence-transformers/all-MiniLM-L6-v2."
+        )
+    tokens = sorted(model["vocab"], key=model["vocab"].get)
+    return "\n".join(tokens) + "\n"
+
+
+class _ChunkIds(dict):
+    """A cache: characters between two blanks -> their ids, as the bytes of an int32 array."""
 
     __slots__ = ("longest", "vocabulary")
 
@@ -106,21 +127,21 @@ class _Seen(dict):
         self.longest = max(map(len, vocabulary))
 
     def __missing__(self, chunk: str) -> bytes:
-        found = np.array(_ids(chunk, self.vocabulary, self.longest), np.int32).tobytes()
-        if len(chunk) <= SHORT:
-            if len(self) >= REMEMBERED:
+        ids = np.array(_ids(chunk, self.vocabulary, self.longest), np.int32).tobytes()
+        if len(chunk) <= MAX_CACHED_LENGTH:
+            if len(self) >= CACHE_SIZE:
                 self.clear()
-            self[chunk] = found
-        return found
+            self[chunk] = ids
+        return ids
 
 
 def _ids(chunk: str, vocabulary: Mapping[str, int], longest: int) -> list[int]:
-    if chunk.isascii() and chunk.isalnum():  # what most are, and what is quickly done
+    if chunk.isascii() and chunk.isalnum():  # most are, and that is fast
         return _pieces(chunk.lower(), vocabulary, longest)
     ids: list[int] = []
-    for i, part in enumerate(SPECIAL.split(chunk)):
+    for i, part in enumerate(SPECIAL_TOKENS.split(chunk)):
         if i % 2:
-            ids.append(vocabulary.get(part, vocabulary[UNKNOWN]))
+            ids.append(vocabulary.get(part, vocabulary[UNKNOWN_TOKEN]))
         else:
             for word in _words(part):
                 ids += _pieces(word, vocabulary, longest)
@@ -128,65 +149,42 @@ def _ids(chunk: str, vocabulary: Mapping[str, int], longest: int) -> list[int]:
 
 
 def _words(text: str) -> list[str]:
-    """Runs of letters and single marks of punctuation, in lower case, without accents."""
-    dropped, blank, alone, accents, word = _tables()
+    """Runs of letters and single punctuation marks, in lower case, without accents."""
+    dropped, blank, alone, accents, word = _patterns()
     if not text.isascii():
-        # Halves of characters, as careless JSON has them: pairs are joined, single ones dropped.
+        # Surrogates, as careless JSON has them: pairs are joined, single ones dropped.
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     text = alone.sub(r" \g<0> ", blank.sub(" ", dropped.sub("", text)))
     text = accents.sub("", unicodedata.normalize("NFD", text))
-    # Character by character: Python alone writes a sigma that ends a word otherwise.
+    # Character by character: str.lower of a word treats a final sigma otherwise than the library.
     return word.findall("".join(map(str.lower, text)))
 
 
 def _pieces(word: str, vocabulary: Mapping[str, int], longest: int) -> list[int]:
-    if len(word) > LONGEST:
-        return [vocabulary[UNKNOWN]]
+    if len(word) > MAX_WORD_LENGTH:
+        return [vocabulary[UNKNOWN_TOKEN]]
     ids, start = [], 0
     while start < len(word):
-        prefix = GOES_ON if start else ""
+        prefix = CONTINUATION if start else ""
         for end in range(min(len(word), start + longest), start, -1):
-            found = vocabulary.get(prefix + word[start:end])
-            if found is not None:
-                ids.append(found)
+            token_id = vocabulary.get(prefix + word[start:end])
+            if token_id is not None:
+                ids.append(token_id)
                 start = end
                 break
         else:
-            return [vocabulary[UNKNOWN]]
+            return [vocabulary[UNKNOWN_TOKEN]]
     return ids
 
 
 @lru_cache(maxsize=1)
-def _tables() -> tuple[re.Pattern, ...]:
-    mark = _class(PUNCTUATION)
-    one = [re.compile(f"[{_class(t)}]") for t in (DROPPED, BLANK, ALONE, ACCENTS)]
-    return (*one, re.compile(f"[{mark}]|[^{mark} ]+"))
+def _patterns() -> tuple[re.Pattern, ...]:
+    punctuation = _character_class(PUNCTUATION)
+    classes = [re.compile(f"[{_character_class(t)}]") for t in (DROPPED, BLANK, ALONE, ACCENTS)]
+    return (*classes, re.compile(f"[{punctuation}]|[^{punctuation} ]+"))
 
 
-def _class(table: str) -> str:
+def _character_class(table: str) -> str:
     """The inside of a regular expression's [] from ranges in hexadecimal."""
     ends = [[f"\\U{int(end, 16):08x}" for end in part.split("-")] for part in table.split()]
     return "".join("-".join(pair) for pair in ends)
-
-
-NORMALIZER = {"clean_text": True, "handle_chinese_chars": True, "lowercase": True}
-
-
-def vocabulary_of(teacher: Backbone) -> str:
-    """The teacher's vocabulary as vocab.txt has it. Raises PlanError where its tokens are not what we can make."""
-    if teacher.preprocess.kind != "text":
-        raise PlanError(f"{teacher.name} reads {teacher.preprocess.kind}; a text encoder is expected as teacher.")
-    facts = json.loads(hub.asset(str(teacher.preprocess["tokenizer"])).read_text(encoding="utf-8"))
-    model, normalizer = facts.get("model") or {}, facts.get("normalizer") or {}
-    plain = model.get("type") == "WordPiece" and model.get("continuing_subword_prefix") == wordpiece.GOES_ON
-    plain &= model.get("max_input_chars_per_word") == wordpiece.LONGEST and model.get("unk_token") == wordpiece.UNKNOWN
-    plain &= normalizer.get("type") == "BertNormalizer" and normalizer.get("strip_accents") is not False
-    plain &= all(normalizer.get(name) is value for name, value in NORMALIZER.items())
-    if not plain or (facts.get("pre_tokenizer") or {}).get("type") != "BertPreTokenizer":
-        raise PlanError(
-            f"{teacher.name} splits texts with {model.get('type')} after {normalizer.get('type')}; static vectors are "
-            "made of BERT's WordPiece in lower case. Such a teacher is "
-            "transformers:sentence-transformers/all-MiniLM-L6-v2."
-        )
-    tokens = sorted(model["vocab"], key=model["vocab"].get)
-    return "\n".join(tokens) + "\n"

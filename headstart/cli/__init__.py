@@ -1,0 +1,1 @@
+"""The command line: verbs, flags made from the options, progress, terminal summaries."""

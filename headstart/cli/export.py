@@ -36,20 +36,20 @@ def export(
     headstart export runs/photos --to openvino --set precision=int8 --into edge/
     headstart export runs/tickets --to numpy
     """
-    from headstart.cli.pretrain import pairs
+    from headstart.cli.flags import pairs
     from headstart.deployment.export.export import export as ship
 
     done = ship(model, to, into=into, settings=pairs(set), limit=limit)
-    typer.echo(json.dumps(done.facts) if as_json else sheet(done.folder, done.facts))
+    typer.echo(json.dumps(done.facts) if as_json else export_summary(done.folder, done.facts))
 
 
-def sheet(folder: Path, facts: dict[str, Any]) -> str:
+def export_summary(folder: Path, facts: dict[str, Any]) -> str:
     """export.json for a terminal: what was written, how far it lies from the model, how it is used."""
-    from headstart.reporting.formatting import size
+    from headstart.reporting.formatting import format_bytes
 
     lines = ["", *_row("", _verdict(facts)), ""]
     large = sorted(facts["files"].items(), key=lambda item: -item[1]["bytes"])[:LISTED]
-    lines += [f"  {size(entry['bytes']):>9}  {folder / name}" for name, entry in large]
+    lines += [f"  {format_bytes(entry['bytes']):>9}  {folder / name}" for name, entry in large]
     lines.append("")
     for sentence in facts["says"]:
         lines += _row("note", sentence)

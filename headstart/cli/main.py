@@ -13,7 +13,9 @@ from typing import Annotated
 
 import typer
 
+from headstart.cli.flags import Json, Quiet, flags_of
 from headstart.core.errors import HeadstartError, Stopped
+from headstart.core.options import BackboneOptions, DataOptions, MethodOptions, OutputOptions, TrainingOptions
 from headstart.core.version import __version__
 
 app = typer.Typer(
@@ -23,7 +25,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout; progress goes to stderr.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -34,58 +35,19 @@ def _start(version: Annotated[bool, typer.Option("--version", help="Print the ve
 
 
 @app.command()
+@flags_of(OutputOptions, BackboneOptions, MethodOptions, DataOptions, TrainingOptions)
 def fit(
+    options: dict,
     data: Annotated[
-        str, typer.Argument(help="A folder of class folders, a CSV, JSONL or Parquet table, or hub:owner/name.")
-    ],
-    into: Annotated[Path | None, typer.Option(help="The run's folder. Default: runs/<name of DATA>.")] = None,
-    backbone: Annotated[
-        str,
-        typer.Option(help="What to borrow, as FAMILY:NAME; own: what comes with Headstart; auto: the best of the hub."),
-    ] = "own",
-    method: Annotated[
-        str, typer.Option(help="What to train: probe (the head for the labels), finetune, lora, … `headstart methods`.")
-    ] = "probe",
-    set: Annotated[
-        list[str] | None, typer.Option(help="A setting of the method, as KEY=VALUE; may be repeated.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Split, folds and intervals are drawn from it.")] = 0,
-    test: Annotated[
-        str | None, typer.Option(help="More data like DATA, to judge on instead of a held-out share.")
-    ] = None,
-    label: Annotated[str | None, typer.Option(help="The column with the labels.")] = None,
-    input: Annotated[str | None, typer.Option(help="The column with the texts, images or paths.")] = None,
-    group: Annotated[
-        str | None, typer.Option(help="A column; rows of one group never stand on two sides of a split.")
-    ] = None,
-    shots: Annotated[
-        int | None,
-        typer.Option(help="Learn from at most so many examples of each class: what would fewer labels do?", min=1),
-    ] = None,
-    group_twins: Annotated[
-        bool, typer.Option("--group-twins", help="Keep near-duplicates on one side of the split.")
-    ] = False,
-    kind: Annotated[str | None, typer.Option(help="image or text, where it cannot be told.")] = None,
-    task: Annotated[
-        str | None, typer.Option(help="classes, tags (several a row) or number, where it cannot be told.")
-    ] = None,
-    budget: Annotated[
-        str, typer.Option(help="quick, normal or thorough: how long a method trains that trains in steps.")
-    ] = "normal",
-    engine: Annotated[
-        str,
-        typer.Option(
-            help="What runs the frozen part: torch, openvino, openvino:bfloat16. Default: what is fastest here."
+        str | None,
+        typer.Argument(
+            metavar="DATA", help="A folder of class folders, a CSV, JSONL or Parquet table, or hub:owner/name."
         ),
-    ] = "",
-    save_memory: Annotated[
-        bool,
-        typer.Option("--save-memory", help="Train in less memory, a third slower: activations are computed twice."),
-    ] = False,
-    find_rate: Annotated[
-        bool, typer.Option("--find-rate", help="Find the learning rate by a range test first; the report shows it.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")] = False,
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="plan.toml of an earlier run, which is repeated; other flags take its place.")
+    ] = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Learn from labelled photos or texts; judge on what was held out; write a model folder and a report.
@@ -93,19 +55,14 @@ def fit(
     \b
     headstart fit photos/ --backbone timm:mobilenetv3_large_100
     headstart fit tickets.csv --label team --input message
+    headstart fit --config runs/photos/plan.toml
     """
-    from headstart.cli.pretrain import pairs
-    from headstart.cli.progress import Screen
-    from headstart.cli.summaries import summary
+    from headstart.cli.progress import TerminalProgress
+    from headstart.cli.summaries import fit_summary
     from headstart.workflows import fit as workflow
 
-    echo = None if quiet else Screen().event
-    outcome = workflow.fit(
-        data, into=into, backbone=backbone, method=method, settings=pairs(set), seed=seed, test=test,
-        label=label, input=input, kind=kind, task=task, group=group, shots=shots, group_twins=group_twins,
-        budget=budget, find_rate=find_rate, engine=engine, save_memory=save_memory, echo=echo,
-    )  # fmt: skip
-    _print({**outcome.result, "folder": str(outcome.folder)}, summary(outcome.result, str(outcome.folder)), as_json)
+    outcome = workflow.fit(data, config=config, echo=None if quiet else TerminalProgress().event, **options)
+    _print({**outcome.result, "folder": str(outcome.folder)}, fit_summary(outcome.result, str(outcome.folder)), as_json)
 
 
 @app.command()
@@ -125,7 +82,7 @@ def predict(
     headstart predict runs/tickets "where is my parcel?"
     cat questions.txt | headstart predict runs/tickets - --csv
     """
-    from headstart.cli.summaries import answers
+    from headstart.cli.summaries import prediction_table
     from headstart.deployment import predict as workflow
 
     found = workflow.predict(folder, inputs, input=input, lines=sys.stdin)
@@ -133,7 +90,7 @@ def predict(
     if as_csv:
         _csv(rows)
     else:
-        _print({"predictions": rows}, answers(rows), as_json)
+        _print({"predictions": rows}, prediction_table(rows), as_json)
     if all(r["error"] for r in rows):
         raise typer.Exit(2)
 
@@ -167,13 +124,13 @@ def demo(
     \b
     headstart demo --into demo
     """
-    from headstart.cli.progress import Screen
-    from headstart.cli.summaries import summary
-    from headstart.data.demo.photos import photos as render
+    from headstart.cli.progress import TerminalProgress
+    from headstart.cli.summaries import fit_summary
+    from headstart.data.demo.photos import write_photos as render
     from headstart.data.demo.tickets import write_tickets
     from headstart.workflows import fit as workflow
 
-    screen = Screen()
+    screen = TerminalProgress()
     into.mkdir(parents=True, exist_ok=True)
     screen.event({"event": "start", "source": f"rendering {photos} photos of metal parts into {into / 'photos'} …"})
     sources = {"photos": render(into / "photos", photos), "tickets": write_tickets(into)}
@@ -182,7 +139,7 @@ def demo(
         outcome = workflow.fit(source, into=into / "runs" / name, echo=screen.event)
         results[name] = {**outcome.result, "folder": str(outcome.folder)}
         if not as_json:
-            typer.echo(summary(outcome.result, str(outcome.folder)))
+            typer.echo(fit_summary(outcome.result, str(outcome.folder)))
     if as_json:
         typer.echo(json.dumps(results))
 
@@ -201,14 +158,14 @@ def cache(
     """
     from dataclasses import asdict
 
-    from headstart.cli.summaries import held
+    from headstart.cli.summaries import cache_table
     from headstart.features.cache import maintenance, store
 
     root = store.default_root()
     if action == "list":
-        rows = [asdict(h) for h in maintenance.contents(root)]
+        rows = [asdict(h) for h in maintenance.list_items(root)]
         total = sum(r["bytes"] for r in rows)
-        _print({"root": str(root), "bytes": total, "shelves": rows}, held(rows, total, str(root)), as_json)
+        _print({"root": str(root), "bytes": total, "shelves": rows}, cache_table(rows, total, str(root)), as_json)
     elif action == "clear":
         freed = maintenance.clear(root, backbone)
         _print({"root": str(root), "freed": freed}, f"Freed {freed:,} bytes in {root}.", as_json)
@@ -236,8 +193,8 @@ def _print(facts: dict, text: str, as_json: bool) -> None:
     typer.echo(json.dumps(facts, default=str) if as_json else text)
 
 
-def main() -> None:
-    """The command `headstart`."""
+def add_verbs() -> typer.Typer:
+    """The command line with every verb. Their files are opened here, so that `import headstart.cli` stays light."""
     from headstart.cli import check, compare, export, plan, pretrain, share, web
 
     plan.add_to(app)
@@ -247,6 +204,12 @@ def main() -> None:
     pretrain.add_to(app)
     share.add_to(app)
     export.add_to(app)
+    return app
+
+
+def main() -> None:
+    """The command `headstart`."""
+    add_verbs()
     try:
         app(standalone_mode=True)
     except HeadstartError as error:

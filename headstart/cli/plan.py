@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import textwrap
-from pathlib import Path
-from typing import Annotated
 
 import typer
+
+from headstart.cli.flags import Data, Json, Quiet, flags_of
+from headstart.core.options import BackboneOptions, DataOptions, OutputOptions, PlanOptions, TrainingOptions
 
 WIDTH = 100
 
@@ -17,48 +18,28 @@ def add_to(app: typer.Typer) -> None:
     app.command()(plan)
 
 
-def plan(
-    data: Annotated[str, typer.Argument(help="As `headstart fit` takes it.")],
-    into: Annotated[Path | None, typer.Option(help="The folder. Default: runs/<name of DATA>-plan.")] = None,
-    backbone: Annotated[str, typer.Option(help="What would be borrowed, as `headstart fit` takes it.")] = "own",
-    budget: Annotated[str, typer.Option(help="quick, normal or thorough: for the price of training.")] = "normal",
-    reference: Annotated[
-        str | None, typer.Option(help="Data like those the backbone was trained on, if you have any.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="The split and the draws come from it.")] = 0,
-    test: Annotated[str | None, typer.Option(help="More data like DATA, to judge on.")] = None,
-    label: Annotated[str | None, typer.Option(help="The column with the labels.")] = None,
-    input: Annotated[str | None, typer.Option(help="The column with the texts, images or paths.")] = None,
-    group: Annotated[str | None, typer.Option(help="A column; rows of one group stay on one side of a split.")] = None,
-    shots: Annotated[int | None, typer.Option(help="As if no more of each class were labelled.", min=1)] = None,
-    kind: Annotated[str | None, typer.Option(help="image or text, where it cannot be told.")] = None,
-    task: Annotated[str | None, typer.Option(help="classes, tags or number, where it cannot be told.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
-) -> None:
+@flags_of(PlanOptions, OutputOptions, BackboneOptions, DataOptions, TrainingOptions)
+def plan(data: Data, options: dict, quiet: Quiet = False, as_json: Json = False) -> None:
     """Measure how many and how similar your data are, and get a method with reasons, prices, and the line to type.
 
     \b
     headstart plan photos/ --backbone timm:mobilenetv3_large_100
     headstart plan tickets.csv --label team --input message
     """
-    from headstart.cli.progress import Screen
+    from headstart.cli.progress import TerminalProgress
     from headstart.workflows import plan as workflow
 
-    screen = Screen()
+    screen = TerminalProgress()
 
     def echo(line: dict) -> None:
         if line["event"] not in ("finding", "plan"):  # they are the result, and shown at the end
             screen.event(line)
 
-    found = workflow.plan(
-        data, into=into, backbone=backbone, budget=budget, reference=reference, seed=seed, test=test, label=label,
-        input=input, group=group, shots=shots, kind=kind, task=task, echo=None if quiet else echo,
-    )  # fmt: skip
-    typer.echo(json.dumps(found.facts, default=str) if as_json else sheet(found.facts))
+    found = workflow.plan(data, echo=None if quiet else echo, **options)
+    typer.echo(json.dumps(found.facts, default=str) if as_json else plan_summary(found.facts))
 
 
-def sheet(facts: dict) -> str:
+def plan_summary(facts: dict) -> str:
     """plan.json for a terminal: the verdict, why, what it costs, what to type. At most 100 columns but for paths."""
     lines = ["", *_row("", facts["verdict"]), ""]
     for n, reason in enumerate(facts["reasons"]):

@@ -1,31 +1,22 @@
-"""The verbs that make something to borrow, and the list of what there is."""
+"""The verbs that make a backbone, and the list of those worth borrowing."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from headstart.cli.flags import Json, Quiet, flags_of
 from headstart.core.errors import HeadstartError
+from headstart.pretraining.pretrain_plan import DistillOptions, PretextOptions, RunOptions, StudentOptions
+
+if TYPE_CHECKING:
+    from headstart.pretraining.pretrain import PretrainResult
 
 Data = Annotated[
     list[str], typer.Argument(help="Folders, tables or hub:owner/name, several if you like. No labels needed.")
 ]
-Into = Annotated[Path | None, typer.Option(help="The run's folder. An unfinished run in it goes on where it stood.")]
-Set = Annotated[list[str] | None, typer.Option(help="A setting of the pretext, as KEY=VALUE; may be repeated.")]
-Steps = Annotated[int, typer.Option(help="Optimizer steps.", min=1)]
-Rate = Annotated[float, typer.Option(help="Learning rate at its height.")]
-Side = Annotated[int, typer.Option(help="Pixels of the student's input, a multiple of 32.")]
-Seed = Annotated[int, typer.Option(help="Weights, views and batches are drawn from it.")]
-Input = Annotated[str | None, typer.Option(help="The column of tables with the texts, images or paths.")]
-Probe = Annotated[
-    str | None, typer.Option(help="Labelled data on which a linear probe is scored ten times on the way.")
-]
-Restart = Annotated[bool, typer.Option("--restart", help="Forget an unfinished run in the folder.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout; progress goes to stderr.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,27 +25,14 @@ def add_to(app: typer.Typer) -> None:
         app.command()(verb)
 
 
+@flags_of(DistillOptions, StudentOptions, RunOptions)
 def distill(
     data: Data,
-    teacher: Annotated[list[str], typer.Option(help="A backbone that teaches; several by commas or repeated.")],
-    student: Annotated[
-        str, typer.Option(help="What learns: an architecture of timm for photos, static for texts.")
-    ] = "auto",
-    into: Into = None,
-    pretext: Annotated[
-        str, typer.Option(help="features: say what the teachers say. logits: a fitted model's answers.")
-    ] = "features",
-    set: Set = None,
-    steps: Steps = 4000,
-    rate: Rate = 2e-3,
-    side: Side = 128,
-    seed: Seed = 0,
-    input: Input = None,
-    probe: Probe = None,
-    statistics: Annotated[
-        bool, typer.Option("--statistics", help="Give the floor's hand-made numbers of a photo too.")
-    ] = False,
-    restart: Restart = False,
+    options: dict,
+    teacher: Annotated[
+        list[str],
+        typer.Option(help="A backbone that teaches, or a fitted model's folder; several by commas or repeated."),
+    ],
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -67,31 +45,15 @@ def distill(
     """
     from headstart.pretraining import pretrain as workflow
 
-    teachers = [name for some in teacher for name in some.split(",") if name]
-    made = workflow.distill(
-        data, teachers=teachers, student=student, into=into, settings=pairs(set), pretext=pretext, steps=steps,
-        rate=rate, side=side, seed=seed, input=input, probe=probe, restart=restart, statistics=statistics,
-        echo=_echo(quiet),
-    )  # fmt: skip
-    _told(made, as_json)
+    teachers = [name for typed in teacher for name in typed.split(",") if name]
+    _show(workflow.distill(data, teachers=teachers, echo=_echo(quiet), **options), as_json)
 
 
+@flags_of(PretextOptions, StudentOptions, RunOptions)
 def pretrain(
     data: Data,
+    options: dict,
     pretext: Annotated[str, typer.Option(help="simclr or contrastive (photos), masked or nexttoken (texts).")],
-    student: Annotated[
-        str, typer.Option(help="What learns: an architecture, or FAMILY:NAME of a backbone to go on from.")
-    ] = "auto",
-    into: Into = None,
-    set: Set = None,
-    steps: Steps = 4000,
-    rate: Rate = 1e-3,
-    side: Side = 128,
-    seed: Seed = 0,
-    input: Input = None,
-    label: Annotated[str | None, typer.Option(help="contrastive: the column with the captions.")] = None,
-    probe: Probe = None,
-    restart: Restart = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -103,11 +65,7 @@ def pretrain(
     """
     from headstart.pretraining import pretrain as workflow
 
-    made = workflow.pretrain(
-        data, pretext=pretext, student=student, into=into, settings=pairs(set), steps=steps, rate=rate, side=side,
-        seed=seed, input=input, label=label, probe=probe, restart=restart, echo=_echo(quiet),
-    )  # fmt: skip
-    _told(made, as_json)
+    _show(workflow.pretrain(data, pretext=pretext, echo=_echo(quiet), **options), as_json)
 
 
 def backbones(
@@ -123,35 +81,24 @@ def backbones(
     from dataclasses import asdict
 
     from headstart.backbones import catalogue
-    from headstart.cli.summaries import listed
+    from headstart.cli.summaries import backbone_table
 
     if kind not in (None, "image", "text"):
         raise HeadstartError(f"backbones {kind}: image or text is expected.")
-    some = [e for e in catalogue.entries() if kind in (None, e.kind)]
-    rows = [{**asdict(e), "here": catalogue.cached(e.name)} for e in some]
-    typer.echo(json.dumps({"backbones": rows}) if as_json else listed(rows))
-
-
-def pairs(texts: list[str] | None) -> dict[str, str]:
-    """KEY=VALUE texts as a dict. Raises HeadstartError for one without a sign of equality."""
-    found = {}
-    for text in texts or []:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise HeadstartError(f"--set {text}: KEY=VALUE is expected, as in --set weights=balanced.")
-        found[key.strip()] = value.strip()
-    return found
+    entries = [e for e in catalogue.list_backbones() if kind in (None, e.kind)]
+    rows = [{**asdict(e), "here": catalogue.is_cached(e.name)} for e in entries]
+    typer.echo(json.dumps({"backbones": rows}) if as_json else backbone_table(rows))
 
 
 def _echo(quiet: bool):
-    from headstart.cli.progress import Screen
+    from headstart.cli.progress import TerminalProgress
 
-    return None if quiet else Screen().event
+    return None if quiet else TerminalProgress().event
 
 
-def _told(made, as_json: bool) -> None:
-    from headstart.cli.summaries import made_of
-    from headstart.pretraining.pretrain import facts_of
+def _show(result: PretrainResult, as_json: bool) -> None:
+    from headstart.cli.summaries import pretraining_summary
+    from headstart.pretraining.pretrain import result_facts
 
-    facts = facts_of(made)
-    typer.echo(json.dumps(facts, default=str) if as_json else made_of(facts))
+    facts = result_facts(result)
+    typer.echo(json.dumps(facts, default=str) if as_json else pretraining_summary(facts))

@@ -9,7 +9,7 @@ from typing import TextIO
 NOUNS = {"image": "images", "text": "texts", "vector": "rows"}
 
 
-class Screen:
+class TerminalProgress:
     """Shows events as they come: a moving line on a terminal, plain lines otherwise. All of it on `out`."""
 
     def __init__(self, out: TextIO = sys.stderr):
@@ -55,7 +55,7 @@ class Screen:
         now, last = time.perf_counter(), line["done"] == line["total"]
         left = (line["total"] - line["done"]) / max(line["rate"], 1e-9)
         text = f"{line['done']:,} of {line['total']:,}, {line['rate']:,.0f} {self.noun}/s"
-        text += "" if last else f", {clock(left)} left"
+        text += "" if last else f", {format_duration(left)} left"
         if self.live:
             filled = round(24 * line["done"] / line["total"])
             self.out.write(f"\r\x1b[K  {'':<10} {'█' * filled}{'░' * (24 - filled)} {text}")
@@ -75,7 +75,7 @@ class Screen:
         text = (
             f"step {line['done']:,} of {line['total']:,}, loss {line['loss']:.4f}, {line['speed']:,.0f} {self.noun}/s"
         )
-        text += "" if line["done"] == line["total"] or not taken else f", {clock(left)} left"
+        text += "" if line["done"] == line["total"] or not taken else f", {format_duration(left)} left"
         if self.live:
             self.out.write(f"\r\x1b[K  {'':<10} {text}")
             self.out.flush()
@@ -141,7 +141,7 @@ class Screen:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -5,22 +5,22 @@ from __future__ import annotations
 import textwrap
 import time
 
-from headstart.cli.progress import clock
-from headstart.core.messages import chance, smaller
+from headstart.cli.progress import format_duration
+from headstart.core.messages import describe_delta_size, format_p_value
 
 PERCENT = {"accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "ece", "exact_match", "mean_average_precision"}
 NAMES = {"ece": "calibration error", "mae": "mean absolute error", "rmse": "root mean squared error", "r2": "R²"}
 
 
-def summary(result: dict, folder: str) -> str:
+def fit_summary(result: dict, folder: str) -> str:
     """The end of a fit: verdict, figures with their doubt, where things lie."""
     lines = ["", *_wrapped(result["verdict"]), ""]
     for name, m in result["metrics"].items():
         label = NAMES.get(name, name.replace("_", " "))
-        span = f"{_figure(name, m['low'])} to {_figure(name, m['high'])}"
+        span = f"{_format_metric(name, m['low'])} to {_format_metric(name, m['high'])}"
         lines.append(
-            f"  {label:<22} {_figure(name, m['value']):>8}   95 % interval {span:<20} "
-            f"chance {_figure(name, m['chance'])}"
+            f"  {label:<22} {_format_metric(name, m['value']):>8}   95 % interval {span:<20} "
+            f"chance {_format_metric(name, m['chance'])}"
         )
     head = next(iter(result["metrics"]))
     known = [
@@ -28,19 +28,19 @@ def summary(result: dict, folder: str) -> str:
     ]
     known.append(("nearest neighbours", result["baselines"]["knn"]))
     known.append(("plain probe", result["baselines"].get("probe")))
-    shown = ", ".join(f"{name} {_figure(head, value)}" for name, value in known if value is not None)
+    shown = ", ".join(f"{name} {_format_metric(head, value)}" for name, value in known if value is not None)
     lines.append(f"  {'baselines':<22} {shown}")
     versus = (result["details"].get("versus") or {}).get("probe")
     if versus:
-        told = f"{versus['verdict']} (difference {_figure(head, versus['difference'])}, p = {versus['p']:.2g})"
+        told = f"{versus['verdict']} (difference {_format_metric(head, versus['difference'])}, p = {versus['p']:.2g})"
         lines.append(f"  {'against the probe':<22} {told}")
     frozen, seconds = result["frozen"], result["seconds"]
     if frozen["tensors"]:
         lines.append(f"  {'frozen':<22} {frozen['moved']} of {frozen['tensors']} tensors moved ({frozen['when']})")
     stages = ", ".join(f"{name} {value:.2f}" for name, value in seconds.items() if name != "total")
     stored = result["bytes"]
-    size = f"delta {_bytes(stored['delta'])}"
-    against = smaller(stored["delta"], stored.get("full") or 0)
+    size = f"delta {_format_bytes(stored['delta'])}"
+    against = describe_delta_size(stored["delta"], stored.get("full") or 0)
     size += f", {against}" if against else ""
     lines += ["", f"  report    {folder}/report.html", f"  model     {folder}/model  ({size})"]
     what = {"image": "PHOTO…", "text": '"a text"'}.get(result["task"]["kind"], "DATA")
@@ -48,9 +48,9 @@ def summary(result: dict, folder: str) -> str:
     return "\n".join(lines)
 
 
-def contested(facts: dict) -> str:
+def comparison_summary(facts: dict) -> str:
     """The end of a comparison: verdict, what each method gives and costs, where the page lies. At most 100 columns."""
-    done = [{**r, "name": _short(r["method"], 10)} for r in facts["methods"] if not r["error"]]
+    done = [{**r, "name": _shortened(r["method"], 10)} for r in facts["methods"] if not r["error"]]
     metric, against = done[0]["metric"], {p["a"]: p for p in facts["pairs"] if p["b"] == facts["base"]}
     judged, several = done[0]["metrics"][metric]["n"], done[0]["seeds"]
     title = NAMES.get(metric, metric.replace("_", " "))
@@ -58,14 +58,16 @@ def contested(facts: dict) -> str:
              f"{'on the test part':>18}  against the probe"]  # fmt: skip
     for r in done:
         one, pair = r["metrics"][metric], against.get(r["method"])
-        told = f"{pair['verdict']} ({chance(pair['p_holm'])})" if pair else ""
-        span = f"{_figure(metric, one['low'])} to {_figure(metric, one['high'])}"
-        lines.append(f"  {r['name']:<10} {_figure(metric, r['mean']):>19}  {_spread(r):>18}  {span:>18}  {told}")
+        told = f"{pair['verdict']} ({format_p_value(pair['p_holm'])})" if pair else ""
+        span = f"{_format_metric(metric, one['low'])} to {_format_metric(metric, one['high'])}"
+        lines.append(
+            f"  {r['name']:<10} {_format_metric(metric, r['mean']):>19}  {_format_spread(r):>18}  {span:>18}  {told}"
+        )
     lines += ["", f"  {'method':<10} {'trained':>12} {'share':>8} {'labels':>7} {'fit':>9} {'total':>9} {'file':>9} "
               f"{'drift':>6} {'forgot':>7}"]  # fmt: skip
     for r in done:
         lost, costs = "-" if r["forgetting"] is None else f"{100 * r['forgetting']:+.1f}", r["seconds"]
-        delta = _bytes(r["bytes"]["delta"])
+        delta = _format_bytes(r["bytes"]["delta"])
         lines.append(
             f"  {r['name']:<10} {r['params']['trained']:>12,} {r['share']:>8.2%} {r['labels']:>7,} "
             f"{costs['fit']:>7.2f} s {costs['total']:>7.2f} s {delta:>9} {r['drift']:>6.3f} {lost:>7}"
@@ -81,21 +83,21 @@ def contested(facts: dict) -> str:
     return "\n".join([*lines, "", *_wrapped(about), "", f"  report    {facts['folder']}/compare.html", where, ""])
 
 
-def _spread(row: dict) -> str:
+def _format_spread(row: dict) -> str:
     """The interval over the seeds, or why there is none."""
     if row["seeds"] > 1 and len(set(row["values"])) == 1:
         return "no spread"
     if row["low"] is None:
         return f"{row['seeds']} run{'s' if row['seeds'] > 1 else ''} only"
-    return f"{_figure(row['metric'], row['low'])} to {_figure(row['metric'], row['high'])}"
+    return f"{_format_metric(row['metric'], row['low'])} to {_format_metric(row['metric'], row['high'])}"
 
 
-def answers(rows: list[dict]) -> str:
+def prediction_table(rows: list[dict]) -> str:
     """Predictions as a table: input, label, confidence; what could not be read says why."""
     width = min(60, max([len(r["id"]) for r in rows] + [5]))
     lines = [f"{'input':<{width}}  {'answer':<24} confidence"]
     for r in rows:
-        name = _short(r["id"].replace("\n", " "), width)
+        name = _shortened(r["id"].replace("\n", " "), width)
         if r["error"]:
             lines.append(f"{name:<{width}}  could not be read: {r['error']}")
         else:
@@ -105,19 +107,19 @@ def answers(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def made_of(facts: dict) -> str:
+def pretraining_summary(facts: dict) -> str:
     """The end of making a backbone: what it is, how it was scored on the way, how to use it."""
     figures = facts["made"]["figures"]
     scores = "".join(f"\n  probe     step {p['step']:,}: {p['accuracy']:.1%}" for p in figures["probe"])
     size = f"{facts['parameters'] / 1e6:.2f} million parameters, {facts['width']} numbers an example"
     return (
-        f"\n  made      {facts['backbone']}  ({size}, {_bytes(facts['size'])})\n"
+        f"\n  made      {facts['backbone']}  ({size}, {_format_bytes(facts['size'])})\n"
         f"  loss      {figures['loss']:.4f}{scores}\n"
         f"  try it    headstart fit DATA --backbone {facts['backbone']}\n"
     )
 
 
-def listed(rows: list[dict]) -> str:
+def backbone_table(rows: list[dict]) -> str:
     """Backbones as a table, those on this machine marked."""
     width = max(len(r["name"]) for r in rows)
     lines = [f"  {'name':<{width}} {'params':>8} {'width':>6} {'size':>8}  {'speed':<7} good for"]
@@ -128,18 +130,21 @@ def listed(rows: list[dict]) -> str:
     return "\n".join([*lines, "", "* is on this machine; others are fetched from the hub when you name them."])
 
 
-def held(rows: list[dict], total: int, root: str) -> str:
+def cache_table(rows: list[dict], total: int, root: str) -> str:
     """The feature cache as a table."""
     if not rows:
         return f"The cache at {root} is empty."
     lines = [f"{'backbone':<60} {'cut':>4} {'rows':>9} {'size':>9}  last used"]
     for r in rows:
         count = f"{r['rows']:,}" if r["kind"] == "rows" else "graph"
-        lines.append(f"{r['backbone'][:60]:<60} {r['cut']:>4} {count:>9} {_bytes(r['bytes']):>9}  {_ago(r['used'])}")
-    return "\n".join([*lines, f"{_bytes(total)} in {root}"])
+        lines.append(
+            f"{r['backbone'][:60]:<60} {r['cut']:>4} {count:>9} {_format_bytes(r['bytes']):>9}  "
+            f"{_format_age(r['used'])}"
+        )
+    return "\n".join([*lines, f"{_format_bytes(total)} in {root}"])
 
 
-def _short(name: str, most: int) -> str:
+def _shortened(name: str, most: int) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
@@ -147,11 +152,11 @@ def _label(label: object) -> str:
     return f"{label:.6g}" if isinstance(label, float) else str(label)
 
 
-def _figure(name: str, value: float) -> str:
+def _format_metric(name: str, value: float) -> str:
     return f"{100 * value:.1f} %" if name in PERCENT else f"{value:.3g}"
 
 
-def _bytes(n: float) -> str:
+def _format_bytes(n: float) -> str:
     for unit in ("B", "KB", "MB", "GB"):
         if n < 1000:
             return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
@@ -159,9 +164,9 @@ def _bytes(n: float) -> str:
     return f"{n:.1f} TB"
 
 
-def _ago(when: float) -> str:
+def _format_age(when: float) -> str:
     seconds = max(0.0, time.time() - when)
-    return f"{clock(seconds)} ago"
+    return f"{format_duration(seconds)} ago"
 
 
 def _wrapped(text: str) -> list[str]:
@@ -175,7 +180,7 @@ WORDS = {"stop": "STOP", "warn": "warning", "note": "note"}
 WIDTH = 100
 
 
-def table(facts: dict) -> str:
+def check_summary(facts: dict) -> str:
     """The findings of check.json, the gravest first. At most 100 columns."""
     found = sorted(facts["findings"], key=lambda f: LEVELS.index(f["level"]))
     total = sum(facts["task"]["n"].values())

@@ -44,9 +44,13 @@ def runtime(
         raise NameNotFound(f"There is no runtime {name!r} to fetch. There is one: web.")
     root = store.default_root()
     if package is not None:
-        folder = onnxruntime_web.take(root, package)
+        folder = onnxruntime_web.install(root, package)
     else:
-        folder = onnxruntime_web.folder(root) if onnxruntime_web.kept(root) else onnxruntime_web.fetch(root, registry())
+        folder = (
+            onnxruntime_web.runtime_folder(root)
+            if onnxruntime_web.is_installed(root)
+            else onnxruntime_web.fetch(root, npm_registry())
+        )
     typer.echo(json.dumps({"runtime": str(folder), "version": onnxruntime_web.VERSION}) if as_json else str(folder))
 
 
@@ -69,7 +73,7 @@ def unpack(
     typer.echo(json.dumps({"model": str(folder)}) if as_json else str(folder))
 
 
-def registry() -> str:
+def npm_registry() -> str:
     """The npm registry that is configured here: the environment first, then npm itself.
 
     Raises ArtifactError where neither says.

@@ -1,0 +1,1 @@
+"""Nouns that every package shares: task, backbone card, features, plan, result, options, errors, the journal."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 from headstart.core.errors import PlanError
 
@@ -25,13 +27,19 @@ class Preprocess:
 
     Comes from the weights' own card, never from a default: a wrong mean is silent.
     kind: names a file in preprocess/.  settings: sorted (name, value) pairs; lists as tuples
+    files: of the backbone on this machine, among them what settings name by digest; neither stored nor compared
     """
 
     kind: str
     settings: tuple[tuple[str, object], ...]
+    files: tuple[Path, ...] = field(default=(), compare=False, repr=False)
 
     def __getitem__(self, name: str) -> object:
         return dict(self.settings)[name]
+
+    def facts(self) -> dict:
+        """What is stored of it, and what a cache key is made of."""
+        return {"kind": self.kind, "settings": self.settings}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +82,13 @@ class Backbone:
             )
         return Cut(at, top=at == len(self.blocks))
 
+    def with_files(self, files: Iterable[Path]) -> Backbone:
+        """The same card, which knows where its files are on this machine."""
+        return replace(self, preprocess=replace(self.preprocess, files=tuple(files)))
+
     def facts(self) -> dict:
         """JSON from which `restore` makes an equal card."""
-        return asdict(self)
+        return {**asdict(self), "preprocess": self.preprocess.facts()}
 
 
 def restore(facts: dict) -> Backbone:

@@ -1,23 +1,10 @@
-"""Every error this package raises on purpose.
-
-HeadstartError            the user can act on it; the message says what was seen, what was expected, what to type
-  x SourceError           the data cannot be read as asked
-    x Unreadable          one example cannot be decoded; it is set aside and the run goes on
-  x NameNotFound          no member of that family has that name
-  x PlanError             the plan asks for what this backbone or method cannot do
-  x MissingExtra          a library is needed that the light install does not bring
-  x WeightsNotFound       weights are neither cached here nor reachable
-  x CacheError            stored features are not the ones asked for
-  x ArtifactError         a saved model cannot be trusted as it lies
-  x HubError              the hub did not take or give what was asked for
-  x Stopped               a guard found a silent bug
-"""
+"""Every error this package raises on purpose: messages say what was seen, what was expected, what to type."""
 
 from __future__ import annotations
 
 
 class HeadstartError(Exception):
-    """Carries one string only, so it survives pickling between processes."""
+    """An error the user can act on. Carries one string only, so it survives pickling between processes."""
 
 
 class SourceError(HeadstartError):
@@ -25,7 +12,7 @@ class SourceError(HeadstartError):
 
 
 class Unreadable(SourceError):
-    """One example cannot be decoded; the message is the reason alone, as the report lists it."""
+    """One example cannot be decoded: it is set aside and the run goes on. The message is the reason alone."""
 
 
 class NameNotFound(HeadstartError):

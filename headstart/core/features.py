@@ -1,4 +1,4 @@
-"""What left the frozen part of a network, one row an example."""
+"""Features at a cut of a network, one row an example."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ragged:
-    """Rows of unequal length, as texts leave a cut below the top: one row a token of each of a text's windows.
+    """Rows of unequal length, texts at a cut below the top: one row a token of each of a text's windows.
 
     items:   n arrays, (t_i, d) float16, or (t_i,) int32 token ids at a cut at 0
     windows: of each, the lengths of its windows, which sum to t_i
@@ -35,8 +35,8 @@ class Ragged:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picked:
-    """Rows `index` (int64) of a map, read only when they are asked for: rows below the top are many bytes each."""
+class RowView:
+    """Rows `index` (int64) of a memory map, read only when they are needed: below the top they are many bytes each."""
 
     x: np.ndarray
     index: np.ndarray
@@ -51,28 +51,6 @@ class Picked:
     def nbytes(self) -> int:
         """Bytes of all rows, were they read."""
         return len(self.index) * self.x[:1].nbytes
-
-
-def picked(x: Any, index: np.ndarray) -> Any:
-    """Rows at `index`: a copy at the top, where they are short; below it a view or Ragged maps."""
-    if isinstance(x, Picked):
-        return Picked(x.x, x.index[index])
-    return x[index] if isinstance(x, Ragged) or x.ndim <= 2 else Picked(x, np.asarray(index, np.int64))
-
-
-def stacked(rows: Sequence[np.ndarray], windows: Sequence[tuple[int, ...]] = ()) -> Any:
-    """Rows as one array; with their windows as Ragged."""
-    return Ragged(tuple(rows), tuple(windows)) if windows else np.stack(rows)
-
-
-def joined(parts: Sequence[Any]) -> Any:
-    """Arrays or Ragged, one after the other; empty ones may have any shape."""
-    some = [x for x in parts if len(x)] or list(parts[:1])
-    if isinstance(some[0], Ragged):
-        return Ragged(sum((x.items for x in some), ()), sum((x.windows for x in some), ()))
-    if all(isinstance(x, Picked) and x.x is some[0].x for x in some):
-        return Picked(some[0].x, np.concatenate([x.index for x in some]))
-    return np.concatenate([x[:] for x in some])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,14 +77,36 @@ class Features:
     def rows(self, index: np.ndarray) -> Features:
         """The rows at `index` (int64)."""
         groups = tuple(self.groups[i] for i in index) if self.groups else ()
-        views = tuple(picked(v, index) for v in self.views)
-        return Features(picked(self.x, index), self.y[index], tuple(self.ids[i] for i in index), groups, views)
+        views = tuple(take_rows(v, index) for v in self.views)
+        return Features(take_rows(self.x, index), self.y[index], tuple(self.ids[i] for i in index), groups, views)
 
 
-def join(a: Features, b: Features) -> Features:
+def concatenate_features(a: Features, b: Features) -> Features:
     """Both, one after the other. Where only one has views, the other's plain rows stand in for them."""
     groups = (a.groups or ("",) * len(a)) + (b.groups or ("",) * len(b)) if a.groups or b.groups else ()
     count = max(len(a.views), len(b.views))
-    one, other = ((x.views or (x.x,) * count) for x in (a, b))
-    views = tuple(joined([v, w]) for v, w in zip(one, other, strict=True))
-    return Features(joined([a.x, b.x]), np.concatenate([a.y, b.y]), a.ids + b.ids, groups, views)
+    views_a, views_b = ((features.views or (features.x,) * count) for features in (a, b))
+    views = tuple(concatenate_rows([v, w]) for v, w in zip(views_a, views_b, strict=True))
+    return Features(concatenate_rows([a.x, b.x]), np.concatenate([a.y, b.y]), a.ids + b.ids, groups, views)
+
+
+def take_rows(x: Any, index: np.ndarray) -> Any:
+    """Rows at `index`: a copy at the top, where they are short; below it a view or Ragged maps."""
+    if isinstance(x, RowView):
+        return RowView(x.x, x.index[index])
+    return x[index] if isinstance(x, Ragged) or x.ndim <= 2 else RowView(x, np.asarray(index, np.int64))
+
+
+def stack_rows(rows: Sequence[np.ndarray], windows: Sequence[tuple[int, ...]] = ()) -> Any:
+    """Rows as one array; with their windows as Ragged."""
+    return Ragged(tuple(rows), tuple(windows)) if windows else np.stack(rows)
+
+
+def concatenate_rows(parts: Sequence[Any]) -> Any:
+    """Arrays or Ragged, one after the other; empty ones may have any shape."""
+    parts = [x for x in parts if len(x)] or list(parts[:1])
+    if isinstance(parts[0], Ragged):
+        return Ragged(sum((x.items for x in parts), ()), sum((x.windows for x in parts), ()))
+    if all(isinstance(x, RowView) and x.x is parts[0].x for x in parts):
+        return RowView(parts[0].x, np.concatenate([x.index for x in parts]))
+    return np.concatenate([x[:] for x in parts])

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from headstart.core import digest
 
-DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dri/renderD128", "/dev/accel")  # where Linux shows accelerators
+# Where Linux shows accelerators.
+ACCELERATOR_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dri/renderD128", "/dev/accel")
 
 
 @cache
-def processor() -> tuple[str, frozenset[str]]:
-    """The processor's name, and what it can do as /proc/cpuinfo spells it; no abilities where there is no such file."""
+def processor_info() -> tuple[str, frozenset[str]]:
+    """The processor's name and its feature flags as /proc/cpuinfo spells them; none where there is no such file."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -28,20 +29,20 @@ def processor() -> tuple[str, frozenset[str]]:
     return facts.get("model name") or platform.machine(), flags
 
 
-def halves() -> bool:
+def has_native_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 itself."""
-    return not processor()[1].isdisjoint({"amx_bf16", "avx512_bf16", "bf16"})
+    return not processor_info()[1].isdisjoint({"amx_bf16", "avx512_bf16", "bf16"})
 
 
-def cores() -> int:
-    """How many this process may use."""
+def available_cores() -> int:
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache
-def accelerated() -> bool:
+def has_accelerator() -> bool:
     """Whether torch finds an accelerator. torch is only asked where the system shows a device."""
-    if platform.system() == "Linux" and not any(map(os.path.exists, DEVICES)):
+    if platform.system() == "Linux" and not any(map(os.path.exists, ACCELERATOR_DEVICES)):
         return False
     try:
         import torch
@@ -50,12 +51,13 @@ def accelerated() -> bool:
     return torch.accelerator.is_available()
 
 
-def key(*libraries: str) -> str:
+def hardware_key(*libraries: str) -> str:
     """A name for this processor, so many cores and these versions of libraries: what a measured speed holds for."""
-    return digest.of_value([processor()[0], cores(), {name: installed(name) for name in libraries}])[:16]
+    versions = {name: installed_version(name) for name in libraries}
+    return digest.of_value([processor_info()[0], available_cores(), versions])[:16]
 
 
-def installed(name: str) -> str:
+def installed_version(name: str) -> str:
     """The version of a library, "" where it is not there."""
     try:
         return version(name)

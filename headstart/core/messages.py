@@ -1,27 +1,46 @@
-"""How messages show many things in few words."""
+"""Phrases that messages share: lists, hints at a misspelling, the reason of an exception, figures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
-def quoted(items: Iterable, most: int = 5) -> str:
+def join_quoted(items: Iterable, most: int = 5) -> str:
     """The first items in quotation marks with commas between, and … where there are more."""
-    return plain((repr(item) for item in items), most)
+    return join_plain((repr(item) for item in items), most)
 
 
-def plain(items: Iterable[str], most: int = 5) -> str:
-    """Like `quoted`, without quotation marks: for files and suffixes."""
+def join_plain(items: Iterable[str], most: int = 5) -> str:
+    """Like `join_quoted`, without quotation marks: for files and suffixes."""
     shown = list(items)
     return ", ".join(shown[:most]) + (" …" if len(shown) > most else "")
 
 
-def chance(p: float) -> str:
+def did_you_mean(name: str, choices: Collection[str]) -> str:
+    """A hint at the choice nearest to a misspelled name, " Did you mean 'lora'?"; "" where none is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, choices, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message, at most 200 characters; its type where it has none."""
+    return next((line[:200] for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def type_and_first_line(error: BaseException) -> str:
+    """An exception of a foreign library, "OSError: no space left", for those whose message alone says little."""
+    name, line = type(error).__name__, first_line(error)
+    return name if line == name else f"{name}: {line}"
+
+
+def format_p_value(p: float) -> str:
     """A p-value: 'p = 0.03', 'p < 0.001'."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
-def smaller(delta: float, full: float) -> str:
+def describe_delta_size(delta: float, full: float) -> str:
     """How much less a delta takes than a whole copy: "290 times smaller than the model"; "" where neither is known.
 
     delta, full: bytes
@@ -31,10 +50,10 @@ def smaller(delta: float, full: float) -> str:
     times = full / delta
     if times < 1.5:
         return "as large as the model" if times > 0.67 else "larger than the model"
-    return f"{times:,.1f} times smaller than the model" if times < 10 else f"{_two(times)} times smaller than the model"
+    return f"{f'{times:,.1f}' if times < 10 else _two_digits(times)} times smaller than the model"
 
 
-def _two(times: float) -> str:
+def _two_digits(times: float) -> str:
     """Two significant digits: 293.4 is 290."""
     unit = 10 ** (len(str(int(times))) - 2)
     return f"{round(times / unit) * unit:,}"

@@ -1,6 +1,6 @@
-"""What a guard is: it looks at one kind of value between two stages and says what it found.
+"""The values between two stages of a run that guards look at.
 
-One silent bug each, one file each in guards/, with `watches` (the type it looks at) and
+A guard watches for one silent bug, one file each in guards/, with `watches` (the type it looks at) and
 `look(value) -> Iterator[Finding]`. A finding of level "stop" ends the run.
 """
 
@@ -18,12 +18,12 @@ from headstart.core.task import Objective, Task
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Embedded:
-    """What extraction gave, for the guards that look at features.
+class Extraction:
+    """A task and its features at the plan's cut.
 
     beyond:  (n,) float32, share of each example's text beyond one window
     receipt: None where no network is below the cut
-    stale:   rows of the cache that were no longer what was written, and were made again
+    stale:   cached rows that were no longer what was written, and were computed again
     """
 
     task: Task
@@ -35,61 +35,10 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Surveyed:
-    """What the frozen backbone sees in the data, whatever is trained, for the guards that look at the data through it.
+class ImageStats:
+    """Of n photos, without any network. Those that have no thumbnail are all zeros.
 
-    parts:    of the task, (n, d) float32 at the top of the backbone
-    previews: positions in task.examples -> JPEG thumbnails, b"" where there are none, as of texts
-    glances:  of task.examples, of each photo without any network; None where they are no photos
-    """
-
-    task: Task
-    plan: Plan
-    parts: dict[str, Features]
-    previews: Callable[[Sequence[int]], list[bytes]]
-    glances: Glances | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Referenced:
-    """Examples of a task that a reference holds too, such as what a backbone was trained on.
-
-    reference: as it was named, with n examples
-    found:     (id in the task, id in the reference, likeness), 1 for equal bytes; each of the task's once
-    """
-
-    task: Task
-    reference: str
-    n: int
-    found: tuple[tuple[str, str, float], ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Learned:
-    """What training gave, for the guards that look at how it went. notes: of what was fitted"""
-
-    task: Task
-    plan: Plan
-    notes: dict
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Judged:
-    """What measuring gave, for the guards that look at results; the headline metric is first."""
-
-    task: Task
-    plan: Plan
-    objective: Objective
-    metrics: tuple[Metric, ...]
-    baselines: dict[str, float | None]
-    details: dict
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Glances:
-    """Of n photos. Those that have no thumbnail are all zeros.
-
-    prints: (n,) uint64 fingerprints.  colour: (n, 3) float32 mean red, green and blue, 0 to 255
+    prints: (n,) uint64 difference hashes.  colour: (n, 3) float32 mean red, green and blue, 0 to 255
     size:   (n, 2) int32 width and height as stored.  bytes: (n,) int64 of the file
     """
 
@@ -97,3 +46,64 @@ class Glances:
     colour: np.ndarray
     size: np.ndarray
     bytes: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DataSurvey:
+    """A task and its embeddings by the frozen backbone, whatever is trained.
+
+    parts:       of the task, (n, d) float32 at the top of the backbone
+    thumbnails:  positions in task.examples -> JPEG thumbnails, b"" where there are none, as of texts
+    image_stats: of task.examples; None where they are no photos
+    """
+
+    task: Task
+    plan: Plan
+    parts: dict[str, Features]
+    thumbnails: Callable[[Sequence[int]], list[bytes]]
+    image_stats: ImageStats | None = None
+
+    @property
+    def previews(self) -> Callable[[Sequence[int]], list[bytes]]:
+        """Former name of `thumbnails`, for guards of other packages."""
+        return self.thumbnails
+
+    @property
+    def glances(self) -> ImageStats | None:
+        """Former name of `image_stats`, for guards of other packages."""
+        return self.image_stats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReferenceOverlap:
+    """Examples of a task that a reference data set holds too, such as what a backbone was trained on.
+
+    reference: as it was named, with n examples
+    matches:   (id in the task, id in the reference, similarity), 1 for equal bytes; each of the task's once
+    """
+
+    task: Task
+    reference: str
+    n: int
+    matches: tuple[tuple[str, str, float], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingOutcome:
+    """How the training of a plan went. notes: those of the Fitted"""
+
+    task: Task
+    plan: Plan
+    notes: dict
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """The metrics of a plan on the test part, headline first, with those of simple baselines."""
+
+    task: Task
+    plan: Plan
+    objective: Objective
+    metrics: tuple[Metric, ...]
+    baselines: dict[str, float | None]
+    details: dict

@@ -1,6 +1,6 @@
-"""A name, and the one file that implements it.
+"""Plugin lookup: a name, and the one module that implements it.
 
-A family is a folder of this package; a member is one file in it. Another
+A family is a folder of this package; a member is one module in it. Another
 package adds a member through the entry-point group `headstart.<family>`.
 Listing names imports nothing.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from headstart.core.errors import NameNotFound
+from headstart.core.messages import did_you_mean
 
 # family -> the package that holds its members
 FAMILIES = {
@@ -30,9 +31,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def names(family: str) -> list[str]:
-    """All members, ours and those of installed packages, sorted."""
-    ours = [p.stem for p in _folder(family).glob("[a-z]*.py")]
-    return sorted({*ours, *(e.name for e in _entries(family))})
+    """All members, built in and of installed packages, sorted."""
+    builtin = [path.stem for path in _folder(family).glob("[a-z]*.py")]
+    return sorted({*builtin, *(entry.name for entry in _entry_points(family))})
 
 
 def member(family: str, name: str) -> ModuleType:
@@ -42,13 +43,10 @@ def member(family: str, name: str) -> ModuleType:
     """
     if _folder(family).joinpath(f"{name}.py").exists() and not name.startswith("_"):
         return import_module(f"{FAMILIES[family]}.{name}")
-    for entry in _entries(family):
+    for entry in _entry_points(family):
         if entry.name == name:
             return entry.load()
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, names(family), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(name, names(family))
     raise NameNotFound(f"No {family} member is called {name!r}.{hint} There are: {', '.join(names(family))}.")
 
 
@@ -57,23 +55,24 @@ def members(family: str) -> Iterator[ModuleType]:
     return (member(family, name) for name in names(family))
 
 
-def name_of(thing: object) -> str:
-    """The member's name of a value that its module made: "logistic" of a Logistic; another package's, as it registers.
+def name_of(value: object) -> str:
+    """The name of the member whose module defines the value's type: "logistic" of a Logistic.
 
-    A value of a type that belongs to no member is called like the file of its type.
+    Another package's member is called as it is registered, and any other type like its module.
     """
-    module = type(thing).__module__
-    if not module.startswith("headstart."):
-        named = (e.name for family in FAMILIES for e in _entries(family) if e.value.partition(":")[0] == module)
-        return next(named, module.rpartition(".")[2])
-    return module.rpartition(".")[2]
+    module = type(value).__module__
+    name = module.rpartition(".")[2]
+    if module.startswith("headstart."):
+        return name
+    entries = (entry for family in FAMILIES for entry in _entry_points(family))
+    return next((entry.name for entry in entries if entry.value.partition(":")[0] == module), name)
 
 
 def _folder(family: str) -> Path:
     return ROOT.joinpath(*FAMILIES[family].split(".")[1:])
 
 
-def _entries(family: str):
+def _entry_points(family: str):
     # importlib.metadata costs 30 ms: it is not touched where a built-in answers.
     from importlib.metadata import entry_points
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+RESULT_SCHEMA = 2  # of result.json; 1 has the settings of methods under their former names, and is read
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:

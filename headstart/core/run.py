@@ -9,38 +9,39 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from headstart.core.errors import SourceError
 from headstart.core.result import Finding
 
-T = TypeVar("T")
-
 
 @dataclass(slots=True)
 class Run:
-    """The folder a fit writes into, what its guards found, and the seconds each stage took.
+    """The folder of a run, the findings of its guards, and the seconds each stage took.
 
-    echo:    called with every event as it is written; a terminal shows them
-    halting: whether a finding of level "stop" ends the run
-    looked:  seconds that guards took, part of the stages' seconds
+    root:          the cache folder
+    echo:          called with every event as it is written; a terminal shows them
+    seconds:       of each stage.  guard_seconds: those that guards took, part of the stages' seconds
+    raise_on_stop: whether a finding of level "stop" ends the run
     """
 
     folder: Path
+    root: Path
     echo: Callable[[dict], None] | None = None
-    found: list[Finding] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    began: float = field(default_factory=time.perf_counter)
-    halting: bool = True
-    looked: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+    raise_on_stop: bool = True
+    guard_seconds: float = 0.0
 
     @classmethod
-    def start(cls, into: Path, echo: Callable[[dict], None] | None = None, *, halting: bool = True) -> Run:
+    def start(
+        cls, into: Path, root: Path, echo: Callable[[dict], None] | None = None, *, raise_on_stop: bool = True
+    ) -> Run:
         """A fresh folder. An earlier run there is kept as `<folder>.previous`.
 
         Raises SourceError when something that is not a run lies there.
         """
-        began = time.perf_counter()
+        started = time.perf_counter()
         if into.exists() and (not into.is_dir() or any(into.iterdir())):
             if not (into / "journal.jsonl").exists():
                 raise SourceError(f"{into} exists and is not a run of Headstart. Name another folder with --into.")
@@ -57,11 +58,11 @@ class Run:
             raise SourceError(
                 f"Cannot write the run into {into}: {error.strerror}. Name another folder with --into."
             ) from error
-        return cls(into, echo, began=began, halting=halting)
+        return cls(into, root, echo, started=started, raise_on_stop=raise_on_stop)
 
     def emit(self, event: str, facts: dict) -> None:
         """One line of the journal: {"event": …, "at": seconds since the start, …facts}."""
-        line = {"event": event, "at": round(time.perf_counter() - self.began, 4), **facts}
+        line = {"event": event, "at": round(time.perf_counter() - self.started, 4), **facts}
         with open(self.folder / "journal.jsonl", "a", encoding="utf-8") as journal:
             journal.write(json.dumps(line, default=str) + "\n")
         if self.echo:
@@ -69,12 +70,12 @@ class Run:
 
     def last(self, event: str, name: str) -> object:
         """What the latest event of that kind in the journal says under `name`; None where there is none."""
-        found = None
+        value = None
         with open(self.folder / "journal.jsonl", encoding="utf-8") as journal:
             for line in journal:
                 if f'"event": "{event}"' in line:
-                    found = json.loads(line).get(name, found)
-        return found
+                    value = json.loads(line).get(name, value)
+        return value
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -85,7 +86,7 @@ class Run:
         self.emit("stage", {"name": name, "seconds": round(self.seconds[name], 4)})
 
 
-def fresh(parent: Path, name: str) -> Path:
+def unused_path(parent: Path, name: str) -> Path:
     """The first of name, name-2, name-3 … that does not exist in `parent`."""
     candidate, number = parent / name, 2
     while candidate.exists():

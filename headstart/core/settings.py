@@ -2,26 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from types import ModuleType
+from typing import Any, TypeVar
 
 from headstart.core.errors import PlanError
 
+T = TypeVar("T")
+
+# What settings were called in Headstart 0.1 -> today's names, of which a member has one. A name that a member still has
+# is not renamed there: `width` is the bottleneck's of an adapter, and still the width of `compact`.
+RENAMED: dict[str, tuple[str, ...]] = {
+    "batch": ("batch_size",),
+    "calibrate": ("calibration",),
+    "chunk": ("micro_batch",),
+    "classes": ("logit_weight",),
+    "decay": ("layer_decay", "weight_decay"),
+    "form": ("variant",),
+    "heat": ("temperature",),
+    "length": ("max_length",),
+    "neighbours": ("n_neighbors",),
+    "norms": ("batch_norm",),
+    "order": ("conv_dim",),
+    "passes": ("epochs",),
+    "policy": ("augmentation",),
+    "project": ("projection_dim",),
+    "rate": ("learning_rate",),
+    "share": ("alpha", "mask_ratio"),
+    "small": ("low_res_fraction",),
+    "smooth": ("label_smoothing",),
+    "units": ("hidden_units",),
+    "vocabulary": ("vocabulary_size",),
+    "weight": ("weight_decay",),
+    "weights": ("class_weight",),
+    "width": ("bottleneck",),
+}
 WORDS = {int: "a whole number", float: "a number"}
+
+
+def current_name(settings: type, name: str) -> str:
+    """Today's name of a setting that was stored or typed under a former one; else `name`. settings: a Settings class"""
+    known = {f.name for f in fields(settings)}
+    return next((new for new in RENAMED.get(name, ()) if name not in known and new in known), name)
+
+
+def own_name(settings: type, name: str) -> str:
+    """What a Settings class calls a setting: `name`, or the former name in a member that has kept it; "" if neither."""
+    known = {f.name for f in fields(settings)}
+    return next((n for n in (name, *(old for old, new in RENAMED.items() if name in new)) if n in known), "")
+
+
+def own_value(settings: object, name: str) -> Any:
+    """The value of a setting, also in a member of another package that has kept its former name."""
+    return getattr(settings, own_name(type(settings), name))
+
+
+def current_settings(known: type, settings: Mapping[str, T]) -> dict[str, T]:
+    """Settings under today's names, whatever version stored them. known: the Settings class of their member"""
+    return {current_name(known, key): value for key, value in settings.items()}
 
 
 def settings_of(module: ModuleType, settings: dict[str, str]):
     """The Settings of a member, with `settings` read as the types of its fields.
 
-    Raises PlanError naming the nearest spelling of an unknown setting, or the values that one takes.
+    Raises PlanError naming the nearest spelling of an unknown setting, today's name of a renamed one, or the values
+    that one takes.
     """
     name = module.__name__.rpartition(".")[2]
     known = {f.name: f for f in fields(module.Settings)}
     for key in settings:
         if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            former = {old: current_name(module.Settings, old) for old in RENAMED if old not in known}
+            former = {old: new for old, new in former.items() if new != old}
+            if key in former:
+                new = former[key]
+                raise PlanError(f"{name}: the setting {key!r} is now called {new!r}: --set {new}={settings[key]}")
+            near = get_close_matches(key, [*known, *former], n=1)
+            hint = f" Did you mean {former.get(near[0], near[0])!r}?" if near else ""
             raise PlanError(f"{name} has no setting {key!r}.{hint} It has: {', '.join(known)}.")
     return module.Settings(**{key: _parsed(module, key, text) for key, text in settings.items()})
 
@@ -40,7 +99,17 @@ def _parsed(module: ModuleType, key: str, text: str) -> object:
             return text
         if get_origin(hint) is tuple:
             item = get_args(hint)[0]
-            return tuple(item(part) for part in text.split(","))
+            return tuple(item(part) for part in text.split(",")) if text else ()
         return hint(text)
     except ValueError as error:
         raise PlanError(f"{key}={text} cannot be read as {WORDS.get(hint, hint)}.") from error
+
+
+def setting_text(value: object) -> str:
+    """A value of a setting as --set takes it: commas between the members of a tuple."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def setting_texts(settings: Mapping[str, object] | None) -> dict[str, str]:
+    """Settings as --set takes them, from values of any type."""
+    return {name: setting_text(value) for name, value in (settings or {}).items()}

@@ -13,8 +13,8 @@ from headstart.core.result import Metric, SetAside
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """Where the raw bytes of a table's example lie: row `index` (from 0) of `column` in a Parquet file.
+class TableCell:
+    """Where the raw bytes of an example lie: row `index` (from 0) of `column` in a Parquet file.
 
     column: "image" for the Hugging Face layout (its `bytes`), or a plain binary column
     """
@@ -36,7 +36,7 @@ class Example:
     """
 
     id: str
-    content: Path | Row | bytes | str
+    content: Path | TableCell | bytes | str
     digest: str
     label: object
     group: str = ""

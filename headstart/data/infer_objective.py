@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from types import ModuleType
 
 from headstart.core.errors import NameNotFound, SourceError
-from headstart.core.messages import quoted
+from headstart.core.messages import did_you_mean, join_quoted
 from headstart.core.plugins import member, names
 from headstart.core.task import Example
 from headstart.data.objectives import tags
 
 # Columns called so hold classes: whole numbers from 0 on in them are codes, however many there are.
-CODED = ("label", "labels", "class", "category", "intent", "class_id", "label_id", "class_label")
+CODE_COLUMNS = ("label", "labels", "class", "category", "intent", "class_id", "label_id", "class_label")
 
 
-def meaning(
+def infer_objective(
     parts: dict[str, list[Example]], column: str, task: str | None
 ) -> tuple[ModuleType, dict[str, list[Example]], str]:
     """The member of objectives/ for the labels, the parts with their tags taken apart, and why, in a sentence.
@@ -28,38 +27,36 @@ def meaning(
     """
     labels = [e.label for part in parts.values() for e in part]
     if task is not None:
-        return (
-            _asked(task, labels),
-            _apart(parts, tags.split(labels) if task == "tags" else None),
-            f"Task: {task}, as asked.",
-        )
-    split = tags.parse(labels, column)
+        split = tags.split_tags(labels) if task == "tags" else None
+        return _objective_named(task), _replace_labels(parts, split), f"Task: {task}, as asked."
+    split = tags.parse_tag_column(labels, column)
     if split is not None:
-        return tags, _apart(parts, split), f"Task: tags, because column {column!r} holds words with separators."
+        why = f"Task: tags, because column {column!r} holds words with separators."
+        return tags, _replace_labels(parts, split), why
     fitting = [name for name in names("objectives") if member("objectives", name).fits(labels)]
-    if "classes" in fitting and column.lower() in CODED and _is_counted(labels):
+    if "classes" in fitting and column.lower() in CODE_COLUMNS and _are_consecutive(labels):
         fitting = ["classes"]
     if len(fitting) != 1:
         raise SourceError(_unclear(labels, column, fitting))
-    return member("objectives", fitting[0]), parts, f"Task: {fitting[0]}, because the labels are {_described(labels)}."
+    return member("objectives", fitting[0]), parts, f"Task: {fitting[0]}, because the labels are {_describe(labels)}."
 
 
-def _asked(task: str, labels: Sequence) -> ModuleType:
+def _objective_named(task: str) -> ModuleType:
     if task not in names("objectives"):
-        near = get_close_matches(task, names("objectives"), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(task, names("objectives"))
         raise NameNotFound(f"There is no task {task!r}.{hint} There are: {', '.join(names('objectives'))}.")
     return member("objectives", task)
 
 
-def _apart(parts: dict[str, list[Example]], split: list[tuple] | None) -> dict[str, list[Example]]:
-    if split is None:
+def _replace_labels(parts: dict[str, list[Example]], labels: list[tuple] | None) -> dict[str, list[Example]]:
+    """labels: of all parts, one after the other; None leaves them as they are"""
+    if labels is None:
         return parts
-    rest = iter(split)
-    return {name: [replace(e, label=next(rest)) for e in examples] for name, examples in parts.items()}
+    remaining = iter(labels)
+    return {name: [replace(e, label=next(remaining)) for e in examples] for name, examples in parts.items()}
 
 
-def _is_counted(labels: Sequence) -> bool:
+def _are_consecutive(labels: Sequence) -> bool:
     """Whether labels are 0, 1, 2 … without a gap, each at least twice."""
     counts = Counter(labels)
     return (
@@ -69,7 +66,7 @@ def _is_counted(labels: Sequence) -> bool:
     )
 
 
-def _described(labels: Sequence) -> str:
+def _describe(labels: Sequence) -> str:
     kinds = {type(v) for v in labels}
     if kinds <= {tuple, list}:
         return "lists"
@@ -82,10 +79,10 @@ def _described(labels: Sequence) -> str:
 
 def _unclear(labels: Sequence, column: str, fitting: list[str]) -> str:
     where = f"The labels in {column!r}" if column else "The labels"
-    seen = quoted(dict.fromkeys(map(str, labels)))
+    values = join_quoted(dict.fromkeys(map(str, labels)))
     if not fitting:
         types = ", ".join(sorted({type(v).__name__ for v in labels}))
-        return f"{where} are of type {types}, such as {seen}. Words, numbers or lists of words are expected."
+        return f"{where} are of type {types}, such as {values}. Words, numbers or lists of words are expected."
     flags = " or ".join(f"--task {name}" for name in fitting)
-    choice = f"{where} are {_described(labels)} ({seen}), which can be {' or '.join(fitting)}."
+    choice = f"{where} are {_describe(labels)} ({values}), which can be {' or '.join(fitting)}."
     return f'{choice} Say {flags} (in Python task="{fitting[0]}").'

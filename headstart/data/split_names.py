@@ -6,38 +6,38 @@ from collections import Counter
 from collections.abc import Iterable
 
 from headstart.core.errors import SourceError
-from headstart.core.messages import quoted
+from headstart.core.messages import join_quoted
 
-WORDS = {
+PART_WORDS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev", "devel", "development"),
     "test": ("test", "testing"),
     "held": ("eval", "evaluation", "holdout", "hold-out", "hold_out", "heldout", "held-out", "held_out"),
 }
-_PART = {word: part for part, words in WORDS.items() for word in words}
+PART_OF_WORD = {word: part for part, words in PART_WORDS.items() for word in words}
 
 
 def part_of(name: str) -> str:
     """ "train", "val", "test", "held" (out, for whatever is missing) or "" for a name that means no part."""
-    return _PART.get(name.strip().lower(), "")
+    return PART_OF_WORD.get(name.strip().lower(), "")
 
 
-def assign(names: Iterable[str]) -> dict[str, str]:
+def assign_parts(names: Iterable[str]) -> dict[str, str]:
     """Owner's names of parts -> "train", "val", "test". A sole held-out part, whatever its name, is the test part.
 
     Raises SourceError when there is no training part, two names mean one part, or one means none.
     """
     parts = {name: part_of(name) for name in names}
-    kinds = Counter(parts.values())
-    held = [name for name, part in parts.items() if part != "train"]
-    if kinds["train"] != 1 or max(kinds.values()) > 1 or len(held) > 2 or kinds[""]:
+    counts = Counter(parts.values())
+    held_out = [name for name, part in parts.items() if part != "train"]
+    if counts["train"] != 1 or max(counts.values()) > 1 or len(held_out) > 2 or counts[""]:
         raise SourceError(
-            f"The parts are named {quoted(parts)}. One training part (train, training), at most one for validation "
-            "(val, valid, validation, dev) and one for test (test, testing) are expected."
+            f"The parts are named {join_quoted(parts)}. One training part (train, training), at most one for "
+            "validation (val, valid, validation, dev) and one for test (test, testing) are expected."
         )
-    if len(held) == 1:
-        parts[held[0]] = "test"
-    for name in held:
+    if len(held_out) == 1:
+        parts[held_out[0]] = "test"
+    for name in held_out:
         if parts[name] == "held":
             parts[name] = "test" if "val" in parts.values() else "val"
     return parts

@@ -13,16 +13,21 @@ from itertools import islice
 from pathlib import Path
 
 from headstart.core.errors import SourceError
-from headstart.data.contents import decoded
+from headstart.core.messages import first_line
+from headstart.data.contents import decode_text
 from headstart.data.split_names import part_of
 
-SEPARATED, LINES, COLUMNAR = {".csv", ".tsv", ".tab"}, {".jsonl", ".ndjson", ".json"}, {".parquet", ".pq", ".arrow"}
-SUFFIXES = SEPARATED | LINES | COLUMNAR
-OTHER = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "package.json", "readme.json"}
-WHOLE = re.compile(r"-?(0|[1-9]\d{0,17})")
+DELIMITED_SUFFIXES = {".csv", ".tsv", ".tab"}
+JSON_SUFFIXES = {".jsonl", ".ndjson", ".json"}
+COLUMNAR_SUFFIXES = {".parquet", ".pq", ".arrow"}
+TABLE_SUFFIXES = DELIMITED_SUFFIXES | JSON_SUFFIXES | COLUMNAR_SUFFIXES
+METADATA_FILES = {
+    *("dataset_info.json", "dataset_infos.json", "dataset_dict.json"),
+    *("state.json", "package.json", "readme.json"),
+}
+INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|NaN|NAN")
-
-ZEROS = re.compile(r"0\d")
+LEADING_ZERO = re.compile(r"0\d")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,43 +55,47 @@ class Sheet:
         """Every column with its first values, for messages."""
         lines = []
         for name in self.names:
-            some = ["<bytes>"] if name in self.binary else self.values(name)[:200]
-            seen = list(dict.fromkeys(_short(v) for v in some if v is not None and v != ""))[:3]
-            lines.append(f"  {name}: {', '.join(seen) or 'empty'}")
+            values = ["<bytes>"] if name in self.binary else self.values(name)[:200]
+            distinct = list(dict.fromkeys(_shorten(v) for v in values if v is not None and v != ""))[:3]
+            lines.append(f"  {name}: {', '.join(distinct) or 'empty'}")
         return "\n".join(lines)
 
 
 def open_sheet(path: Path) -> Sheet:
     """The table in a file. Raises SourceError when it cannot be read as what its suffix says."""
     suffix = path.suffix.lower()
+    parse = _parse_columnar if suffix in COLUMNAR_SUFFIXES else _parse_json if suffix in JSON_SUFFIXES else _parse_csv
     try:
-        made = _columnar(path) if suffix in COLUMNAR else _lines(path) if suffix in LINES else _separated(path)
+        sheet = parse(path)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
-    if not made.rows:
+    if not sheet.rows:
         raise SourceError(f"{path} has no rows. A header and one row an example are expected.")
-    return replace(made, values=cache(made.values))
+    return replace(sheet, values=cache(sheet.values))
 
 
-def tables(root: Path) -> list[Path]:
+def find_tables(root: Path) -> list[Path]:
     """The tables in a folder, in its data/, and in its folders named after parts, by path."""
-    places = [root, *(p for p in sorted(root.iterdir()) if p.is_dir() and (p.name == "data" or part_of(p.name)))]
+    folders = [root, *(p for p in sorted(root.iterdir()) if p.is_dir() and (p.name == "data" or part_of(p.name)))]
     files = [
-        p for place in places for p in place.iterdir() if p.suffix.lower() in SUFFIXES - {".arrow"} and p.is_file()
+        p
+        for folder in folders
+        for p in folder.iterdir()
+        if p.suffix.lower() in TABLE_SUFFIXES - {".arrow"} and p.is_file()
     ]
-    return sorted(p for p in files if not p.name.startswith(".") and p.name.lower() not in OTHER)
+    return sorted(p for p in files if not p.name.startswith(".") and p.name.lower() not in METADATA_FILES)
 
 
-def _short(value: object) -> str:
+def _shorten(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 40 else text[:37] + "…" + text[0] * isinstance(value, str)
 
 
-def _text(path: Path) -> tuple[str, list[str]]:
+def _read_text(path: Path) -> tuple[str, list[str]]:
     data = path.read_bytes()
     if data[:2] not in (b"\xff\xfe", b"\xfe\xff") and data[:10_000].count(0) > len(data[:10_000]) // 5:
         raise SourceError(f"{path} is not text: every few bytes one is zero. Save it as UTF-8.")
-    text, fallback = decoded(data)
+    text, fallback = decode_text(data)
     notes = [f"{path.name} is not UTF-8; it was read as {fallback}."] if fallback else []
     if "\0" in text:
         notes.append(f"{path.name}: {text.count(chr(0))} zero bytes were left out of its text.")
@@ -94,19 +103,21 @@ def _text(path: Path) -> tuple[str, list[str]]:
     return text, notes
 
 
-def _separated(path: Path) -> Sheet:
-    text, notes = _text(path)
+def _parse_csv(path: Path) -> Sheet:
+    text, notes = _read_text(path)
     records, more = _records(path, text)
     if not records:
         raise SourceError(f"{path} is empty. A header and one row an example are expected.")
     header, body = [name.strip() for name in records[0]], records[1:]
-    doubled = sorted({name for name in header if name and header.count(name) > 1})
-    if doubled:
-        raise SourceError(f"{path} has two columns named {doubled[0]!r}. Its first line must name every column once.")
+    repeated = sorted({name for name in header if name and header.count(name) > 1})
+    if repeated:
+        raise SourceError(f"{path} has two columns named {repeated[0]!r}. Its first line must name every column once.")
     names = [name or f"column {i + 1}" for i, name in enumerate(header)]
     bad = {i: f"has {len(r)} fields, the header has {len(names)}" for i, r in enumerate(body) if len(r) != len(names)}
     columns = {name: [None if i in bad else r[c] for i, r in enumerate(body)] for c, name in enumerate(names)}
-    return Sheet(path, tuple(names), len(body), lambda name: _typed(columns[name]), bad=bad, notes=(*notes, *more))
+    return Sheet(
+        path, tuple(names), len(body), lambda name: _infer_types(columns[name]), bad=bad, notes=(*notes, *more)
+    )
 
 
 def _records(path: Path, text: str) -> tuple[list[list[str]], list[str]]:
@@ -156,19 +167,19 @@ def _delimiter(text: str) -> str:
     return max(",;\t|", key=rank)
 
 
-def _typed(values: list[str | None]) -> list:
+def _infer_types(values: list[str | None]) -> list:
     """Text as whole numbers or as numbers where every value is one; "" is None. "007" stays text."""
     values = [v if v and v.strip() else None for v in values]
-    given = [v.strip() for v in values if v]
-    if given and all(map(WHOLE.fullmatch, given)):
+    filled = [v.strip() for v in values if v]
+    if filled and all(map(INTEGER.fullmatch, filled)):
         return [int(v) if v else None for v in values]
-    if given and all(map(NUMBER.fullmatch, given)) and not any(map(ZEROS.match, given)):
+    if filled and all(map(NUMBER.fullmatch, filled)) and not any(map(LEADING_ZERO.match, filled)):
         return [float(v) if v else None for v in values]
     return values
 
 
-def _lines(path: Path) -> Sheet:
-    text, notes = _text(path)
+def _parse_json(path: Path) -> Sheet:
+    text, notes = _read_text(path)
     bad: dict[int, str] = {}
     rows: list[dict] = []
     for number, item in _objects(path, text):
@@ -189,16 +200,16 @@ def _objects(path: Path, text: str) -> Iterator[tuple[int, object]]:
     """(line number, object or what is wrong with the line); blank lines are no rows."""
     if path.suffix.lower() == ".json":
         try:
-            whole = json.loads(text)
+            document = json.loads(text)
         except (ValueError, RecursionError):
-            whole = None
-        if isinstance(whole, list):
+            document = None
+        if isinstance(document, list):
             yield from (
                 (number, item if isinstance(item, dict) else "not a JSON object")
-                for number, item in enumerate(whole, 1)
+                for number, item in enumerate(document, 1)
             )
             return
-        if whole is not None and "\n" not in text.strip():
+        if document is not None and "\n" not in text.strip():
             raise SourceError(f"{path} holds one JSON value. A list of objects, or one object a line, is expected.")
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
@@ -208,51 +219,48 @@ def _objects(path: Path, text: str) -> Iterator[tuple[int, object]]:
                 yield number, f"not JSON ({error})"
 
 
-def _columnar(path: Path) -> Sheet:
+def _parse_columnar(path: Path) -> Sheet:
     import pyarrow as pa
 
     try:
-        schema, rows, column = _arrow(path) if path.suffix.lower() == ".arrow" else _parquet(path)
+        schema, rows, column = _open_arrow(path) if path.suffix.lower() == ".arrow" else _open_parquet(path)
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(_damage(path, error)) from error
+        raise SourceError(_describe_damage(path, error)) from error
     if len(set(schema.names)) < len(schema.names):
         raise SourceError(f"{path} has two columns of one name: {', '.join(schema.names)}.")
 
     def is_bytes(kind) -> bool:
         return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
 
-    def is_layout(kind) -> bool:
+    def is_image(kind) -> bool:
         return pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and is_bytes(kind.field("bytes").type)
 
     def values(name: str) -> list:
         try:
-            found = column(name)
-            return (found.cast(pa.float64()) if pa.types.is_decimal(found.type) else found).to_pylist()
+            data = column(name)
+            return (data.cast(pa.float64()) if pa.types.is_decimal(data.type) else data).to_pylist()
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise SourceError(f"{path}: column {name!r} is damaged: {_first_line(error)}. Fetch it again.") from error
+            raise SourceError(f"{path}: column {name!r} is damaged: {first_line(error)}. Fetch it again.") from error
 
     def paths(name: str) -> list:
         kind = schema.field(name).type
-        if not (is_layout(kind) and kind.get_field_index("path") >= 0):
+        if not (is_image(kind) and kind.get_field_index("path") >= 0):
             return [None] * rows
         return [p for chunk in column(name, "path").chunks for p in chunk.field("path").to_pylist()]
 
-    binary = tuple(f.name for f in schema if is_bytes(f.type) or is_layout(f.type))
-    return Sheet(path, tuple(schema.names), rows, values, binary, paths, _classes(schema))
+    binary = tuple(f.name for f in schema if is_bytes(f.type) or is_image(f.type))
+    return Sheet(path, tuple(schema.names), rows, values, binary, paths, _class_names(schema))
 
 
-def _damage(path: Path, error: Exception) -> str:
+def _describe_damage(path: Path, error: Exception) -> str:
     with open(path, "rb") as file:
         if file.read(40).startswith(b"version https://git-lfs"):
             return f"{path} is a Git LFS pointer, not the data. Run: git lfs pull"
-    return f"{path} is not a readable Parquet or Arrow file: {_first_line(error)}"
+    return f"{path} is not a readable Parquet or Arrow file: {first_line(error)}"
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _parquet(path: Path):
+def _open_parquet(path: Path):
+    """(schema, number of rows, column name -> its values)"""
     from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:
@@ -265,7 +273,8 @@ def _parquet(path: Path):
     return schema, rows, column
 
 
-def _arrow(path: Path):
+def _open_arrow(path: Path):
+    """As `_open_parquet`."""
     import pyarrow as pa
 
     with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
@@ -273,16 +282,16 @@ def _arrow(path: Path):
     return table.schema, table.num_rows, lambda name, inner="": table.column(name)
 
 
-def _classes(schema) -> dict[str, list[str]]:
+def _class_names(schema) -> dict[str, list[str]]:
     """Class names that Hugging Face keeps in the schema's metadata."""
     try:
         features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
     except (ValueError, KeyError, TypeError):
         return {}
-    found = {}
+    class_names = {}
     for name, feature in features.items():
         inner = feature[0] if isinstance(feature, list) and feature else feature
         inner = inner.get("feature", inner) if isinstance(inner, dict) else {}
         if isinstance(inner, dict) and inner.get("_type") == "ClassLabel" and inner.get("names"):
-            found[name] = [str(n) for n in inner["names"]]
-    return found
+            class_names[name] = [str(n) for n in inner["names"]]
+    return class_names

@@ -1,0 +1,1 @@
+"""What a task leaves for others: model folder, delta, witness, predictions, exports."""

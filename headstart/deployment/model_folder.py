@@ -1,109 +1,97 @@
-"""A fitted task as a folder: what changed, which base it changes, and proof that it still answers the same.
+"""Saves and loads a fitted task as a model folder: the trained weights, which base they belong to, and a witness.
 
-card.json          what it is: base with its digest, preprocessing, cut, labels, figures
-delta.safetensors  what was learned, nothing else; see delta.py
-peft/              what was learned by a method of PEFT, as PEFT writes it
-witness.npz        a few inputs as file bytes, what each stage made of them, and the scores they must give
+card.json          base with its digest, preprocessing, cut, labels, metrics
+delta.safetensors  trained weights only; see delta.py
+peft/              an adapter as PEFT writes it
+witness.npz        a few inputs as file bytes, each stage's output and the scores they must give; see witness.py
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headstart.backbones.catalogue import find_card
+from headstart.backbones.cards import find_card
 from headstart.backbones.network import open_above
 from headstart.core import digest
 from headstart.core.backbone import Backbone, Cut, restore
 from headstart.core.errors import ArtifactError, HeadstartError, PlanError
-from headstart.core.plan import Fitted, Plan
+from headstart.core.messages import type_and_first_line
+from headstart.core.plan import Fitted, Model, Plan
 from headstart.core.plugins import member, name_of
 from headstart.core.task import Objective, Task
 from headstart.core.version import __version__
 from headstart.deployment import delta, validate_folder, witness
-from headstart.deployment.witness import embed_fresh, testify
-from headstart.features.runner import Running, start
+from headstart.deployment.validate_folder import CARD, DELTA, FIX, WITNESS
+from headstart.features.runner import Extractor, start_engine
 from headstart.training.tuning import peft_adapters
 
 if TYPE_CHECKING:
     from headstart.core.plan import Above
-from headstart.core.plan import Model
-
-__all__ = ["Model", "embed_fresh", "load", "model_folder", "read_card", "save", "testify"]
 
 
 def save(
-    folder: Path,
-    task: Task,
-    plan: Plan,
-    fitted: Fitted,
-    summary: dict,
-    rows: Any,
-    taken: np.ndarray,
-    root: Path,
-    opened: bool = False,
+    folder: Path, task: Task, plan: Plan, fitted: Fitted, summary: dict, candidates: witness.Candidates, root: Path
 ) -> Model:
     """Writes the model folder.
 
-    rows: m features, as left the cut; taken: (m,) int64 which examples they are: witnesses are drawn from these
-    summary: figures to keep on the card.  root: the cache folder.  opened: whether this run has opened photos anyway
+    summary: metrics for the card.  candidates: examples that witnesses are drawn from.  root: the cache folder
     """
     from safetensors.numpy import save as as_bytes
 
     folder.mkdir(parents=True, exist_ok=True)
-    more = fitted.files()
-    stored = delta.packed(fitted.state(), _base(fitted, plan))
-    told = delta.said(fitted, stored)
-    stored = _once(stored, more)
-    (folder / validate_folder.DELTA).write_bytes(as_bytes(stored))
-    for name, content in more.items():
+    extra_files = fitted.files()
+    tensors = delta.pack(fitted.state(), _base_tensors(fitted, plan))
+    storage = delta.describe_storage(fitted, tensors)
+    tensors = _without_peft_tensors(tensors, extra_files)
+    (folder / DELTA).write_bytes(as_bytes(tensors))
+    for name, content in extra_files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
-    witness.write(folder / validate_folder.WITNESS, task, plan, fitted, rows, taken, root, opened)
-    size = sum((folder / name).stat().st_size for name in (validate_folder.DELTA, *more))
-    head = sum(a.nbytes for name, a in stored.items() if not name.startswith(("body.", "diff.", "rows.")))
+    witness.write(folder / WITNESS, task, plan, fitted, candidates, root)
+    size = sum((folder / name).stat().st_size for name in (DELTA, *extra_files))
+    head = sum(a.nbytes for name, a in tensors.items() if not name.startswith(("body.", "diff.", "rows.")))
     facts = {
         "schema": validate_folder.SCHEMA,
         "headstart": __version__,
         "kind": task.kind,
-        "backbone": {**plan.backbone.facts(), "source_classes": []},  # thirty kilobytes that no load looks at
+        "backbone": {**plan.backbone.facts(), "source_classes": []},  # 30 KB that no load reads
         "cut": plan.cut.at,
         "precision": plan.cut.precision,
         "method": name_of(plan.method),
         "objective": {"name": name_of(task.objective), **task.objective.facts()},
         "notes": fitted.notes,
         "summary": summary,
-        # A whole copy at the precision in which the base itself is stored.
-        "delta": {**told, "bytes": size, "full": plan.backbone.size + head if plan.backbone.size else 0},
+        # full: a whole copy of the network, at the precision in which the base is stored.
+        "delta": {**storage, "bytes": size, "full": plan.backbone.size + head if plan.backbone.size else 0},
         "tolerance": witness.TOLERANCES,
-        "files": {n: digest.of_files([folder / n]) for n in (validate_folder.DELTA, validate_folder.WITNESS, *more)},
+        "files": {n: digest.of_files([folder / n]) for n in (DELTA, WITNESS, *extra_files)},
     }
-    (folder / validate_folder.CARD).write_text(json.dumps(facts, indent=1, default=_plain) + "\n", encoding="utf-8")
+    (folder / CARD).write_text(json.dumps(facts, indent=1, default=_json_value) + "\n", encoding="utf-8")
     return Model(folder, plan.backbone, plan.cut, task.objective, fitted, facts)
 
 
-def _base(fitted: Fitted, plan: Plan) -> dict[str, np.ndarray]:
-    """What was borrowed, where something of it may have been tuned; nothing is opened for a head."""
-    tuned = "stored" in fitted.notes and not plan.cut.top and peft_adapters.MATRICES not in fitted.files()
-    return delta.tensors(open_above(plan.backbone, plan.cut)) if tuned else {}
+def _base_tensors(fitted: Fitted, plan: Plan) -> dict[str, np.ndarray]:
+    """The base's tensors where some of them may have been trained; the base is not opened for a head alone."""
+    needed = "stored" in fitted.notes and not plan.cut.top and peft_adapters.ADAPTER_FILE not in fitted.files()
+    return delta.base_tensors(open_above(plan.backbone, plan.cut)) if needed else {}
 
 
-def _once(stored: dict[str, np.ndarray], more: dict[str, bytes]) -> dict[str, np.ndarray]:
-    """Without the numbers that PEFT's own file holds."""
-    if peft_adapters.MATRICES not in more:
-        return stored
+def _without_peft_tensors(tensors: dict[str, np.ndarray], extra_files: dict[str, bytes]) -> dict[str, np.ndarray]:
+    """Without what PEFT's own file holds."""
+    if peft_adapters.ADAPTER_FILE not in extra_files:
+        return tensors
     from safetensors.numpy import load as from_bytes
 
-    there = peft_adapters.ours(from_bytes(more[peft_adapters.MATRICES]))
-    return {n: a for n, a in stored.items() if n not in there or not np.array_equal(a, there[n])}
+    adapter = peft_adapters.by_state_name(from_bytes(extra_files[peft_adapters.ADAPTER_FILE]))
+    return {n: a for n, a in tensors.items() if n not in adapter or not np.array_equal(a, adapter[n])}
 
 
-def _plain(value: object) -> object:
+def _json_value(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -116,7 +104,7 @@ def read_card(folder: Path) -> dict:
 
     Raises ArtifactError when it is missing, not JSON, or of another schema.
     """
-    return validate_folder.card(model_folder(folder))
+    return validate_folder.read_card(model_folder(folder))
 
 
 def model_folder(folder: Path) -> Path:
@@ -124,134 +112,128 @@ def model_folder(folder: Path) -> Path:
 
     Raises ArtifactError when neither does.
     """
-    for place in (folder, folder / "model"):
-        if (place / validate_folder.CARD).is_file():
-            return place
+    for candidate in (folder, folder / "model"):
+        if (candidate / CARD).is_file():
+            return candidate
     raise ArtifactError(
         f"{folder} is not a model folder: neither card.json nor model/card.json is there. `headstart fit` writes one."
     )
 
 
-def load(folder: Path, root: Path) -> tuple[Model, Running]:
-    """A saved model with its network open, after the witness has answered as it must.
+def load(folder: Path, root: Path) -> tuple[Model, Extractor]:
+    """A saved model with its network open, after its witness was verified.
 
     root: the cache folder.
-    Raises ArtifactError when a file is missing, changed or not what it says, the base is another one, or an answer
-    differs. Nothing is opened before the folder was looked over.
+    Raises ArtifactError when a file is missing, changed or malformed, the base is another one, or the witness gives
+    other scores. Nothing is opened before the folder was validated.
     """
-    place = model_folder(folder)
-    facts = validate_folder.inspect(place)
-    pinned, objective, cut = _described(facts, place)
-    if facts["kind"] not in member("preprocess", pinned.preprocess.kind).SERVES:
-        raise ArtifactError(
-            f"{place}: {pinned.name} does not read data of the kind {facts['kind']}. {validate_folder.AGAIN}"
-        )
-    known = witness.read(place / validate_folder.WITNESS, objective.width)
-    stored = _stored(place, facts)
-    _same_base(pinned, find_card(pinned.name, root), place)
-    fitted = _restored(facts["method"], stored, pinned, cut, objective, place)
-    witness.recall(fitted, known, place)
-    model = Model(place, pinned, cut, objective, fitted, facts)
-    running = start(pinned, model.cut, root=root)
-    testify(model, running, cut.precision)
-    return model, running
+    model_path = model_folder(folder)
+    facts = validate_folder.validate(model_path)
+    backbone, objective, cut = _parse_card(facts, model_path)
+    if facts["kind"] not in member("preprocess", backbone.preprocess.kind).SERVES:
+        raise ArtifactError(f"{model_path}: {backbone.name} does not read data of the kind {facts['kind']}. {FIX}")
+    stored_witness = witness.read(model_path / WITNESS, objective.width)
+    tensors = _read_tensors(model_path, facts)
+    base = find_card(backbone.name, root)
+    _check_base(backbone, base, model_path)
+    backbone = backbone.with_files(base.preprocess.files)
+    fitted = _restore_fitted(facts["method"], tensors, backbone, cut, objective, model_path)
+    witness.verify_head(fitted, stored_witness, model_path)
+    model = Model(model_path, backbone, cut, objective, fitted, facts)
+    extractor = start_engine(backbone, model.cut, root=root)
+    witness.verify_witness(model, extractor, cut.precision)
+    return model, extractor
 
 
-def _described(facts: dict, place: Path) -> tuple[Backbone, Objective, Cut]:
-    """Base, labels and cut as the card has them."""
-    file = place / validate_folder.CARD
+def _parse_card(facts: dict, folder: Path) -> tuple[Backbone, Objective, Cut]:
+    """Base, labels and cut. Raises ArtifactError where card.json does not describe them."""
+    file = folder / CARD
     try:
-        pinned = restore(facts["backbone"])
+        backbone = restore(facts["backbone"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ArtifactError(f"{file} does not say which base it is for ({error}). {validate_folder.AGAIN}") from error
+        raise ArtifactError(f"{file} does not say which base it is for ({error}). {FIX}") from error
     try:
-        cut = replace(pinned.cut(facts["cut"]), precision=str(facts.get("precision", "float32")))
+        cut = replace(backbone.cut(facts["cut"]), precision=str(facts.get("precision", "float32")))
         if cut.precision not in witness.TOLERANCES:
             raise PlanError(f"It was computed in {cut.precision[:20]!r}, which is not known.")
     except PlanError as error:
-        raise ArtifactError(f"{file} has a cut that its base cannot have. {error} {validate_folder.AGAIN}") from error
+        raise ArtifactError(f"{file} has a cut that its base cannot have. {error} {FIX}") from error
     try:
         objective = member("objectives", facts["objective"]["name"]).restore(facts["objective"])
         if objective.width < 1:
             raise ValueError("there are none")
         json.dumps(objective.facts())
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise ArtifactError(
-            f"{file} lacks its labels ({error}): answers would have no names. {validate_folder.AGAIN}"
-        ) from error
-    return pinned, objective, cut
+        raise ArtifactError(f"{file} lacks its labels ({error}): answers would have no names. {FIX}") from error
+    return backbone, objective, cut
 
 
-def _stored(place: Path, facts: dict) -> dict[str, np.ndarray]:
-    """The arrays of the folder by their names in a state, differences still as differences."""
-    stored = validate_folder.tensors(place / validate_folder.DELTA)
-    if peft_adapters.MATRICES in facts["files"]:
+def _read_tensors(folder: Path, facts: dict) -> dict[str, np.ndarray]:
+    """The stored tensors by their names in a `state()`, differences not yet applied."""
+    tensors = validate_folder.read_safetensors(folder / DELTA)
+    if peft_adapters.ADAPTER_FILE in facts["files"]:
         try:
-            matrices = peft_adapters.ours(validate_folder.tensors(place / peft_adapters.MATRICES))
+            adapter = peft_adapters.by_state_name(validate_folder.read_safetensors(folder / peft_adapters.ADAPTER_FILE))
         except IndexError as error:
-            raise ArtifactError(
-                f"{place / peft_adapters.MATRICES} has a tensor without a name. {validate_folder.AGAIN}"
-            ) from error
-        return {**matrices, **stored}
-    return stored
+            raise ArtifactError(f"{folder / peft_adapters.ADAPTER_FILE} has a tensor without a name. {FIX}") from error
+        return {**adapter, **tensors}
+    return tensors
 
 
-def _same_base(pinned: Backbone, base: Backbone, place: Path) -> None:
+def _check_base(pinned: Backbone, base: Backbone, folder: Path) -> None:
     """Raises ArtifactError where the base here has other weights or another preprocessing than the card says."""
     if base.weights != pinned.weights:
-        seen, wanted = base.weights[:19], pinned.weights[:19]
+        actual, expected = base.weights[:19], pinned.weights[:19]
         raise ArtifactError(
-            f"{place} was fitted on {pinned.name} with weights {wanted}…; the weights here are {seen}…. "
+            f"{folder} was fitted on {pinned.name} with weights {expected}…; the weights here are {actual}…. "
             f"Fit again on these, or bring the former ones back."
         )
     if (base.width, base.blocks) != (pinned.width, pinned.blocks):
         raise ArtifactError(
-            f"{place}: {pinned.name} is divided otherwise here than when it was fitted: {len(base.blocks)} blocks and "
-            f"{base.width} numbers, then {len(pinned.blocks)} and {pinned.width}. Install the versions of then, or fit "
+            f"{folder}: {pinned.name} has {len(base.blocks)} blocks and embeddings of {base.width} numbers here; when "
+            f"it was fitted it had {len(pinned.blocks)} and {pinned.width}. Install the versions of the fit, or fit "
             f"again."
         )
     if base.preprocess != pinned.preprocess:
-        there = dict(base.preprocess.settings)
-        changed = [f"{k}: {str(v)[:40]} → {there.get(k)}" for k, v in pinned.preprocess.settings if there.get(k) != v]
+        now = dict(base.preprocess.settings)
+        changed = [f"{k}: {str(v)[:40]} → {now.get(k)}" for k, v in pinned.preprocess.settings if now.get(k) != v]
         raise ArtifactError(
-            f"{place}: the preprocessing of {pinned.name} has changed since ({'; '.join(changed)}). Fit again."
+            f"{folder}: the preprocessing of {pinned.name} has changed since ({'; '.join(changed)}). Fit again."
         )
 
 
-def _restored(
-    method: str, stored: dict[str, np.ndarray], pinned: Backbone, cut: Cut, objective: Objective, place: Path
+def _restore_fitted(
+    method: str, stored: dict[str, np.ndarray], backbone: Backbone, cut: Cut, objective: Objective, folder: Path
 ) -> Fitted:
-    """What was learned, from arrays of which none may be missing, none left over, and each of the right shape."""
-    file = place / validate_folder.DELTA
+    """The fitted method. Raises ArtifactError where a tensor is missing, unexpected or of another shape."""
+    file = folder / DELTA
     head = stored.get("head.weight")
     if head is not None and len(head) != objective.width:
-        raise ArtifactError(
-            f"{file} answers with {len(head)} scores for {objective.width} labels. {validate_folder.AGAIN}"
-        )
+        raise ArtifactError(f"{file} answers with {len(head)} scores for {objective.width} labels. {FIX}")
     validate_folder.recipe(stored, file)
 
     def above() -> Above:
-        return open_above(pinned, cut)
+        return open_above(backbone, cut)
 
     try:
-        state = delta.unpacked(stored, _borrowed(stored, above))
+        base = delta.base_tensors(above()) if any(name.startswith("diff.") for name in stored) else {}
+        state = delta.unpack(stored, base)
         fitted: Fitted = member("methods", method).restore(state, above)
-        wanted = {name: (a.shape, a.dtype) for name, a in fitted.state().items()}
+        expected = {name: (a.shape, a.dtype) for name, a in fitted.state().items()}
     except HeadstartError:
         raise
-    except Exception as error:  # numbers that do not fit a network make libraries raise what they like
-        why = f"{type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else ''}"
-        raise ArtifactError(f"{file} does not hold what {method} learns ({why}). {validate_folder.AGAIN}") from error
-    odd = [n for n in sorted(state.keys() | wanted.keys()) if n not in state or n not in wanted]
-    odd += [n for n in sorted(state.keys() & wanted.keys()) if (state[n].shape, state[n].dtype) != wanted[n]]
-    if odd:
-        how = "is missing" if odd[0] not in state else "is not of it" if odd[0] not in wanted else "has another shape"
+    except Exception as error:  # libraries raise anything for tensors that do not fit a network
         raise ArtifactError(
-            f"{file} does not hold what {method} learns: {odd[0][:100]} {how}, {len(odd)} in all. "
-            f"{validate_folder.AGAIN}"
+            f"{file} does not hold what {method} learns ({type_and_first_line(error)}). {FIX}"
+        ) from error
+    mismatched = [n for n in sorted(state.keys() | expected.keys()) if n not in state or n not in expected]
+    # The recipe is JSON, which `restore` reads: its length changes where settings were stored under former names.
+    common = (state.keys() & expected.keys()) - {"recipe"}
+    mismatched += [n for n in sorted(common) if (state[n].shape, state[n].dtype) != expected[n]]
+    if mismatched:
+        name = mismatched[0]
+        problem = "is missing" if name not in state else "is not of it" if name not in expected else "has another shape"
+        raise ArtifactError(
+            f"{file} does not hold what {method} learns: {name[:100]} {problem}, {len(mismatched)} in all. {FIX}"
         )
     return fitted
-
-
-def _borrowed(stored: dict[str, np.ndarray], above: Callable[[], Above]) -> dict[str, np.ndarray]:
-    return delta.tensors(above()) if any(name.startswith("diff.") for name in stored) else {}

@@ -1,10 +1,10 @@
-"""What a user wants answered, as examples: files, folders, globs, tables, texts, lines, or things in memory."""
+"""Predictions of a saved model for files, folders, globs, tables, texts, lines, or arrays in memory."""
 
 from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,134 +16,26 @@ from headstart.core.errors import SourceError, Unreadable
 from headstart.core.plan import Model
 from headstart.core.plugins import member
 from headstart.core.result import SetAside
-from headstart.core.task import Example, Row
-from headstart.data.column_roles import PATHS, roles
-from headstart.data.contents import stream
-from headstart.data.tabular import SUFFIXES, open_sheet
+from headstart.core.task import Example, TableCell
+from headstart.data.column_roles import PATH_COLUMNS, infer_roles
+from headstart.data.contents import iter_contents
+from headstart.data.tabular import TABLE_SUFFIXES, open_sheet
 from headstart.deployment import zip_model
 from headstart.deployment.model_folder import load
-from headstart.deployment.witness import embed_fresh
+from headstart.deployment.witness import embed_uncached
 from headstart.features.cache import store
 from headstart.features.extract import SHARD
-from headstart.features.runner import Running
+from headstart.features.runner import Extractor
 
-PHOTOS = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".ico"}
-WRITINGS = {".txt", ".md"}
-
-
-def collect(
-    items: Iterable[object], kind: str, column: str | None, lines: Iterable[str] | None
-) -> Iterator[Example | SetAside]:
-    """One example an input, in order; what is not there has its reason instead.
-
-    items:  paths, globs, texts; "-" stands for `lines`; bytes, pictures or arrays in memory
-    kind:   "image", "text" or "vector": what the model reads
-    column: of a table, where its name does not say
-    """
-    if isinstance(items, np.ndarray) and items.dtype.kind not in "UO":
-        yield from _memory(items, kind)
-        return
-    for item in items:
-        if isinstance(item, str) and item == "-" and lines is not None:
-            for line in lines:
-                if line.strip():
-                    yield from _one(line.rstrip("\r\n"), kind, column)
-        elif isinstance(item, str | Path):
-            yield from _one(item, kind, column)
-        else:
-            yield from _memory([item], kind)
-
-
-def _one(item: str | Path, kind: str, column: str | None) -> Iterator[Example | SetAside]:
-    text = str(item)
-    if not text.strip():
-        yield SetAside(text, "the text is empty" if kind == "text" else "no file is named")
-        return
-    try:
-        path = Path(text)
-        there = path.exists()
-    except (OSError, ValueError):  # a long text is no file name
-        there = False
-    if there and path.is_dir():
-        yield from _folder(path, kind)
-    elif there and path.suffix.lower() in SUFFIXES:
-        yield from _table(path, kind, column)
-    elif there and (kind == "image" or path.suffix.lower() in WRITINGS):
-        yield _file(path, kind)
-    elif kind == "image" and glob.has_magic(text):
-        found = sorted(p for p in map(Path, glob.glob(text, recursive=True)) if p.is_file())
-        yield from (_file(p, kind) for p in found)
-        if not found:
-            yield SetAside(text, "no file has such a name")
-    elif kind == "image" or (
-        isinstance(item, Path) or (path.suffix.lower() in (SUFFIXES | WRITINGS) and " " not in text)
-    ):
-        yield SetAside(text, "no such file")
-    elif kind == "text":
-        yield Example(text, text, digest.of_bytes(text.encode("utf-8", "replace")), None)
-    else:
-        yield SetAside(text, "this model reads feature vectors: call headstart.predict with an array")
-
-
-def _file(path: Path, kind: str) -> Example | SetAside:
-    try:
-        data = path.read_bytes()
-        if kind == "image":
-            return Example(str(path), path, digest.of_bytes(data), None)
-        text = data.decode("utf-8")
-        return Example(str(path), text, digest.of_bytes(data), None)
-    except OSError as error:
-        return SetAside(str(path), f"cannot be read: {error.strerror}")
-    except UnicodeDecodeError:
-        return SetAside(str(path), "is not text in UTF-8")
-
-
-def _folder(folder: Path, kind: str) -> Iterator[Example | SetAside]:
-    wanted = PHOTOS if kind == "image" else WRITINGS
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in wanted and not p.name.startswith("."))
-    yield from (_file(p, kind) for p in files)
-    if not files:
-        yield SetAside(str(folder), f"no {'photos' if kind == 'image' else 'text files'} in this folder")
-
-
-def _table(path: Path, kind: str, column: str | None) -> Iterator[Example | SetAside]:
-    sheet = open_sheet(path)
-    name = roles(sheet, label="", input=column, group=None).input
-    if name in sheet.binary:
-        yield from (_cell(path, row, name) for row in range(sheet.rows))
-        return
-    for row, value in enumerate(sheet.values(name)):
-        if value is None or value == "":
-            yield SetAside(f"{path.name}:{row}", "the cell is empty")
-        elif kind == "image" or name.lower() in PATHS:
-            yield _named(_file(path.parent / str(value), kind), f"{value}")
-        else:
-            yield Example(
-                f"{path.name}:{row}", str(value), digest.of_bytes(str(value).encode("utf-8", "replace")), None
-            )
-
-
-def _cell(path: Path, row: int, name: str) -> Example:
-    # Answers are not looked up by content in bulk tables: the row's own place is name enough.
-    return Example(f"{path.name}:{row}", Row(path, row, name), "", None)
-
-
-def _named(found: Example | SetAside, name: str) -> Example | SetAside:
-    return found if isinstance(found, SetAside) else Example(name, found.content, found.digest, None)
-
-
-def _memory(items: Sequence | np.ndarray, kind: str) -> Iterator[Example | SetAside]:
-    reading = member("readers", "arrays").read((items, None), label="", input=None, kind=kind)
-    if reading.kind != kind:
-        raise SourceError(f"These inputs are {reading.kind}; the model reads {kind}.")
-    gone = {a.id: a for a in reading.aside}
-    kept = iter(reading.examples[""])
-    yield from (gone[str(i)] if str(i) in gone else next(kept) for i in range(len(items)))
+IMAGE_SUFFIXES = {
+    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".ico"),
+}
+TEXT_SUFFIXES = {".txt", ".md"}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model says of one input.
+    """The prediction for one input.
 
     label:         a class, a list of tags, or a number; None where the input could not be read
     confidence:    the label's calibrated probability; None for numbers
@@ -163,49 +55,6 @@ class Answer:
         return {**shown, "probabilities": self.probabilities, "error": self.error}
 
 
-def answers(model: Model, running: Running, items: Iterable[Example | SetAside]) -> Iterator[Answer]:
-    """One answer an item, in order, a shard at a time: memory does not grow with their number."""
-    items = iter(items)
-    while shard := list(islice(items, SHARD)):
-        yield from _shard(model, running, shard)
-
-
-def _shard(model: Model, running: Running, shard: list[Example | SetAside]) -> Iterator[Answer]:
-    spec = model.backbone.preprocess
-    prepare = member("preprocess", spec.kind)
-    contents = [content for _, content in stream([e for e in shard if isinstance(e, Example)])]
-    ready = iter(prepare.prepare([c for c in contents if not isinstance(c, Unreadable)], spec))
-    some = [c if isinstance(c, Unreadable) else next(ready) for c in contents]
-    rows, reasons = embed_fresh(some, spec, model.cut, running)
-    told = iter(_told(model, rows) if len(rows) else ())
-    at = -1
-    for item in shard:
-        if isinstance(item, SetAside):
-            yield Answer(item.id, error=item.reason)
-            continue
-        at += 1
-        if at in reasons:
-            yield Answer(item.id, error=str(reasons[at]))
-        else:
-            label, sure, shares = next(told)
-            yield Answer(item.id, label, sure, shares)
-
-
-def _told(model: Model, x: Any) -> Iterator[tuple[object, float | None, dict[str, float] | None]]:
-    scores = model.fitted.scores(x)
-    labels = model.objective.decode(scores)
-    if model.objective.link == "identity":
-        yield from ((float(label), None, None) for label in labels)
-        return
-    names = list(model.objective.facts()["names"])
-    for label, p in zip(labels, model.objective.probabilities(scores), strict=True):
-        shares = {str(name): float(v) for name, v in zip(names, p, strict=True)}
-        several = isinstance(label, list | tuple)
-        # For tags: how sure it is of all of them together, as if they were independent.
-        sure = float(np.prod(np.maximum(p, 1 - p))) if several else float(p.max())
-        yield (list(label) if several else label), sure, shares
-
-
 def predict(
     folder: str | Path,
     inputs: Iterable[object],
@@ -216,12 +65,159 @@ def predict(
 ) -> list[Answer]:
     """Answers of a saved model, one an input and in order; what cannot be read has its reason in `error`.
 
-    folder: a run folder, a model folder, or a ZIP file that a page gave.  inputs: paths, folders, globs, tables, texts,
-    or things in memory
+    folder: a run folder, a model folder, or a ZIP file from an exported page
+    inputs: paths, folders, globs, tables, texts, or bytes, images and arrays in memory
     input: the column of a table.  lines: what "-" among the inputs stands for
-    Raises ArtifactError when the model is damaged, its base is another one, or its witness answers otherwise.
+    Raises ArtifactError when the model is damaged, its base is another one, or its witness gives other scores.
     """
     root = root or store.default_root()
-    model, running = load(zip_model.opened(Path(folder), root), root)
-    some = [inputs] if isinstance(inputs, str | Path | bytes) else inputs
-    return list(answers(model, running, collect(some, model.facts["kind"], input, lines)))
+    model, extractor = load(zip_model.unpack_if_zip(Path(folder), root), root)
+    items = [inputs] if isinstance(inputs, str | Path | bytes) else inputs
+    return list(answer_inputs(model, extractor, collect_inputs(items, model.facts["kind"], input, lines)))
+
+
+def collect_inputs(
+    items: Iterable[object], kind: str, column: str | None, lines: Iterable[str] | None
+) -> Iterator[Example | SetAside]:
+    """One example an input, in order; for what cannot be found, the reason.
+
+    items:  paths, globs, texts; "-" stands for `lines`; bytes, images or arrays in memory
+    kind:   "image", "text" or "vector": what the model reads
+    column: of a table, where its name does not tell
+    """
+    if isinstance(items, np.ndarray) and items.dtype.kind not in "UO":
+        yield from _from_memory(items, kind)
+        return
+    for item in items:
+        if isinstance(item, str) and item == "-" and lines is not None:
+            for line in lines:
+                if line.strip():
+                    yield from _expand(line.rstrip("\r\n"), kind, column)
+        elif isinstance(item, str | Path):
+            yield from _expand(item, kind, column)
+        else:
+            yield from _from_memory([item], kind)
+
+
+def _expand(item: str | Path, kind: str, column: str | None) -> Iterator[Example | SetAside]:
+    """The examples that a string or path names: a file's, a folder's, a glob's, a table's, or the text itself."""
+    text = str(item)
+    if not text.strip():
+        yield SetAside(text, "the text is empty" if kind == "text" else "no file is named")
+        return
+    try:
+        path = Path(text)
+        exists = path.exists()
+    except (OSError, ValueError):  # a long text is no file name
+        exists = False
+    if exists and path.is_dir():
+        yield from _expand_folder(path, kind)
+    elif exists and path.suffix.lower() in TABLE_SUFFIXES:
+        yield from _expand_table(path, kind, column)
+    elif exists and (kind == "image" or path.suffix.lower() in TEXT_SUFFIXES):
+        yield _read_file(path, kind)
+    elif kind == "image" and glob.has_magic(text):
+        matches = sorted(p for p in map(Path, glob.glob(text, recursive=True)) if p.is_file())
+        yield from (_read_file(p, kind) for p in matches)
+        if not matches:
+            yield SetAside(text, "no file has such a name")
+    elif kind == "image" or (
+        isinstance(item, Path) or (path.suffix.lower() in (TABLE_SUFFIXES | TEXT_SUFFIXES) and " " not in text)
+    ):
+        yield SetAside(text, "no such file")
+    elif kind == "text":
+        yield _text_example(text, text)
+    else:
+        yield SetAside(text, "this model reads feature vectors: call headstart.predict with an array")
+
+
+def _read_file(path: Path, kind: str) -> Example | SetAside:
+    try:
+        data = path.read_bytes()
+        content = path if kind == "image" else data.decode("utf-8")
+        return Example(str(path), content, digest.of_bytes(data), None)
+    except OSError as error:
+        return SetAside(str(path), f"cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        return SetAside(str(path), "is not text in UTF-8")
+
+
+def _expand_folder(folder: Path, kind: str) -> Iterator[Example | SetAside]:
+    suffixes = IMAGE_SUFFIXES if kind == "image" else TEXT_SUFFIXES
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and not p.name.startswith("."))
+    yield from (_read_file(p, kind) for p in files)
+    if not files:
+        yield SetAside(str(folder), f"no {'photos' if kind == 'image' else 'text files'} in this folder")
+
+
+def _expand_table(path: Path, kind: str, column: str | None) -> Iterator[Example | SetAside]:
+    sheet = open_sheet(path)
+    name = infer_roles(sheet, label="", input=column, group=None).input
+    if name in sheet.binary:
+        # No digest: it is the key of cached features, which predictions do not use.
+        yield from (Example(f"{path.name}:{row}", TableCell(path, row, name), "", None) for row in range(sheet.rows))
+        return
+    for row, value in enumerate(sheet.values(name)):
+        if value is None or value == "":
+            yield SetAside(f"{path.name}:{row}", "the cell is empty")
+        elif kind == "image" or name.lower() in PATH_COLUMNS:
+            example = _read_file(path.parent / str(value), kind)
+            yield replace(example, id=str(value)) if isinstance(example, Example) else example
+        else:
+            yield _text_example(f"{path.name}:{row}", str(value))
+
+
+def _text_example(id: str, text: str) -> Example:
+    return Example(id, text, digest.of_bytes(text.encode("utf-8", "replace")), None)
+
+
+def _from_memory(items: Sequence | np.ndarray, kind: str) -> Iterator[Example | SetAside]:
+    reading = member("readers", "arrays").read((items, None), label="", input=None, kind=kind)
+    if reading.kind != kind:
+        raise SourceError(f"These inputs are {reading.kind}; the model reads {kind}.")
+    unreadable = {a.id: a for a in reading.aside}
+    readable = iter(reading.examples[""])
+    yield from (unreadable[str(i)] if str(i) in unreadable else next(readable) for i in range(len(items)))
+
+
+def answer_inputs(model: Model, extractor: Extractor, items: Iterable[Example | SetAside]) -> Iterator[Answer]:
+    """One answer an item, in order, computed a shard at a time, which bounds memory."""
+    items = iter(items)
+    while shard := list(islice(items, SHARD)):
+        yield from _answer_shard(model, extractor, shard)
+
+
+def _answer_shard(model: Model, extractor: Extractor, shard: list[Example | SetAside]) -> Iterator[Answer]:
+    spec = model.backbone.preprocess
+    prepare = member("preprocess", spec.kind)
+    contents = [content for _, content in iter_contents([e for e in shard if isinstance(e, Example)])]
+    units = iter(prepare.prepare([c for c in contents if not isinstance(c, Unreadable)], spec))
+    prepared = [c if isinstance(c, Unreadable) else next(units) for c in contents]
+    features, reasons = embed_uncached(prepared, spec, model.cut, extractor)
+    predictions = iter(_decode_answers(model, features) if len(features) else ())
+    position = -1
+    for item in shard:
+        if isinstance(item, SetAside):
+            yield Answer(item.id, error=item.reason)
+            continue
+        position += 1
+        if position in reasons:
+            yield Answer(item.id, error=str(reasons[position]))
+        else:
+            yield Answer(item.id, *next(predictions))
+
+
+def _decode_answers(model: Model, x: Any) -> Iterator[tuple[object, float | None, dict[str, float] | None]]:
+    """(label, confidence, probabilities) of each row of features."""
+    scores = model.fitted.scores(x)
+    labels = model.objective.decode(scores)
+    if model.objective.link == "identity":
+        yield from ((float(label), None, None) for label in labels)
+        return
+    names = list(model.objective.facts()["names"])
+    for label, p in zip(labels, model.objective.probabilities(scores), strict=True):
+        probabilities = {str(name): float(v) for name, v in zip(names, p, strict=True)}
+        is_tags = isinstance(label, list | tuple)
+        # Of tags: that all of them are right together, as if they were independent.
+        confidence = float(np.prod(np.maximum(p, 1 - p))) if is_tags else float(p.max())
+        yield (list(label) if is_tags else label), confidence, probabilities

@@ -1,4 +1,4 @@
-"""Runs of several methods on one split as a table: means over seeds, what each costs, and which is surely better."""
+"""Comparison of methods on one split: mean scores over seeds, costs, and pairwise significance tests."""
 
 from __future__ import annotations
 
@@ -10,53 +10,30 @@ from statistics import mean, median, stdev
 
 import numpy as np
 
-from headstart.core.messages import chance, plain
+from headstart.core.messages import format_p_value, join_plain
+from headstart.core.paired_comparison import SIGNIFICANCE, PairedComparison, paired_comparison
+from headstart.core.plan import Traits, traits_of
 from headstart.core.plugins import member, names
-from headstart.core.statistics import SURE, Paired, compared
+from headstart.evaluation.verdict import PERCENT_METRICS
+from headstart.training.heads import probe
 
-PROBES = ("probe", "logistic", "ridge")  # heads that a comparison is measured against
-PERCENT = ("accuracy", "balanced_accuracy", "macro_f1", "micro_f1")
-# Student's t for 95 %, by degrees of freedom from 1.
-STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
-# What answers are compared in, example by example.
-WORTH = {"classes": "accuracy", "tags": "F1 of a row's tags", "number": "minus absolute error"}
-BEST_FOR = {
-    "probe": "nearly everything first: seconds, and nothing of the backbone moves",
-    "logistic": "nearly everything first: seconds, and nothing of the backbone moves",
-    "ridge": "numbers; many outputs at once",
-    "knn": "a look without training; classes that come and go",
-    "zeroshot": "no labels at all: classes that words can name, on a clip: backbone",
-    "centroid": "very few labels; classes that come and go",
-    "mlp": "many labels whose classes no straight line parts",
-    "finetune": "hundreds of labels, pictures unlike those of the pretraining",
-    "lpft": "fine-tuning that must hold on unlike data too",
-    "wise": "data that will drift away from the training set",
-    "gradual": "texts, a few hundred labels",
-    "full": "thousands of labels and time",
-    "bias": "many tasks on one base, each a few KB",
-    "lora": "many tasks on one base, nearly what full fine-tuning gives",
-    "ia3": "many tasks on one base, the smallest files",
-    "adapter": "many tasks on one base",
-    "prompt": "many tasks on one base, transformers",
-    "prefix": "many tasks on one base, transformers",
-    "contrast": "8 to 50 labels a class",
-    "scratch": "the baseline that tells whether borrowing helped",
-    "compact": "where borrowing hurts: a small network of its own",
-    "auto": "when in doubt",
-}
+# Two-sided 95 % quantiles of Student's t for 1, 2, … degrees of freedom.
+STUDENT_T = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26)
+# Per-example score of the paired tests, by objective.
+EXAMPLE_METRICS = {"classes": "accuracy", "tags": "F1 of a row's tags", "number": "minus absolute error"}
 
 
-def row(method: str, results: list[dict]) -> dict:
-    """One method's line: what its runs have in common, and the headline's mean with its interval over the seeds.
+def method_row(method: str, results: list[dict]) -> dict:
+    """One method's row: the headline metric's mean and interval over seeds, and costs.
 
-    low, high: Student's 95 % interval of the mean; None for fewer than three runs, which cannot give one
-    seconds:   medians over the runs; total counts embedding, which only the first run at a cut pays
+    low, high: Student's 95 % interval of the mean; None for fewer than three runs
+    seconds:   medians over the runs; total includes embedding, which only the first run at a cut pays
     """
     first = results[0]
     metric = next(iter(first["metrics"]))
     values = [r["metrics"][metric]["value"] for r in results]
-    low, high = _interval(values, metric in PERCENT)
-    lost = [r["head"]["forgetting"]["drop"] for r in results if r["head"].get("forgetting")]
+    low, high = _t_interval(values, metric in PERCENT_METRICS)
+    drops = [r["head"]["forgetting"]["drop"] for r in results if r["head"].get("forgetting")]
     counts = first["task"]["n"]
     return {
         "method": method,
@@ -74,52 +51,69 @@ def row(method: str, results: list[dict]) -> dict:
         "bytes": first["bytes"],
         "seconds": {k: median(r["seconds"].get(k, 0.0) for r in results) for k in ("fit", "extract", "total")},
         "drift": mean(r["head"].get("drift", 0.0) for r in results),
-        "forgetting": mean(lost) if lost else None,
+        "forgetting": mean(drops) if drops else None,
         "plan": first["plan"],
-        "best_for": BEST_FOR.get(method) or _said(method),
+        "best_for": best_for(method) or _summary_line(method),
         "error": "",
     }
 
 
-def _interval(values: list[float], share: bool) -> tuple[float | None, float | None]:
+def _t_interval(values: list[float], is_share: bool) -> tuple[float | None, float | None]:
     if len(values) < 3:
         return None, None
-    reach = STUDENT[min(len(values), 10) - 2] * stdev(values) / len(values) ** 0.5
-    low, high = mean(values) - reach, mean(values) + reach
-    return (max(0.0, low), min(1.0, high)) if share else (low, high)
+    half_width = STUDENT_T[min(len(values), 10) - 2] * stdev(values) / len(values) ** 0.5
+    low, high = mean(values) - half_width, mean(values) + half_width
+    return (max(0.0, low), min(1.0, high)) if is_share else (low, high)
 
 
-def _said(method: str) -> str:
-    """What a member of another package says of itself in its first line."""
+def _traits(method: str) -> Traits:
+    """Traits of a method; "probe" has those of the head for classes."""
+    name = probe.METHODS["softmax"] if method == "probe" else method
+    return traits_of(member("methods", name).Settings) if name in names("methods") else Traits()
+
+
+def is_probe(method: str) -> bool:
+    """Whether it is a plain head on frozen features, which the other methods of a comparison are measured against."""
+    return _traits(method).is_probe
+
+
+def best_for(method: str) -> str:
+    """When to take a method, in half a sentence; "" where it does not say."""
+    return _traits(method).best_for
+
+
+def _summary_line(method: str) -> str:
+    """First line of a method's docstring, for methods of other packages."""
     return (member("methods", method).__doc__ or "").strip().partition("\n")[0] if method in names("methods") else ""
 
 
-def known() -> list[dict]:
-    """Every method: its name, what it does, what it is best for, its settings."""
-    found = []
+def list_methods() -> list[dict]:
+    """Every method: name, one line about it, what it is best for, default settings."""
+    methods = []
     for name in names("methods"):
         settings = asdict(member("methods", name).Settings())
         settings = {k: ",".join(map(str, v)) if isinstance(v, tuple) else v for k, v in settings.items()}
-        found.append({"name": name, "about": _said(name), "best_for": BEST_FOR.get(name, ""), "settings": settings})
-    return found
+        methods.append({"name": name, "about": _summary_line(name), "best_for": best_for(name), "settings": settings})
+    return methods
 
 
-def refused(method: str, reason: str) -> dict:
-    """The line of a method that cannot be had here."""
-    return {"method": method, "error": reason, "best_for": BEST_FOR.get(method, "")}
+def unavailable_row(method: str, reason: str) -> dict:
+    """The row of a method that cannot run here."""
+    return {"method": method, "error": reason, "best_for": best_for(method)}
 
 
-def merits(folders: list[Path], objective: str) -> dict[str, float]:
-    """What each example's answer was worth, by id, on average over the runs; larger is better. WORTH says in what."""
-    total: dict[str, list[float]] = {}
+def mean_example_scores(folders: list[Path], objective: str) -> dict[str, float]:
+    """Score of each example's prediction by id, averaged over the runs; larger is better (EXAMPLE_METRICS)."""
+    by_id: dict[str, list[float]] = {}
     for folder in folders:
         with open(folder / "predictions.csv", newline="", encoding="utf-8") as file:
             for line in csv.DictReader(file):
-                total.setdefault(line["id"], []).append(_worth(line["label"], line["predicted"], objective))
-    return {name: mean(some) for name, some in total.items()}
+                score = _example_score(line["label"], line["predicted"], objective)
+                by_id.setdefault(line["id"], []).append(score)
+    return {id: mean(scores) for id, scores in by_id.items()}
 
 
-def _worth(label: str, predicted: str, objective: str) -> float:
+def _example_score(label: str, predicted: str, objective: str) -> float:
     if objective == "number":
         return -abs(float(label) - float(predicted))
     if objective == "tags":
@@ -128,96 +122,98 @@ def _worth(label: str, predicted: str, objective: str) -> float:
     return float(label == predicted)
 
 
-def pairs(worth: dict[str, dict[str, float]], objective: str, seed: int) -> list[dict]:
-    """Every method against every other, both ways round, on the examples that both answered.
+def pairwise_tests(scores: dict[str, dict[str, float]], objective: str, seed: int) -> list[dict]:
+    """Paired tests of every method against every other, both ways round, on the examples that both predicted.
 
-    worth: of each method, as `merits` gives it
-    p_holm, and the verdict by it, hold for all of the table together: also for the best, which was picked afterwards
+    scores: of each method, as `mean_example_scores` gives them
+    p_holm and the verdict hold for the whole table at once, so also for a best method picked afterwards
     """
-    tests: list[tuple[str, str, Paired]] = []
-    for a, b in combinations(worth, 2):
-        ids = sorted(worth[a].keys() & worth[b].keys())
-        one, other = (np.array([worth[m][k] for k in ids]) for m in (a, b))
-        tests.append((a, b, compared(WORTH.get(objective, "accuracy"), one, other, seed)))
-    found = []
-    for (a, b, test), p in zip(tests, holm([t.p for _, _, t in tests]), strict=True):
-        verdict = "cannot tell" if p >= SURE else "better" if test.difference > 0 else "worse"
+    tests: list[tuple[str, str, PairedComparison]] = []
+    for a, b in combinations(scores, 2):
+        ids = sorted(scores[a].keys() & scores[b].keys())
+        scores_a, scores_b = (np.array([scores[m][id] for id in ids]) for m in (a, b))
+        tests.append((a, b, paired_comparison(EXAMPLE_METRICS.get(objective, "accuracy"), scores_a, scores_b, seed)))
+    pairs = []
+    for (a, b, test), p in zip(tests, holm_correction([t.p for _, _, t in tests]), strict=True):
+        verdict = "cannot tell" if p >= SIGNIFICANCE else "better" if test.difference > 0 else "worse"
         pair = {"a": a, "b": b, **asdict(test), "p_holm": p, "verdict": verdict}
-        found += [pair, _turned(pair)]
-    return found
+        pairs += [pair, _swapped(pair)]
+    return pairs
 
 
-def _turned(pair: dict) -> dict:
-    """The second of a pair against the first."""
+def _swapped(pair: dict) -> dict:
+    """The same pair seen from the second method."""
     verdict = {"better": "worse", "worse": "better"}.get(pair["verdict"], pair["verdict"])
-    turned = {"difference": 0.0 - pair["difference"], "low": 0.0 - pair["high"], "high": 0.0 - pair["low"]}
-    return {**pair, **turned, "a": pair["b"], "b": pair["a"], "verdict": verdict}
+    negated = {"difference": 0.0 - pair["difference"], "low": 0.0 - pair["high"], "high": 0.0 - pair["low"]}
+    return {**pair, **negated, "a": pair["b"], "b": pair["a"], "verdict": verdict}
 
 
-def holm(p: list[float]) -> list[float]:
-    """p-values that hold for all of the table together. Source: Holm 1979."""
+def holm_correction(p: list[float]) -> list[float]:
+    """p-values adjusted for multiple comparisons. Source: Holm 1979."""
     order = sorted(range(len(p)), key=lambda i: p[i])
-    out, last = [0.0] * len(p), 0.0
+    adjusted, largest = [0.0] * len(p), 0.0
     for rank, i in enumerate(order):
-        last = max(last, min(1.0, (len(p) - rank) * p[i]))
-        out[i] = last
-    return out
+        largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = largest
+    return adjusted
 
 
-def verdict(rows: list[dict], found: list[dict]) -> str:
-    """What to ship, in plain words. rows: at least one that is no refusal"""
-    done = sorted((r for r in rows if not r["error"]), key=_merit, reverse=True)
-    best, base = done[0], base_of(rows)
-    told = {(p["a"], p["b"]): p for p in found}
-    if base is None or len(done) == 1:
-        worse = [r["method"] for r in done[1:] if told[best["method"], r["method"]]["verdict"] == "better"]
-        beaten = f"; surely better than {plain(worse)}" if worse else "; surely better than none" if done[1:] else ""
-        return f"{best['method']} scored best ({_figure(best, best['mean'])}{beaten})."
-    cost = f"it trains {base['params']['trained']:,} numbers in {_seconds(base['seconds']['fit'])}"
-    winner = next((r for r in done if r is not base and told[r["method"], base["method"]]["verdict"] == "better"), None)
-    if winner is None and best is base:
-        return f"The plain probe scored best ({_figures(done[:2])}): ship it, {cost}."
+def verdict(rows: list[dict], pairs: list[dict]) -> str:
+    """What to ship, in plain words. rows: of `method_row`, at least one.  pairs: of `pairwise_tests`"""
+    ran = sorted((r for r in rows if not r["error"]), key=_ranking_key, reverse=True)
+    best, baseline = ran[0], baseline_row(rows)
+    tests = {(p["a"], p["b"]): p for p in pairs}
+
+    def beats(a: dict, b: dict) -> bool:
+        return tests[a["method"], b["method"]]["verdict"] == "better"
+
+    if baseline is None or len(ran) == 1:
+        worse = join_plain(r["method"] for r in ran[1:] if beats(best, r)) or "none"
+        beaten = f"; surely better than {worse}" if ran[1:] else ""
+        return f"{best['method']} scored best ({_format_score(best, best['mean'])}{beaten})."
+    probe_cost = f"it trains {baseline['params']['trained']:,} numbers in {_format_seconds(baseline['seconds']['fit'])}"
+    winner = next((r for r in ran if r is not baseline and beats(r, baseline)), None)
+    if winner is None and best is baseline:
+        return f"The plain probe scored best ({_format_scores(ran[:2])}): ship it, {probe_cost}."
     if winner is None:
-        p = told[best["method"], base["method"]]["p_holm"]
-        scores = _figures([best, base])
-        return f"No method is surely better than the plain probe ({scores}; {chance(p)}): ship the probe, {cost}."
-    pair = told[winner["method"], base["method"]]
-    gain, low, high = (_gain(winner, pair[k]) for k in ("difference", "low", "high"))
-    unit = " points" if winner["metric"] in PERCENT else ""
-    if pair["measure"] != winner["metric"] and unit:  # tags are compared row by row, which is not the headline
+        p = format_p_value(tests[best["method"], baseline["method"]]["p_holm"])
+        scores = _format_scores([best, baseline])
+        return f"No method is surely better than the plain probe ({scores}; {p}): ship the probe, {probe_cost}."
+    pair = tests[winner["method"], baseline["method"]]
+    gain, low, high = (_format_gain(winner, pair[k]) for k in ("difference", "low", "high"))
+    unit = " points" if winner["metric"] in PERCENT_METRICS else ""
+    if (
+        pair["measure"] != winner["metric"] and unit
+    ):  # tags are tested example by example, which is not the headline metric
         unit += f" of {pair['measure']}"
-    span = f"95 % interval {low} to {high}, {chance(pair['p_holm'])}; {_figures([winner, base])}"
-    even = [r["method"] for r in done if r not in (winner, base) and _even(r, winner, base, told)]
-    also = f" It cannot be told from {plain(even)}." if even else ""
-    return f"{winner['method']} is better than the plain probe by {gain}{unit} ({span}): ship {winner['method']}.{also}"
+    span = f"95 % interval {low} to {high}, {format_p_value(pair['p_holm'])}; {_format_scores([winner, baseline])}"
+    others = [r for r in ran if r not in (winner, baseline) and beats(r, baseline)]
+    ties = [r["method"] for r in others if tests[winner["method"], r["method"]]["verdict"] == "cannot tell"]
+    tie_note = f" It cannot be told from {join_plain(ties)}." if ties else ""
+    name = winner["method"]
+    return f"{name} is better than the plain probe by {gain}{unit} ({span}): ship {name}.{tie_note}"
 
 
-def base_of(rows: list[dict]) -> dict | None:
-    """The plain probe among the methods that could be had."""
-    return next((r for r in rows if r["method"] in PROBES and not r["error"]), None)
+def baseline_row(rows: list[dict]) -> dict | None:
+    """The row of the linear probe, if it ran."""
+    return next((r for r in rows if is_probe(r["method"]) and not r["error"]), None)
 
 
-def _even(r: dict, winner: dict, base: dict, told: dict) -> bool:
-    """Whether another method also beats the probe, and not surely less than the winner."""
-    beats = told[r["method"], base["method"]]["verdict"] == "better"
-    return beats and told[winner["method"], r["method"]]["verdict"] == "cannot tell"
+def _ranking_key(row: dict) -> float:
+    return -row["mean"] if row["metrics"][row["metric"]]["better"] == "lower" else row["mean"]
 
 
-def _merit(entry: dict) -> float:
-    return -entry["mean"] if entry["metrics"][entry["metric"]]["better"] == "lower" else entry["mean"]
+def _format_scores(rows: list[dict]) -> str:
+    return ", ".join(f"{row['method']} {_format_score(row, row['mean'])}" for row in rows)
 
 
-def _figures(some: list[dict]) -> str:
-    return ", ".join(f"{r['method']} {_figure(r, r['mean'])}" for r in some)
+def _format_score(row: dict, value: float) -> str:
+    return f"{100 * value:.1f} %" if row["metric"] in PERCENT_METRICS else f"{value:.3g}"
 
 
-def _figure(entry: dict, value: float) -> str:
-    return f"{100 * value:.1f} %" if entry["metric"] in PERCENT else f"{value:.3g}"
+def _format_gain(row: dict, value: float) -> str:
+    return f"{100 * value:.1f}" if row["metric"] in PERCENT_METRICS else f"{value:.3g}"
 
 
-def _gain(entry: dict, value: float) -> str:
-    return f"{100 * value:.1f}" if entry["metric"] in PERCENT else f"{value:.3g}"
-
-
-def _seconds(value: float) -> str:
+def _format_seconds(value: float) -> str:
     return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"

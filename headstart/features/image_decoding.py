@@ -1,4 +1,4 @@
-"""From the bytes of an image file to an upright RGB picture, or a reason that its owner understands."""
+"""Decodes image files to upright RGB images, or says why that is impossible in words that their owner understands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # No EPS or PDF (they start other programs), no format that is told by its file name alone.
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-LARGEST = 178_956_970  # pixels: Pillow's own limit for a decompression bomb
+MAX_PIXELS = 178_956_970  # pixels: Pillow's own limit for a decompression bomb
 LOOKS_LIKE = (
     (b"%PDF", "a PDF"),
     (b"PK\x03\x04", "a ZIP file or an office document"),
@@ -27,59 +27,59 @@ LOOKS_LIKE = (
     (b"RIFF", "a sound or video file"),
     (b"ID3", "a sound file"),
 )
-HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
-def decode(raw: bytes, least: int = 0) -> Image:
-    """The first picture in a file as RGB, upright, over white where it is transparent.
+def decode_image(raw: bytes, min_side: int = 0) -> Image:
+    """The first image in a file as RGB, upright, over white where it is transparent.
 
-    least: pixels that must remain of the shorter side. A JPEG that has many more is decoded at a half, a quarter or an
-    eighth of its size, which libjpeg takes out of the frequencies that are stored; 0 for all of it
-    Raises Unreadable with the reason; whatever a decoder throws at damaged bytes becomes one.
+    min_side: pixels that the shorter side must keep. A JPEG that has many more is decoded at a half, a quarter or an
+    eighth of its size, which libjpeg does in the frequency domain; 0 for the full size
+    Raises Unreadable with the reason, whatever a decoder raises on damaged bytes.
     """
     from PIL import Image, UnidentifiedImageError
 
     if not raw:
         raise Unreadable("the file is empty (0 bytes)")
     Image.init()  # a format is only known once its plug-in is; the second call costs nothing
-    # Pillow warns of odd files in words for programmers. By module, because photos are decoded on several threads and a
+    # Pillow warns of odd files in words for programmers. By module, because images are decoded on several threads and a
     # filter that is set and taken back is one for the whole process.
-    warnings.filterwarnings("ignore", module=r"PIL\.|headstart\.pixels")
+    warnings.filterwarnings("ignore", module=r"PIL\.|headstart\.features\.image_decoding")
     try:
-        picture = Image.open(io.BytesIO(raw), formats=FORMATS)
-        if picture.width * picture.height > LARGEST:
-            raise Unreadable(_bomb(picture.width, picture.height))
-        if least:
-            picture.draft(picture.mode, (least, least))
-        picture.load()
-        return _rgb(_upright(picture))
+        image = Image.open(io.BytesIO(raw), formats=FORMATS)
+        if image.width * image.height > MAX_PIXELS:
+            raise Unreadable(_too_large(image.width, image.height))
+        if min_side:
+            image.draft(image.mode, (min_side, min_side))
+        image.load()
+        return _to_rgb(_apply_exif_orientation(image))
     except Unreadable:
         raise
     except UnidentifiedImageError:
-        raise Unreadable(_what(raw)) from None
+        raise Unreadable(_describe_unknown(raw)) from None
     except Image.DecompressionBombError:
         raise Unreadable("it claims more than 179 million pixels, like a decompression bomb") from None
     except MemoryError:
         raise Unreadable("decoding it needs more memory than there is") from None
     except Exception as error:  # decoders raise what they like on damaged bytes: OSError, SyntaxError, struct.error …
-        raise Unreadable(_damage(error)) from None
+        raise Unreadable(_describe_damage(error)) from None
 
 
-def _bomb(width: int, height: int) -> str:
+def _too_large(width: int, height: int) -> str:
     return f"{width:,} x {height:,} pixels: more than 179 million, like a decompression bomb"
 
 
-def _damage(error: Exception) -> str:
+def _describe_damage(error: Exception) -> str:
     text = str(error).split("\n")[0]
     if "truncated" in text or "unexpected end" in text.lower() or "broken data" in text:
         return "the file ends early (truncated)"
     return f"the picture is damaged ({text or type(error).__name__})"
 
 
-def _what(raw: bytes) -> str:
-    """What bytes that are no known image look like."""
+def _describe_unknown(raw: bytes) -> str:
+    """What kind of file the bytes look like, where they are no known image."""
     start = raw[:512].lstrip()
-    if raw[4:8] == b"ftyp" and raw[8:12] in HEIC:
+    if raw[4:8] == b"ftyp" and raw[8:12] in HEIC_BRANDS:
         return "HEIC photos cannot be read: convert it to JPEG first"
     if raw[4:8] == b"ftyp":
         return "not an image: it looks like a video"
@@ -98,43 +98,43 @@ def _what(raw: bytes) -> str:
     return "not an image: it looks like text" if texty else "not an image of a known kind"
 
 
-def _upright(picture: Image) -> Image:
-    """Turned as its EXIF orientation says."""
+def _apply_exif_orientation(image: Image) -> Image:
+    """Rotated or flipped as its EXIF orientation says."""
     from PIL import ImageOps
 
     try:
-        orientation = picture.getexif().get(0x0112, 1)
+        orientation = image.getexif().get(0x0112, 1)
     except Exception:  # a damaged EXIF block says nothing about orientation, and the pixels are fine
-        return picture
+        return image
     if orientation not in range(2, 9):
-        return picture
-    turned = ImageOps.exif_transpose(picture)
-    return turned if turned is not None else picture
+        return image
+    turned = ImageOps.exif_transpose(image)
+    return turned if turned is not None else image
 
 
-def _rgb(picture: Image) -> Image:
+def _to_rgb(image: Image) -> Image:
     from PIL import Image
 
-    mode = picture.mode
-    if mode == "RGB" and "transparency" not in picture.info:
-        return picture
+    mode = image.mode
+    if mode == "RGB" and "transparency" not in image.info:
+        return image
     if mode.startswith("I") or mode == "F":
-        return Image.fromarray(_eight_bits(np.asarray(picture), mode)).convert("RGB")
+        return Image.fromarray(_to_eight_bits(np.asarray(image), mode)).convert("RGB")
     if mode == "LAB":
         from PIL import ImageCms
 
         profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         transform = ImageCms.buildTransform(*profiles, "LAB", "RGB")
-        return ImageCms.applyTransform(picture, transform) or picture
-    if mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
-        full = picture.convert("RGBA")
+        return ImageCms.applyTransform(image, transform) or image
+    if mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        full = image.convert("RGBA")
         white = Image.new("RGBA", full.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, full).convert("RGB")
-    return picture.convert("RGB")
+    return image.convert("RGB")
 
 
-def _eight_bits(x: np.ndarray, mode: str) -> np.ndarray:
-    """16-bit, 32-bit and float gray as 0..255: by the range of the format where it has one, else of the picture."""
+def _to_eight_bits(x: np.ndarray, mode: str) -> np.ndarray:
+    """16-bit, 32-bit and float gray as 0..255: by the range of the format where it has one, else of the image."""
     x = x.astype(np.float64)
     if not np.isfinite(x).all():
         raise Unreadable("its pixels hold NaN or infinite numbers")

@@ -1,4 +1,4 @@
-"""Work done ahead of need, on a thread of its own."""
+"""Items of an iterator made in advance, on a thread of its own."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ T = TypeVar("T")
 END = object()
 
 
-def ahead(items: Iterator[T], depth: int = 2) -> Iterator[T]:
-    """The same items in the same order; up to `depth` of them are made while the one before is in use.
+def prefetch(items: Iterator[T], depth: int = 2) -> Iterator[T]:
+    """The same items in the same order, up to `depth` of them in advance.
 
-    Begins at once. What making an item raises is raised where it would have been given.
+    Starts at once. What making an item raises is raised when that item is asked for.
     """
-    pool = ThreadPoolExecutor(1)
-    waiting: deque[Future] = deque(pool.submit(next, items, END) for _ in range(depth))
-    return _given(pool, items, waiting)
+    executor = ThreadPoolExecutor(1)
+    futures: deque[Future] = deque(executor.submit(next, items, END) for _ in range(depth))
+    return _yield_results(executor, items, futures)
 
 
-def _given(pool: ThreadPoolExecutor, items: Iterator[T], waiting: deque[Future]) -> Iterator[T]:
+def _yield_results(executor: ThreadPoolExecutor, items: Iterator[T], futures: deque[Future]) -> Iterator[T]:
     try:
         while True:
-            item = waiting.popleft().result()
+            item = futures.popleft().result()
             if item is END:
                 return
-            waiting.append(pool.submit(next, items, END))
+            futures.append(executor.submit(next, items, END))
             yield item
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        executor.shutdown(wait=True, cancel_futures=True)

@@ -1,7 +1,7 @@
-"""Is what we feed a network what its library would? A few inputs of our own, answered by the library's own code.
+"""Checks our preprocessing against the library's: embeddings of a few reference inputs by our code and by its own.
 
 Rendered photos, wider than high, and support tickets with capitals and marks: wrong means, channels, crops, scales,
-tokenizers, cases and poolings all move the rows. The library is asked once a backbone; the answer is kept.
+tokenizers, cases and poolings all change the embeddings. The library runs once a backbone; the result is cached.
 """
 
 from __future__ import annotations
@@ -13,63 +13,63 @@ from pathlib import Path
 import numpy as np
 
 from headstart.core import digest
+from headstart.core.arrays import load_or_compute_arrays
 from headstart.core.backbone import Backbone
-from headstart.core.files import kept
 from headstart.core.plugins import member
-from headstart.data.demo.photos import photo, photos
+from headstart.data.demo.photos import render_photo, write_photos
 from headstart.data.demo.tickets import tickets
 
-FORMAT = 3  # of what is kept; a higher number asks anew
-COUNT = 4
-LEAST = 0.999  # cosine. Nearest to it of what was planted: bicubic for bilinear resizing, 0.996
-RENDERED = 96  # photos of the reference that forgetting is measured on too
+FORMAT = 3  # of the cached result; a higher number computes it again
+N_INPUTS = 4
+MIN_COSINE = 0.999  # of planted bugs, bicubic for bilinear resizing comes nearest: 0.996
+N_PHOTOS = 96  # rendered ones, on which forgetting is measured
 
 
-def folder(root: Path) -> Path:
-    """Where the rendered photos lie; they are made when they are not there."""
-    where = root / "reference" / f"photos-{RENDERED}"
-    if not where.is_dir():
-        photos(where, RENDERED)
-    return where
+def reference_photos(root: Path) -> Path:
+    """The folder of the rendered photos, which are made where they are missing."""
+    folder = root / "reference" / f"photos-{N_PHOTOS}"
+    if not folder.is_dir():
+        write_photos(folder, N_PHOTOS)
+    return folder
 
 
 @cache
-def inputs(kind: str) -> tuple[bytes | str, ...]:
-    """COUNT photos as files, or texts."""
+def reference_inputs(kind: str) -> tuple[bytes | str, ...]:
+    """N_INPUTS photos as PNG files, or texts."""
     if kind == "text":
         return tuple(
-            f"{text.capitalize()} – ÄRGERLICH, Order No. {n}!" for n, (text, _) in enumerate(tickets()[:COUNT])
+            f"{text.capitalize()} – ÄRGERLICH, Order No. {n}!" for n, (text, _) in enumerate(tickets()[:N_INPUTS])
         )
     from PIL import Image
 
-    found: list[bytes | str] = []
-    for i in range(COUNT):
-        with Image.open(io.BytesIO(photo(0, i))) as picture:
-            width, height = picture.size
+    files: list[bytes | str] = []
+    for i in range(N_INPUTS):
+        with Image.open(io.BytesIO(render_photo(0, i))) as image:
+            width, height = image.size
             buffer = io.BytesIO()
-            picture.convert("RGB").crop((0, height // 6, width, height)).save(buffer, "PNG")
-        found.append(buffer.getvalue())
-    return tuple(found)
+            image.convert("RGB").crop((0, height // 6, width, height)).save(buffer, "PNG")
+        files.append(buffer.getvalue())
+    return tuple(files)
 
 
-def expected(card: Backbone, root: Path) -> np.ndarray | None:
-    """(n, d) float32 of `inputs` by the library's own code; None where there is no library but us.
+def library_embeddings(card: Backbone, root: Path) -> np.ndarray | None:
+    """(n, d) float32 of `reference_inputs` by the library's own code; None where there is none.
 
     Raises CacheError where the cache folder cannot be written, and what opening the network raises.
     """
     family = member("backbones", card.family)
 
-    def asked() -> dict[str, np.ndarray]:
-        rows = family.reference(card, lambda: list(inputs(card.preprocess.kind)))
+    def compute() -> dict[str, np.ndarray]:
+        rows = family.reference(card, lambda: list(reference_inputs(card.preprocess.kind)))
         return {} if rows is None else {"rows": rows.astype(np.float32)}
 
     name = digest.of_value([FORMAT, card.name, card.weights])
-    return kept(root / "reference" / f"{name}.npz", root, asked).get("rows")
+    return load_or_compute_arrays(root / "reference" / f"{name}.npz", root, compute).get("rows")
 
 
-def agreement(ours: np.ndarray, theirs: np.ndarray) -> float:
+def min_cosine(ours: np.ndarray, expected: np.ndarray) -> float:
     """The smallest cosine between rows of the same inputs; -1 where they are not of one width."""
-    if ours.shape != theirs.shape:
+    if ours.shape != expected.shape:
         return -1.0
-    lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
-    return float(((ours * theirs).sum(1) / np.maximum(lengths, 1e-12)).min())
+    lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(expected, axis=1)
+    return float(((ours * expected).sum(1) / np.maximum(lengths, 1e-12)).min())

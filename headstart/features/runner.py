@@ -1,4 +1,4 @@
-"""A frozen network at work: what an engine gives, and which engine takes a backbone."""
+"""Chooses the engine that runs a backbone below a cut, and says what every engine gives."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from headstart.core.plugins import member, names
 from headstart.core.result import Receipt
 
 
-class Running(Protocol):
-    """A frozen network at work.
+class Extractor(Protocol):
+    """A frozen network that extracts features.
 
     engines/ has one file each: takes(backbone, cut, runs, todo, root) -> int, 0 for never and more for faster;
-    start(backbone, cut, root); precisions() -> what this machine computes faster than float32.
+    start(backbone, cut, root) -> Extractor; precisions() -> what this machine computes faster than float32.
     engine: which member it is and in which precision it computes, and why not the one before it
+    A unit is one network input: an image's pixels, or one window of a text's token ids.
     """
 
     engine: str
@@ -34,8 +35,8 @@ class Running(Protocol):
         ...
 
 
-class Untouched:
-    """What is at work below a cut at 0: nothing. Prepared inputs are kept as they are."""
+class IdentityExtractor:
+    """Below a cut at 0 there is no network: prepared inputs are kept as they are."""
 
     engine = ""
 
@@ -45,42 +46,42 @@ class Untouched:
 
     def receipt(self) -> Receipt:
         """Of no tensors."""
-        nothing = digest.of_value({})
-        return Receipt(0, (), nothing, nothing)
+        empty = digest.of_value({})
+        return Receipt(0, (), empty, empty)
 
 
-class Beside:
-    """A network's rows and, after them, the hand-made numbers of the floor for the same units: (u, d + m)."""
+class ConcatExtractor:
+    """A network's embeddings and, after them, the baseline's statistics of the same units: (u, d + m)."""
 
-    def __init__(self, backbone: Backbone, floor: str, todo: int, root: Path | None):
-        plain = member("backbones", floor).card("")
+    def __init__(self, backbone: Backbone, baseline: str, todo: int, root: Path | None):
+        statistics = member("backbones", baseline).card("")
         settings = tuple((k, v) for k, v in backbone.preprocess.settings if k != "beside")
         spec = replace(backbone.preprocess, settings=settings)
-        alone = replace(backbone, preprocess=spec, width=backbone.width - plain.width)
-        self._network = start(alone, alone.cut(len(alone.blocks)), todo, root)
+        network = replace(backbone, preprocess=spec, width=backbone.width - statistics.width)
+        self._network = start_engine(network, network.cut(len(network.blocks)), todo, root)
         self.engine = self._network.engine
-        self._floor = start(plain, plain.cut(len(plain.blocks)), todo, root)
+        self._statistics = start_engine(statistics, statistics.cut(len(statistics.blocks)), todo, root)
 
     def rows(self, units: list[np.ndarray]) -> np.ndarray:
         """Side by side, float32."""
-        return np.concatenate([self._network.rows(units), self._floor.rows(units)], axis=1)
+        return np.concatenate([self._network.rows(units), self._statistics.rows(units)], axis=1)
 
     def receipt(self) -> Receipt:
         """The network's."""
         return self._network.receipt()
 
 
-def start(backbone: Backbone, cut: Cut, todo: int = 1, root: Path | None = None) -> Running:
-    """The backbone at work below the cut, on the engine that is fastest for `todo` inputs, or that the cut names.
+def start_engine(backbone: Backbone, cut: Cut, todo: int = 1, root: Path | None = None) -> Extractor:
+    """The backbone below the cut on the engine that is fastest for `todo` inputs, or that the cut names.
 
     root: the cache folder, where engines keep what they compiled
     Raises PlanError where the engine that was asked for does not run it, and what opening the network raises.
     """
     if cut.at == 0:
-        return Untouched()
-    beside = dict(backbone.preprocess.settings).get("beside")
-    if beside and cut.top:
-        return Beside(backbone, str(beside), todo, root)
+        return IdentityExtractor()
+    baseline = dict(backbone.preprocess.settings).get("beside")
+    if baseline and cut.top:
+        return ConcatExtractor(backbone, str(baseline), todo, root)
     runs = member("backbones", backbone.family).runs(backbone, cut)
     engines = {name: member("engines", name) for name in names("engines")}
     ranks = {name: engine.takes(backbone, cut, runs, todo, root) for name, engine in engines.items()}
@@ -93,6 +94,6 @@ def start(backbone: Backbone, cut: Cut, todo: int = 1, root: Path | None = None)
     except PlanError as refusal:
         if not others:
             raise
-        running = engines[others[0]].start(backbone, cut, root)
-        running.engine += f"; {refusal}"
-        return running
+        extractor = engines[others[0]].start(backbone, cut, root)
+        extractor.engine += f"; {refusal}"
+        return extractor

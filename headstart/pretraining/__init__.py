@@ -1,0 +1,1 @@
+"""Something to borrow, from unlabelled data: distillation and self-supervised pretraining."""

@@ -1,4 +1,4 @@
-"""Unlabelled data for making a backbone: what is in the sources, and as what it is kept for training."""
+"""Reads unlabelled data from its sources, and builds the corpus that a pretext learns from."""
 
 from __future__ import annotations
 
@@ -6,108 +6,120 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from headstart.core import digest
+from headstart.core.backbone import Preprocess
 from headstart.core.errors import SourceError
+from headstart.core.options import DataOptions
+from headstart.core.settings import own_value
 from headstart.core.task import Example
 from headstart.data.contents import Reading
-from headstart.data.read import reading
+from headstart.data.read import read_source
 from headstart.data.split_names import part_of
-from headstart.pretraining.contracts import Corpus
-from headstart.pretraining.image_corpus import gather
+from headstart.pretraining.contracts import Corpus, UnlabelledData
+from headstart.pretraining.image_corpus import decode_images
+from headstart.pretraining.pretrain_plan import PretrainPlan
 
-if TYPE_CHECKING:
-    from headstart.pretraining.contracts import Making
-from headstart.pretraining.contracts import Found
-
-ROOM = 1.2  # pictures are kept this much larger than the student sees them, so that crops have something to show
+DECODE_MARGIN = 1.2  # images are kept this much larger than the student's input, so that crops have something to show
 
 
-def found(
+def read_unlabelled(
     sources: Sequence[object], serves: Sequence[str], input: str | None = None, label: str | None = None
-) -> Found:
+) -> UnlabelledData:
     """What the sources hold for a pretext that serves these kinds; of sources with parts, the training part.
 
-    input, label: columns of tables; a label is wanted only of pairs, which are pictures with a caption as their label
+    input, label: columns of tables; a label is read only for pairs, which are images with a caption as their label
     Raises SourceError when a source holds another kind, or nothing.
     """
-    examples: list[Example] = []
-    counts: dict[str, int] = {}
     if label and "pair" not in serves:
         raise SourceError(f"--label {label} has no effect: this is learned without labels. Leave it out.")
+    examples: list[Example] = []
+    counts: dict[str, int] = {}
     notes: list[str] = []
     kinds: set[str] = set()
     for source in sources:
-        seen = _pairs(source, input, label) if "pair" in serves else reading(source, label="", input=input)
-        if seen.kind not in serves:
-            raise SourceError(f"{source} holds {seen.kind}s; this is learned from {' or '.join(serves)}s.")
-        kinds.add(seen.kind)
-        parts = {name: some for name, some in seen.examples.items() if part_of(name) in ("train", "")}
-        left = [name for name in seen.examples if name not in parts]
-        some = [e for each in parts.values() for e in each]
+        read = (
+            _read_pairs(source, input, label)
+            if "pair" in serves
+            else read_source(source, DataOptions(label="", input=input))
+        )
+        if read.kind not in serves:
+            raise SourceError(f"{source} holds {read.kind}s; this is learned from {' or '.join(serves)}s.")
+        kinds.add(read.kind)
+        held_out = [part for part in read.examples if part_of(part) not in ("train", "")]
+        train = [e for part, members in read.examples.items() if part not in held_out for e in members]
         name = os.path.basename(os.path.normpath(str(source))) if isinstance(source, str | Path) else "arrays"
-        examples += some
-        counts[name] = counts.get(name, 0) + len(some)
-        if left:
-            notes.append(f"{name}: the parts {', '.join(left)} are left for judging.")
-        notes.append(f"{name}: {len(some):,} {seen.kind}s, {len(seen.aside):,} set aside.")
+        examples += train
+        counts[name] = counts.get(name, 0) + len(train)
+        if held_out:
+            notes.append(f"{name}: the parts {', '.join(held_out)} are left for judging.")
+        notes.append(f"{name}: {len(train):,} {read.kind}s, {len(read.aside):,} set aside.")
     if not examples:
         raise SourceError("There is nothing to learn from in these sources.")
     if len(kinds) > 1:
         raise SourceError(f"The sources hold {' and '.join(sorted(kinds))}s. One kind is expected.")
-    return Found(kinds.pop(), tuple(examples), counts, tuple(notes))
+    return UnlabelledData(kinds.pop(), tuple(examples), counts, tuple(notes))
 
 
-def _pairs(source: object, input: str | None, label: str | None) -> Reading:
-    """Pictures whose labels are captions. Raises SourceError where they are not."""
-    seen = reading(source, label=label, input=input)
-    if seen.kind != "image":
+def _read_pairs(source: object, input: str | None, label: str | None) -> Reading:
+    """Images whose labels are captions. Raises SourceError where they are not."""
+    read = read_source(source, DataOptions(label=label, input=input))
+    if read.kind != "image":
         raise SourceError(
-            f"{source} holds {seen.kind}s; pairs of a picture and its caption are expected: a table with a column of "
+            f"{source} holds {read.kind}s; pairs of a picture and its caption are expected: a table with a column of "
             "each, named by --input and --label."
         )
-    odd = next((e for some in seen.examples.values() for e in some if not isinstance(e.label, str)), None)
-    if odd is not None:
-        raise SourceError(f"{odd.id} has {odd.label!r} for a caption; text is expected. Name its column with --label.")
-    return replace(seen, kind="pair")
+    for example in (e for members in read.examples.values() for e in members):
+        if not isinstance(example.label, str):
+            raise SourceError(
+                f"{example.id} has {example.label!r} for a caption; text is expected. Name its column with --label."
+            )
+    return replace(read, kind="pair")
 
 
-def corpus_of(
-    data: Found,
+def build_corpus(
+    data: UnlabelledData,
     folder: Path,
-    plan: dict,
+    plan: PretrainPlan,
     pretext: Any,
-    making: Making,
-    say: Callable[[str, dict], None],
+    spec: Preprocess,
+    emit: Callable[[str, dict], None],
 ) -> Corpus:
-    """The examples as their pretext reads them: decoded pictures, or token ids."""
+    """The examples as their pretext reads them: decoded images, token ids, or both. spec: the student's."""
     folder.mkdir(parents=True, exist_ok=True)
-    corpus = Corpus(folder=folder, seed=plan["seed"], steps=plan["steps"])
-    if data.kind == "image":
-        return replace(corpus, pictures=gather(data.examples, folder, int(ROOM * plan["side"]), say))
-    from headstart.pretraining.text_corpus import tokens_of
-
+    corpus = Corpus(folder=folder, seed=plan.seed, steps=plan.steps)
+    edge = int(DECODE_MARGIN * plan.side)
     if data.kind == "pair":
-        return _paired(data, folder, plan, pretext, corpus, say)
-    spec = making.student.spec
-    found = tokens_of(data.examples, spec, min(pretext.length, int(str(spec["max_length"]))), folder, say)
-    return replace(corpus, tokens=found.tokens, starts=found.starts)
+        return _build_pairs(data, edge, pretext, corpus, emit)
+    if data.kind == "image":
+        return replace(corpus, images=decode_images(data.examples, folder, edge, emit))
+    from headstart.pretraining.text_corpus import tokenize_texts  # with torch, which images need not
+
+    length = min(own_value(pretext, "max_length"), int(str(spec["max_length"])))
+    texts = tokenize_texts(data.examples, spec, length, folder, emit)
+    return replace(corpus, tokens=texts.tokens, starts=texts.starts)
 
 
-def _paired(data: Found, folder: Path, plan: dict, pretext: Any, corpus: Corpus, say: Callable[[str, dict], None]):
-    """Decoded pictures, the captions' token ids, and which belong together."""
-    from headstart.pretraining.text_corpus import prepared, tokenizer_of, tokens_of
+def _build_pairs(
+    data: UnlabelledData, edge: int, pretext: Any, corpus: Corpus, emit: Callable[[str, dict], None]
+) -> Corpus:
+    """Decoded images, the captions' token ids, and which belong together; equal pairs count once."""
+    from headstart.pretraining.text_corpus import text_preprocess, tokenize_texts, train_tokenizer
 
+    folder, length = corpus.folder, own_value(pretext, "max_length")
     captions = [Example(e.id, str(e.label), digest.of_bytes(str(e.label).encode()), None) for e in data.examples]
-    tokenizer = tokenizer_of(captions, "wordpiece", pretext.vocabulary, folder)
-    texts = tokens_of(captions, prepared(tokenizer, pretext.length), pretext.length, folder, say, windows=1)
-    pictures = gather(data.examples, folder, int(ROOM * plan["side"]), say)
-    at = {name: i for i, name in enumerate(pictures.digests)}
+    tokenizer = train_tokenizer(captions, "wordpiece", own_value(pretext, "vocabulary_size"), folder)
+    texts = tokenize_texts(captions, text_preprocess(tokenizer, length), length, folder, emit, windows=1)
+    images = decode_images(data.examples, folder, edge, emit)
+    image_index = {name: i for i, name in enumerate(images.digests)}
     distinct = list(dict.fromkeys(c.digest for c in captions))
-    row = {distinct[owner]: i for i, owner in enumerate(texts.owners.tolist())}
-    pairs = {(at.get(e.digest, -1), row.get(c.digest, -1)): None for e, c in zip(data.examples, captions, strict=True)}
-    whole = np.array([pair for pair in pairs if min(pair) >= 0], np.int64).reshape(-1, 2)
-    return replace(corpus, pictures=pictures, tokens=texts.tokens, starts=texts.starts, pairs=whole)
+    window_index = {distinct[owner]: i for i, owner in enumerate(texts.owners.tolist())}
+    pairs = dict.fromkeys(
+        (image_index.get(e.digest, -1), window_index.get(c.digest, -1))
+        for e, c in zip(data.examples, captions, strict=True)
+    )
+    readable = np.array([pair for pair in pairs if min(pair) >= 0], np.int64).reshape(-1, 2)
+    return replace(corpus, images=images, tokens=texts.tokens, starts=texts.starts, pairs=readable)

@@ -1,31 +1,34 @@
-"""Pictures to learn from without labels: decoded once, shrunk, kept in one file, and seen in views."""
+"""An unlabelled image corpus: decoded once, shrunk, kept in one file, and seen in augmented views."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from headstart.core import digest
 from headstart.core.errors import SourceError, Unreadable
+from headstart.core.files import read_json
 from headstart.core.result import SetAside
 from headstart.core.task import Example
 from headstart.data import contents
-from headstart.features.augmentation import Policy, dice, drawn, plain, shown
+from headstart.features.augmentation import Policy, apply_view, center_view, rng_for_view, sample_view
 
-SHARD = 256  # pictures decoded between two words of progress
+PROGRESS_EVERY = 256  # images decoded between two events of progress
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pictures:
-    """n pictures on disk.
+class ImageCorpus:
+    """n decoded images on disk.
 
-    pixels: all of them, one after the other, a map.  offsets: (n,) int64 where each begins.  shapes: (n, 2) int64
-    digests: of each file's bytes.  aside: what could not be read
+    pixels: all of them, one after the other, a memory map.  offsets: (n,) int64 where each begins
+    shapes: (n, 2) int64.  digests: of each file's bytes.  aside: what could not be read
     """
 
     pixels: np.ndarray
@@ -37,102 +40,92 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.digests)
 
-    def picture(self, i: int) -> np.ndarray:
+    def image(self, i: int) -> np.ndarray:
         """(h, w, 3) uint8"""
         h, w = self.shapes[i]
         return self.pixels[self.offsets[i] : self.offsets[i] + 3 * h * w].reshape(h, w, 3)
 
     def view(self, i: int, number: int, policy: Policy, seed: int, side: int) -> np.ndarray:
-        """(side, side, 3) uint8: view `number` of picture i; view 0 is the plain one."""
+        """(side, side, 3) uint8: augmented view `number` of image i; view 0 is the plain one."""
         if number == 0:
-            return plain(self.picture(i), side)
-        rng = dice(seed, self.digests[i], number)
-        one = shown(self.picture(i), drawn(rng, policy, *map(int, self.shapes[i])), side)
+            return center_view(self.image(i), side)
+        rng = rng_for_view(seed, self.digests[i], number)
+        view = apply_view(self.image(i), sample_view(rng, policy, *map(int, self.shapes[i])), side)
         if policy.mix and rng.random() < policy.mix:
-            j, share = int(rng.integers(len(self))), rng.uniform(0.1, 0.5)
-            other = shown(self.picture(j), drawn(rng, policy, *map(int, self.shapes[j])), side)
-            mixed = (1 - share) * one + share * other
-            one = np.rint(mixed).astype(np.uint8)
-        return one
+            j, weight = int(rng.integers(len(self))), rng.uniform(0.1, 0.5)
+            other = apply_view(self.image(j), sample_view(rng, policy, *map(int, self.shapes[j])), side)
+            view = np.rint((1 - weight) * view + weight * other).astype(np.uint8)
+        return view
 
-    def name(self) -> str:
-        """The digest of all of them: blended views depend on which pictures there are."""
+    def digest(self) -> str:
+        """Of all of them: blended views depend on which images there are."""
         return digest.of_value(list(self.digests))
 
 
-def gather(
-    examples: Sequence[Example], folder: Path, edge: int, say: Callable[[str, dict], None] = lambda event, facts: None
-) -> Pictures:
+def decode_images(
+    examples: Sequence[Example], folder: Path, edge: int, emit: Callable[[str, dict], None] = lambda event, facts: None
+) -> ImageCorpus:
     """Decodes what is not decoded yet; equal files count once.
 
-    edge: pixels that the shorter side is shrunk to where it is longer.  say: told of progress, (event, facts)
-    Raises SourceError when not one picture can be read.
+    edge: pixels that the shorter side is shrunk to where it is longer.  emit: told of progress, (event, facts)
+    Raises SourceError when not one image can be read.
     """
-    wanted = list({e.digest: e for e in examples}.values())
-    key = digest.of_value({"edge": edge, "digests": [e.digest for e in wanted]})
-    table, pixels = folder / "pictures.json", folder / "pictures.bin"
-    kept = _kept(table)
-    if kept is None or kept["key"] != key or not pixels.is_file() or pixels.stat().st_size != kept["bytes"]:
-        kept = _decode(wanted, folder, edge, key, say)
-    if not kept["digests"]:
-        first = kept["aside"][0] if kept["aside"] else {"id": "nothing", "reason": "there are no files"}
+    distinct = list({e.digest: e for e in examples}.values())
+    key = digest.of_value({"edge": edge, "digests": [e.digest for e in distinct]})
+    pixels = folder / "pictures.bin"
+    index = read_json(folder / "pictures.json")
+    if index is None or index["key"] != key or not pixels.is_file() or pixels.stat().st_size != index["bytes"]:
+        index = _decode(distinct, folder, edge, key, emit)
+    if not index["digests"]:
+        first = index["aside"][0] if index["aside"] else {"id": "nothing", "reason": "there are no files"}
         raise SourceError(f"Not one picture can be read (first: {first['id']}: {first['reason']}).")
-    shapes = np.array(kept["shapes"], np.int64)
+    shapes = np.array(index["shapes"], np.int64)
     offsets = np.concatenate([[0], np.cumsum(3 * shapes.prod(1))[:-1]])
-    aside = tuple(SetAside(a["id"], a["reason"]) for a in kept["aside"])
-    return Pictures(np.memmap(pixels, np.uint8, "r"), offsets, shapes, tuple(kept["digests"]), aside)
+    aside = tuple(SetAside(a["id"], a["reason"]) for a in index["aside"])
+    return ImageCorpus(np.memmap(pixels, np.uint8, "r"), offsets, shapes, tuple(index["digests"]), aside)
 
 
-def _kept(table: Path) -> dict | None:
-    try:
-        return json.loads(table.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def _decode(wanted: list[Example], folder: Path, edge: int, key: str, say: Callable[[str, dict], None]) -> dict:
-    from concurrent.futures import ThreadPoolExecutor
-    from itertools import islice
-
+def _decode(distinct: list[Example], folder: Path, edge: int, key: str, emit: Callable[[str, dict], None]) -> dict:
+    """Writes pictures.bin and its index, pictures.json, which it gives."""
     folder.mkdir(parents=True, exist_ok=True)
     shapes: list[list[int]] = []
     digests: list[str] = []
     aside: list[dict] = []
-    temporary, total, done, began = folder / ".pictures.tmp", 0, 0, time.perf_counter()
-    items = iter(contents.stream(wanted))
+    temporary, size, done, began = folder / ".pictures.tmp", 0, 0, time.perf_counter()
+    stream = iter(contents.iter_contents(distinct))
     with open(temporary, "wb") as file, ThreadPoolExecutor(2) as pool:
-        while some := list(islice(items, SHARD)):
-            for (example, _), picture in zip(some, pool.map(lambda pair: _small(pair[1], edge), some), strict=True):
-                if isinstance(picture, Unreadable):
-                    aside.append({"id": example.id, "reason": str(picture)})
+        while chunk := list(islice(stream, PROGRESS_EVERY)):
+            decoded = pool.map(lambda pair: _decode_and_shrink(pair[1], edge), chunk)
+            for (example, _), image in zip(chunk, decoded, strict=True):
+                if isinstance(image, Unreadable):
+                    aside.append({"id": example.id, "reason": str(image)})
                     continue
-                total += file.write(picture.tobytes())
-                shapes.append(list(picture.shape[:2]))
+                size += file.write(image.tobytes())
+                shapes.append(list(image.shape[:2]))
                 digests.append(example.digest)
-            done += len(some)
-            say(
-                "progress",
-                {"stage": "decode", "done": done, "total": len(wanted), "rate": done / (time.perf_counter() - began)},
-            )
+            done += len(chunk)
+            rate = done / (time.perf_counter() - began)
+            emit("progress", {"stage": "decode", "done": done, "total": len(distinct), "rate": rate})
     temporary.replace(folder / "pictures.bin")
-    facts = {"key": key, "bytes": total, "shapes": shapes, "digests": digests, "aside": aside}
-    (folder / "pictures.json").write_text(json.dumps(facts), encoding="utf-8")
-    return facts
+    index = {"key": key, "bytes": size, "shapes": shapes, "digests": digests, "aside": aside}
+    (folder / "pictures.json").write_text(json.dumps(index), encoding="utf-8")
+    return index
 
 
-def _small(content: bytes | str | Unreadable, edge: int) -> np.ndarray | Unreadable:
+def _decode_and_shrink(content: bytes | str | Unreadable, edge: int) -> np.ndarray | Unreadable:
+    """(h, w, 3) uint8 whose shorter side has at most `edge` pixels."""
     from PIL import Image
 
-    from headstart.features.image_decoding import decode
+    from headstart.features.image_decoding import decode_image
 
     if isinstance(content, Unreadable):
         return content
     try:
-        picture = decode(content if isinstance(content, bytes) else content.encode())
+        image = decode_image(content if isinstance(content, bytes) else content.encode())
     except Unreadable as reason:
         return reason
-    share = edge / min(picture.size)
-    if share < 1:
-        size = (max(1, round(picture.width * share)), max(1, round(picture.height * share)))
-        picture = picture.resize(size, Image.Resampling.BICUBIC)
-    return np.asarray(picture)
+    scale = edge / min(image.size)
+    if scale < 1:
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        image = image.resize(size, Image.Resampling.BICUBIC)
+    return np.asarray(image)

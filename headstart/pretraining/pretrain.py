@@ -1,300 +1,259 @@
-"""Making something to borrow: `distill` from teachers, `pretrain` by a pretext. The sibling of flow.py."""
+"""The verbs `distill` and `pretrain`: a backbone is trained on unlabelled data and saved in the run's folder."""
 
 from __future__ import annotations
 
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from headstart.backbones.catalogue import find_card
 from headstart.core import digest
 from headstart.core.backbone import Backbone
-from headstart.core.errors import PlanError, SourceError, missing_extra
+from headstart.core.errors import PlanError, missing_extra
+from headstart.core.options import flat_keywords
 from headstart.core.plugins import member, names
-from headstart.core.run import Run, fresh
-from headstart.core.settings import settings_of
+from headstart.core.run import Run, unused_path
+from headstart.core.settings import own_value, settings_of
 from headstart.core.version import __version__
 from headstart.features.cache import store
 from headstart.pretraining import publish
-from headstart.pretraining.contracts import Corpus, Found, Making, Teaching
-from headstart.pretraining.corpus import corpus_of, found
-from headstart.pretraining.student import begin, finish, probed
-from headstart.pretraining.teacher_targets import teach
+from headstart.pretraining.contracts import Corpus, Student, UnlabelledData
+from headstart.pretraining.corpus import build_corpus, read_unlabelled
+from headstart.pretraining.pretrain_plan import (
+    DistillOptions,
+    PretextOptions,
+    PretrainPlan,
+    RunOptions,
+    StudentOptions,
+    make_plan,
+    restore,
+)
+from headstart.pretraining.student import init_student, linear_probe_accuracy, save_student, seeded_torch
+from headstart.pretraining.teacher_targets import add_teacher_targets
 
 CHECKPOINT = "checkpoint.safetensors"
-SAID = 5.0  # seconds between two words of progress
-SAVED = 60.0  # seconds of training that a kill may cost
+PROGRESS_SECONDS = 5.0  # between two events of progress
+CHECKPOINT_SECONDS = 60.0  # of training that a kill may cost
+LOSS_STEPS = 50  # that a reported loss is the mean of
+PROBES = 10  # in a run
+WEIGHT_DECAY = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Made:
-    """A run folder, the backbone in it (`own:<folder>/backbone`), and how it was made."""
+class PretrainResult:
+    """A run folder, the card of the backbone in it (`own:<folder>/backbone`), and how it was made."""
 
     folder: Path
     card: Backbone
     facts: dict
 
 
-def distill(
-    sources: Sequence[object],
-    *,
-    teachers: Sequence[str],
-    student: str = "auto",
-    into: str | Path | None = None,
-    settings: dict[str, str] | None = None,
-    pretext: str = "features",
-    steps: int = 4000,
-    rate: float = 2e-3,
-    side: int = 128,
-    seed: int = 0,
-    input: str | None = None,
-    probe: object = None,
-    restart: bool = False,
-    statistics: bool = False,
-    root: Path | None = None,
-    echo: Callable[[dict], None] | None = None,
-) -> Made:
-    """Teaches a small network to see what larger ones see, on pictures or texts without labels.
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """Where an unfinished run stood: steps done, and the scores of its linear probes."""
 
-    sources: folders, tables, hub data sets; of those with parts, only the training part.  teachers: backbones
-    student: an architecture of timm, or "static": vectors of tokens, for texts.  settings: of the pretext, as text
-    side: pixels of its input.  input: the column of tables
-    probe: labelled data on which a linear probe is scored now and then.  restart: forget an unfinished run in `into`
-    statistics: whether the backbone gives the floor's hand-made numbers of a picture too, beside the network's
+    plan: PretrainPlan
+    step: int
+    scores: tuple[dict, ...]
+
+
+def distill_with(
+    sources: Sequence[object], teaching: DistillOptions, student: StudentOptions, options: RunOptions
+) -> PretrainResult:
+    """Trains a small network to give what larger ones give, on images or texts without labels.
+
+    sources: folders, tables, hub data sets; of those with parts, only the training part
     Raises SourceError where nothing can be read or a teacher reads something else, PlanError for settings that clash.
     """
-    if not teachers:
+    if not teaching.teachers:
         raise PlanError("A student needs a teacher: --teacher NAME, for example --teacher timm:resnet50.")
-    plan = {"pretext": pretext, "student": student, "settings": settings or {}, "steps": steps, "rate": rate}
-    plan |= {"side": side, "seed": seed, "teachers": list(teachers), "input": input, "label": None}
-    if statistics:
-        plan["statistics"] = True
-    if student == "static":
+    plan = make_plan(teaching, student)
+    if plan.student == "static":
         from headstart.pretraining import distill_static
 
-        folder = Path(into) if into is not None else fresh(Path("runs"), "distill-static")
-        return Made(folder, *distill_static.make(sources, plan, folder, root or store.default_root(), echo))
-    return _make("distill", sources, plan, into, probe, restart, root or store.default_root(), echo)
+        folder = _folder(options, "distill-static")
+        root = options.root or store.default_root()
+        return PretrainResult(folder, *distill_static.distill_static(sources, plan, folder, root, options.echo))
+    return _train_backbone("distill", sources, plan, options)
 
 
-def pretrain(
-    sources: Sequence[object],
-    *,
-    pretext: str,
-    student: str = "auto",
-    into: str | Path | None = None,
-    settings: dict[str, str] | None = None,
-    steps: int = 4000,
-    rate: float = 1e-3,
-    side: int = 128,
-    seed: int = 0,
-    input: str | None = None,
-    label: str | None = None,
-    probe: object = None,
-    restart: bool = False,
-    root: Path | None = None,
-    echo: Callable[[dict], None] | None = None,
-) -> Made:
+def pretrain_with(
+    sources: Sequence[object], pretext: PretextOptions, student: StudentOptions, options: RunOptions
+) -> PretrainResult:
     """Trains a network on unlabelled data alone, from random weights or on from a borrowed backbone.
 
-    pretext: a file in pretexts/.  student: an architecture, or "family:name" of a backbone to go on from
-    input, label: columns of tables; the label is a picture's caption, which only the pretext "contrastive" reads
-    The others as in `distill`; so are the errors.
+    sources, and errors, as in `distill`
     """
-    plan = {"pretext": pretext, "student": student, "settings": settings or {}, "steps": steps, "rate": rate}
-    plan |= {"side": side, "seed": seed, "teachers": [], "input": input, "label": label}
-    return _make("pretrain", sources, plan, into, probe, restart, root or store.default_root(), echo)
+    if not pretext.pretext:
+        raise PlanError(f"There is no pretext. Name one with --pretext: {', '.join(names('pretexts'))}.")
+    return _train_backbone("pretrain", sources, make_plan(pretext, student), options)
 
 
-def _make(
-    verb: str,
-    sources: Sequence[object],
-    plan: dict,
-    into: str | Path | None,
-    probe: object,
-    restart: bool,
-    root: Path,
-    echo: Callable[[dict], None] | None,
-) -> Made:
+distill = flat_keywords(distill_with, "distill")
+pretrain = flat_keywords(pretrain_with, "pretrain")
+
+
+def result_facts(result: PretrainResult) -> dict:
+    """As JSON: the folder, the backbone's name, and how it was made."""
+    return {
+        "folder": str(result.folder),
+        "backbone": f"own:{result.folder}/backbone",
+        "width": result.card.width,
+        **asdict(result.card),
+        "made": result.facts,
+    }
+
+
+def _folder(options: RunOptions, name: str) -> Path:
+    return Path(options.into) if options.into is not None else unused_path(Path("runs"), name)
+
+
+def _train_backbone(verb: str, sources: Sequence[object], plan: PretrainPlan, options: RunOptions) -> PretrainResult:
     try:
-        from headstart.training.tuning import loop
+        import headstart.training.tuning.loop  # noqa: F401
     except ImportError as error:
         raise missing_extra(error.name or "torch", "torch", f"headstart {verb}") from error
-    folder = Path(into) if into is not None else fresh(Path("runs"), f"{verb}-{plan['pretext']}")
-    run, resumed = _run(folder, plan, restart, echo, loop.peek)
+    folder, root = _folder(options, f"{verb}-{plan.pretext}"), options.root or store.default_root()
+    run, checkpoint = _open_run(folder, root, plan, options.restart, options.echo)
     began = time.perf_counter()
-    with run.stage("read"):
-        module = member("pretexts", plan["pretext"])
-        pretext = settings_of(module, plan["settings"])
-        data = found(sources, module.SERVES, plan.get("input"), plan.get("label"))
-        plan = {**plan, "data": digest.of_value(sorted(e.digest for e in data.examples))}
-        if resumed and resumed["plan"].get("data") != plan["data"]:
-            raise PlanError(
-                f"{folder} holds an unfinished run on other data. Name those of then to go on, --restart to begin "
-                "anew, or another --into."
-            )
-        told = {"kind": data.kind, "n": {"unlabelled": len(data.examples)}, "notes": list(data.notes)}
-        run.emit("task", {**told, "objective": plan["pretext"]})
-        making = begin(plan, module, pretext, data, folder / "work", root)
-        corpus = corpus_of(data, folder / "work", plan, pretext, making, run.emit)
-    with run.stage("teach"):
-        corpus = _taught(corpus, pretext, plan, data, root, run)
-    with run.stage("train"):
-        figures = _train(run, loop, pretext, making, corpus, plan, probe, resumed)
+    work = folder / "work"
+    with seeded_torch(plan.seed):
+        with run.stage("read"):
+            module = member("pretexts", plan.pretext)
+            pretext = settings_of(module, dict(plan.settings))
+            data = read_unlabelled(sources, module.SERVES, plan.input, plan.label)
+            plan = replace(plan, data=digest.of_value(sorted(e.digest for e in data.examples)))
+            if checkpoint and checkpoint.plan.data != plan.data:
+                raise PlanError(
+                    f"{folder} holds an unfinished run on other data. Name those of then to go on, --restart to begin "
+                    "anew, or another --into."
+                )
+            counts = {"kind": data.kind, "n": {"unlabelled": len(data.examples)}, "notes": list(data.notes)}
+            run.emit("task", {**counts, "objective": plan.pretext})
+            student = init_student(plan, module, pretext, data, work, root)
+            corpus = build_corpus(data, work, plan, pretext, student.spec, run.emit)
+        with run.stage("teach"):
+            corpus = add_teacher_targets(corpus, data.kind, plan, pretext, root, run.emit)
+        with run.stage("train"):
+            figures = _train(run, pretext, student, corpus, plan, options.probe, checkpoint)
     with run.stage("save"):
-        facts = _facts(verb, plan, data, corpus, figures, run, time.perf_counter() - began)
-        card = finish(making, folder / "backbone", facts)
-        if plan.get("statistics"):
-            card = publish.beside(folder / "backbone")
-        shutil.rmtree(folder / "work", ignore_errors=True)
+        facts = _provenance(verb, plan, data, corpus)
+        seconds = {**run.seconds, "total": time.perf_counter() - began}
+        facts |= {"figures": figures, "seconds": {name: round(value, 1) for name, value in seconds.items()}}
+        facts["aside"] = len(corpus.images.aside) if corpus.images else 0
+        card = save_student(student, folder / "backbone", facts)
+        if plan.statistics:
+            card = publish.append_floor_features(folder / "backbone")
+        shutil.rmtree(work, ignore_errors=True)
         (folder / CHECKPOINT).unlink(missing_ok=True)
-    run.emit("made", {"backbone": f"own:{folder}/backbone", **facts["figures"]})
-    return Made(folder, card, facts)
+    run.emit("made", {"backbone": f"own:{folder}/backbone", **figures})
+    return PretrainResult(folder, card, facts)
 
 
-def _run(
-    folder: Path, plan: dict, restart: bool, echo: Callable[[dict], None] | None, peek: Callable[[Path], dict | None]
-) -> tuple[Run, dict | None]:
-    """The run's folder, and where an unfinished run in it stood.
+def _open_run(
+    folder: Path, root: Path, plan: PretrainPlan, restart: bool, echo: Callable[[dict], None] | None
+) -> tuple[Run, Checkpoint | None]:
+    """The run of this folder, and where it stood if it is unfinished.
 
-    Raises PlanError when that one had other settings.
+    Raises PlanError when an unfinished one has other settings.
     """
-    kept = peek(folder / CHECKPOINT) if (folder / CHECKPOINT).is_file() and not restart else None
-    if kept is None:
-        run, where = Run.start(folder, echo), None
+    checkpoint = None if restart else _read_checkpoint(folder / CHECKPOINT)
+    if checkpoint is None:
+        run = Run.start(folder, root, echo)
     else:
-        changed = [f"{k}: {kept['plan'].get(k)!r} then, {v!r} now" for k, v in plan.items() if kept["plan"].get(k) != v]
+        changed = plan.differences(checkpoint.plan)
         if changed:
             raise PlanError(
                 f"{folder} holds an unfinished run with other settings ({'; '.join(changed)}). Type those of then to "
                 "go on, --restart to begin anew, or another --into."
             )
-        run, where = Run(folder, echo), kept
-    run.emit("start", {"source": f"{plan['pretext']}: {plan['student']}", "version": __version__})
-    if where:
-        run.emit("resumed", {"step": where["step"]})
-    return run, where
+        run = Run(folder, root, echo)
+    run.emit("start", {"source": f"{plan.pretext}: {plan.student}", "version": __version__})
+    if checkpoint:
+        run.emit("resumed", {"step": checkpoint.step})
+    return run, checkpoint
 
 
-def _taught(corpus: Corpus, pretext, plan: dict, data: Found, root: Path, run: Run) -> Corpus:
-    """The corpus with what each teacher says of every view."""
-    if not plan["teachers"]:
-        return corpus
-    if corpus.pictures is None:
-        raise SourceError(f"Teachers see pictures; these data are {data.kind}s.")
-    how = (corpus.pictures, pretext.views, pretext.policy_of(), plan["seed"], root, run.emit)
-    taught = member("pretexts", plan["pretext"]).TEACHERS
-    if not taught:
-        raise PlanError(
-            f"{plan['pretext']} learns without teachers: headstart pretrain DATA --pretext {plan['pretext']}"
-        )
-    if taught == "models":
-        return replace(corpus, teachers=tuple(_answers(Path(name), data.kind, root, how) for name in plan["teachers"]))
-    cards = [find_card(name, root) for name in plan["teachers"]]
-    for card in cards:
-        _fits(card, data.kind)
-    return replace(corpus, teachers=tuple(teach(card, *how) for card in cards))
+def _read_checkpoint(file: Path) -> Checkpoint | None:
+    """None where there is none that can be read."""
+    from headstart.training.tuning.loop import read_checkpoint_facts
 
-
-def _fits(card: Backbone, kind: str) -> None:
-    """Raises SourceError when a teacher cannot be shown views of these data."""
-    if kind not in member("preprocess", card.preprocess.kind).SERVES or card.preprocess.kind != "image":
-        raise SourceError(f"The teacher {card.name} reads {card.preprocess.kind}; these data are {kind}s.")
-
-
-def _answers(folder: Path, kind: str, root: Path, how: tuple) -> Teaching:
-    """What a fitted model says of every view: its scores, on the rows of its own backbone."""
-    from headstart.deployment.model_folder import load
-
-    model, _ = load(folder, root)
-    _fits(model.backbone, kind)
-    if model.objective.link != "softmax":
-        raise SourceError(f"The teacher {folder} does not tell classes apart; a classifier is expected.")
-    rows = teach(model.backbone, *how).rows
-    return Teaching(str(folder), model.fitted.scores(rows))
+    facts = read_checkpoint_facts(file) if file.is_file() else None
+    if facts is None:
+        return None
+    plan = restore(facts["plan"], member("pretexts", facts["plan"]["pretext"]).Settings)
+    return Checkpoint(plan, int(facts["step"]), tuple(facts.get("scores", ())))
 
 
 def _train(
-    run: Run, loop, pretext, making: Making, corpus: Corpus, plan: dict, probe: object, resumed: dict | None
+    run: Run,
+    pretext: Any,
+    student: Student,
+    corpus: Corpus,
+    plan: PretrainPlan,
+    probe: object,
+    checkpoint: Checkpoint | None,
 ) -> dict:
-    """Steps to the end; gives the figures for the card."""
-    learner = pretext.learner(making.student, corpus).to(loop.device())
-    from headstart.training.tuning.optim import adamw, cosine
+    """Takes the steps that are left; gives the loss and the probes' scores, for the card."""
+    from headstart.training.tuning import loop, optim
 
-    optimizer = adamw(learner, plan["rate"], 0.02)
-    start = 0
-    if resumed:
-        loop.load(run.folder / CHECKPOINT, learner, optimizer)
-        start = int(resumed["step"])
-    total, losses, scores = plan["steps"], [], list((resumed or {}).get("scores", []))
-    said = saved = began = time.perf_counter()
+    learner = pretext.learner(student, corpus).to(loop.default_device())
+    optimizer = optim.adamw(learner, plan.rate, WEIGHT_DECAY)
+    first, total = 0, plan.steps
+    if checkpoint:
+        loop.load_checkpoint(run.folder / CHECKPOINT, learner, optimizer)
+        first = checkpoint.step
+    scores = list(checkpoint.scores) if checkpoint else []
+    losses: deque[float] = deque(maxlen=LOSS_STEPS)
+    schedule = optim.cosine_schedule(plan.rate, total)
+    shown = saved = began = time.perf_counter()
     learner.train()
     for step in loop.steps(
-        learner,
-        lambda i: pretext.draw(making.student, corpus, i),
-        optimizer,
-        cosine(plan["rate"], total),
-        total,
-        start=start,
+        learner, lambda i: pretext.draw(student, corpus, i), optimizer, schedule, total, start=first
     ):
         losses.append(step.loss)
-        now, last, done = time.perf_counter(), step.index + 1 == total, step.index + 1
-        if now - said > SAID or last:
-            speed = (done - start) * pretext.batch / (now - began)
-            mean = sum(losses[-50:]) / len(losses[-50:])
-            run.emit(
-                "step",
-                {"done": done, "total": total, "loss": round(mean, 5), "rate": step.rate, "speed": round(speed, 1)},
-            )
-            said = now
-        if probe is not None and (last or done % max(1, total // 10) == 0):
-            scores.append({"step": done, "accuracy": probed(making, probe, plan["seed"])})
+        now, done = time.perf_counter(), step.index + 1
+        last = done == total
+        if now - shown > PROGRESS_SECONDS or last:
+            speed = (done - first) * own_value(pretext, "batch_size") / (now - began)
+            facts = {"done": done, "total": total, "loss": _mean(losses), "rate": step.learning_rate}
+            run.emit("step", {**facts, "speed": round(speed, 1)})
+            shown = now
+        if probe is not None and (last or done % max(1, total // PROBES) == 0):
+            scores.append({"step": done, "accuracy": linear_probe_accuracy(student, probe, plan.seed)})
             run.emit("probe", scores[-1])
             learner.train()
-        if now - saved > SAVED and not last:
-            loop.save(run.folder / CHECKPOINT, learner, optimizer, {"plan": plan, "step": done, "scores": scores})
+        if now - saved > CHECKPOINT_SECONDS and not last:
+            stored = {"plan": plan.facts(), "step": done, "scores": scores}
+            loop.save_checkpoint(run.folder / CHECKPOINT, learner, optimizer, stored)
             saved = time.perf_counter()
-    tail = losses[-50:]
-    return {"loss": round(sum(tail) / max(1, len(tail)), 5), "probe": scores, "steps": total}
+    return {"loss": _mean(losses), "probe": scores, "steps": total}
 
 
-def _facts(verb: str, plan: dict, data: Found, corpus: Corpus, figures: dict, run: Run, seconds: float) -> dict:
-    shown = [f"{name} ({n:,})" for name, n in data.counts.items()]
-    words = ["headstart", verb, *data.counts, *(f"--teacher {t}" for t in plan["teachers"])]
-    words += ["--student", plan["student"], "--pretext", plan["pretext"], "--steps", str(plan["steps"])]
-    words += ["--rate", str(plan["rate"]), "--side", str(plan["side"]), "--seed", str(plan["seed"])]
-    words += [f"--set {k}={v}" for k, v in plan["settings"].items()] + ["--statistics"] * plan.get("statistics", False)
-    words += [f"--{k} {plan[k]}" for k in ("input", "label") if plan.get(k)]
+def _mean(losses: Sequence[float]) -> float:
+    return round(sum(losses) / max(1, len(losses)), 5)
+
+
+def _provenance(verb: str, plan: PretrainPlan, data: UnlabelledData, corpus: Corpus) -> dict:
+    """How the backbone was made, for its card; the command repeats it."""
+    words = ["headstart", verb, *data.counts, *(f"--teacher {teacher}" for teacher in plan.teachers)]
+    words += [f"--{name} {getattr(plan, name)}" for name in ("student", "pretext", "steps", "rate", "side", "seed")]
+    words += [f"--set {name}={value}" for name, value in plan.settings.items()]
+    words += ["--statistics"] * plan.statistics
+    words += [f"--{name} {getattr(plan, name)}" for name in ("input", "label") if getattr(plan, name)]
+    shown = ", ".join(f"{name} ({n:,})" for name, n in data.counts.items())
     return {
         "verb": verb,
         "version": __version__,
         "command": " ".join(words),
-        "objective": plan["pretext"],
+        "objective": plan.pretext,
         "thrown_away": "the text tower and both projections" if data.kind == "pair" else "what stood above its rows",
-        "teachers": [t.name for t in corpus.teachers],
+        "teachers": [teacher.name for teacher in corpus.teachers],
         "data": data.counts,
-        "data_shown": f"{', '.join(shown)} by {plan['pretext']}",
+        "data_shown": f"{shown} by {plan.pretext}",
         "licence": "apache-2.0",
-        "plan": plan,
-        "figures": figures,
-        "seconds": {k: round(v, 1) for k, v in {**run.seconds, "total": seconds}.items()},
-        "aside": len(corpus.pictures.aside) if corpus.pictures else 0,
-    }
-
-
-def pretexts() -> list[str]:
-    """Names of what can be trained by."""
-    return names("pretexts")
-
-
-def facts_of(made: Made) -> dict:
-    """As JSON: the folder, the backbone's name, and how it was made."""
-    return {
-        "folder": str(made.folder),
-        "backbone": f"own:{made.folder}/backbone",
-        "width": made.card.width,
-        **asdict(made.card),
-        "made": made.facts,
+        "plan": plan.facts(),
     }

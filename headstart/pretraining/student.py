@@ -1,76 +1,94 @@
-"""The network that is being made: how it begins, how it is scored on the way, and how it is written at the end."""
+"""The student: its first weights, a linear probe of it on the way, and the backbone folder it is saved as."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.backbones.catalogue import find_card
+from headstart.backbones.cards import find_card
 from headstart.core.backbone import Backbone, Preprocess
 from headstart.core.errors import PlanError, SourceError, Unreadable
 from headstart.core.features import Features
+from headstart.core.options import DataOptions
 from headstart.core.plugins import member
+from headstart.core.task import Example
 from headstart.data import contents
 from headstart.data.read import read
-from headstart.pretraining.contracts import Student
+from headstart.pretraining.contracts import Student, UnlabelledData
+from headstart.pretraining.pretrain_plan import PretrainPlan
 
 if TYPE_CHECKING:
     import torch
 
-    from headstart.pretraining.contracts import Found
-from headstart.pretraining.contracts import Making
+ARCHITECTURE = "mobilenetv4_conv_small"  # for images, where none is named
+PROBE_TRAIN, PROBE_TEST = 600, 400  # labelled examples, at most
+PROBE_BATCH = 32
+MAX_DEVIATION = 1e-4  # of the ONNX graph's rows from the network's, relative to the largest
 
-PROBES = 600, 400  # labelled examples a probe learns from, and is judged on
 
+@contextmanager
+def seeded_torch(seed: int) -> Iterator[None]:
+    """torch's global generators at this seed, and as they were before again afterwards.
 
-def begin(plan: dict, module: ModuleType, pretext: Any, data: Found, folder: Path, root: Path) -> Making:
-    """The student: an architecture from random weights, drawn from the seed, or a backbone to go on from.
-
-    module, pretext: of the pretext, and its settings
-    folder: what is made on the way lies there, such as a tokenizer of the data's texts
-    Raises PlanError where that cannot be trained on data of this kind.
+    First weights are drawn from them by the libraries' own code, and so are projection heads and dropout.
     """
     import torch
 
-    torch.manual_seed(plan["seed"])
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def init_student(
+    plan: PretrainPlan, module: ModuleType, pretext: Any, data: UnlabelledData, folder: Path, root: Path
+) -> Student:
+    """A network with random weights of torch's generator, or the pretrained one to go on from.
+
+    module, pretext: of the pretext, and its settings
+    folder: for what is made on the way, such as a tokenizer of the corpus
+    Raises PlanError where it cannot be trained on data of this kind.
+    """
     if data.kind == "text":
-        from headstart.pretraining.text_student import begin_text
+        from headstart.pretraining.text_student import init_text_student  # with torch, which images need not
 
-        return begin_text(plan, module, pretext, data.examples, folder, root)
-    side = plan["side"]
-    if side % 32 or not 32 <= side <= 512:
-        raise PlanError(f"--side {side}: a multiple of 32 from 32 to 512 is expected.")
-    name = plan["student"] if plan["student"] != "auto" else "mobilenetv4_conv_small"
-    if ":" in name:
-        return _continued(name, side, root)
-    from headstart.backbones.timm_trunk import build
+        return init_text_student(plan, module, pretext, data.examples, folder, root)
+    if plan.side % 32 or not 32 <= plan.side <= 512:
+        raise PlanError(f"--side {plan.side}: a multiple of 32 from 32 to 512 is expected.")
+    name = plan.student if plan.student != "auto" else ARCHITECTURE
+    return _pretrained_network(name, root) if ":" in name else _random_network(name, plan.side)
 
-    model = build(f"--student {name}", name, {})
-    spec = Preprocess(
-        "image",
-        (
-            ("crop_mode", "center"),
-            ("crop_pct", 1.0),
-            ("input_size", (3, side, side)),
-            ("interpolation", "bicubic"),
-            ("mean", (0.485, 0.456, 0.406)),
-            ("std", (0.229, 0.224, 0.225)),
-        ),
-    )
-    body = _body(model)
+
+def _random_network(architecture: str, side: int) -> Student:
+    """A timm architecture with random weights, preprocessed as ImageNet networks are."""
+    import torch
+
+    from headstart.backbones.timm_trunk import build_trunk
+
+    model = build_trunk(f"--student {architecture}", architecture, {})
+    settings = {
+        "crop_mode": "center",
+        "crop_pct": 1.0,
+        "input_size": (3, side, side),
+        "interpolation": "bicubic",
+        "mean": (0.485, 0.456, 0.406),
+        "std": (0.229, 0.224, 0.225),
+    }
+    body = _pooled_network(model)
     with torch.inference_mode():
         width = int(body.eval()({"pixels": torch.zeros(2, 3, side, side)}).shape[1])
     body.to(memory_format=torch.channels_last)
-    return Making(Student(body, model, width, spec), "timm", name, {})
+    return Student(body, model, width, Preprocess("image", tuple(settings.items())), architecture=architecture)
 
 
-def _continued(name: str, side: int, root: Path) -> Making:
-    """A borrowed timm or own network whose weights may move, at its own input size."""
-    import json
-
+def _pretrained_network(name: str, root: Path) -> Student:
+    """The network of a timm or own backbone, unfrozen, at its own input size."""
     from headstart.backbones.network import open_network
 
     card = find_card(name, root)
@@ -78,18 +96,14 @@ def _continued(name: str, side: int, root: Path) -> Making:
         raise PlanError(f"{name} reads {card.preprocess.kind}; a network for images is expected to go on from.")
     files = {p.name: p for p in member("backbones", card.family).files(card.local)}
     facts = json.loads(files.get("config.json", files.get("card.json", Path())).read_text(encoding="utf-8"))
-    architecture = facts["architecture"]
+    architecture, arguments = facts["architecture"], facts.get("model_args") or facts.get("arguments") or {}
     model = open_network(card).model.requires_grad_(True)
-    return Making(
-        Student(_body(model), model, card.width, card.preprocess),
-        "timm",
-        architecture,
-        facts.get("model_args") or facts.get("arguments") or {},
-        name,
-    )
+    body = _pooled_network(model)
+    return Student(body, model, card.width, card.preprocess, architecture=architecture, arguments=arguments)
 
 
-def _body(model: Any):
+def _pooled_network(model: Any):
+    """A module from {"pixels"} to embeddings (b, d), those before timm's classifier."""
     from torch import nn
 
     class Body(nn.Module):
@@ -103,59 +117,71 @@ def _body(model: Any):
     return Body(model)
 
 
-def finish(making: Making, folder: Path, facts: dict) -> Backbone:
-    """Writes the backbone folder, and checks that its graph says what the network says.
+def save_student(student: Student, folder: Path, facts: dict) -> Backbone:
+    """Writes the backbone folder, and checks that its graph gives what the network gives.
 
-    Raises PlanError when it does not.
+    facts: how it was made, for its card.  Raises PlanError when the graph deviates.
     """
+    if student.format == "transformers":
+        from headstart.pretraining.text_student import save_text_student
+
+        return save_text_student(student, folder, facts)
     from headstart.pretraining import publish
 
-    if making.form == "transformers":
-        from headstart.pretraining.text_student import finish_text
-
-        return finish_text(making, folder, facts)
-    student = making.student
-    publish.network(folder, student.model, making.architecture, making.arguments, student.spec, facts)
+    network, arguments = student.model, student.arguments
+    publish.save_timm_backbone(folder, network, student.architecture, arguments, student.spec, facts)
     card = member("backbones", "own").card(str(folder))
-    apart = publish.same_rows(card, _body(student.model).eval())
-    if apart > 1e-4:
-        raise PlanError(f"The graph of {folder} gives other rows than the network it was made from, by {apart:.2%}.")
+    deviation = publish.onnx_deviation(card, _pooled_network(student.model).eval())
+    if deviation > MAX_DEVIATION:
+        raise PlanError(
+            f"The graph of {folder} gives other rows than the network it was made from, by {deviation:.2%}."
+        )
     return card
 
 
-def probed(making: Making, source: object, seed: int) -> float:
-    """Accuracy of a linear probe on what the student sees as it is now: PROBES labelled examples, plain views."""
-    import torch
+def linear_probe_accuracy(student: Student, source: object, seed: int) -> float:
+    """The score of a linear probe on the student's embeddings as they are now, of plain views.
 
-    task = read(source, seed=seed)
+    source: labelled data, of which PROBE_TRAIN examples train the probe and PROBE_TEST test it
+    Raises SourceError where one of these cannot be read.
+    """
+    task = read(source, DataOptions(seed=seed))
     rng = np.random.default_rng(seed)
-    learn, judge = (rng.permutation(task.parts[part]) for part in ("train", "test"))
-    if not len(judge):  # too few for a part of their own: a third judges
-        learn, judge = learn[len(learn) // 3 :], learn[: len(learn) // 3]
-    chosen = [some[:most] for some, most in zip((learn, judge), PROBES, strict=True)]
-    spec = making.student.spec
-    prepare = member("preprocess", spec.kind)
-    place = next(making.student.body.parameters()).device
+    train, test = (rng.permutation(task.parts[part]) for part in ("train", "test"))
+    if not len(test):  # too few for a part of their own: a third tests
+        train, test = train[len(train) // 3 :], train[: len(train) // 3]
     parts = []
-    making.student.body.eval()
-    for index in chosen:
-        examples = [task.examples[i] for i in index]
-        ready = prepare.prepare([c for _, c in contents.stream(examples) if not isinstance(c, Unreadable)], spec)
-        if any(isinstance(r, Unreadable) for r in ready) or len(ready) != len(examples):
+    for indices in (train[:PROBE_TRAIN], test[:PROBE_TEST]):
+        examples = [task.examples[i] for i in indices]
+        rows = _embed(student, examples)
+        if rows is None:
             raise SourceError(
                 f"The data to probe with, {source}, hold something that cannot be read. Fit them first to see what."
             )
-        units = [unit for some in ready for unit in some[:1]]
-        rows = []
-        with torch.inference_mode():
-            for first in range(0, len(units), 32):
-                arrays = prepare.batch(units[first : first + 32], spec)
-                batch = {k: torch.from_numpy(v).to(place) for k, v in arrays.items()}
-                rows.append(making.student.body(batch).float().cpu().numpy())
         y = task.objective.encode([e.label for e in examples])
-        parts.append(Features(np.concatenate(rows), y, tuple(e.id for e in examples)))
-    train, judged = parts
+        parts.append(Features(rows, y, tuple(e.id for e in examples)))
+    no_validation = parts[0].rows(np.zeros(0, np.int64))
     head = member("methods", "logistic").Settings()
-    nothing = train.rows(np.zeros(0, np.int64))
-    fitted = head.fit(train, nothing, task.objective, above=None, rng=np.random.default_rng(seed))
-    return round(task.objective.score(fitted.scores(judged.x), judged.y), 4)
+    fitted = head.fit(parts[0], no_validation, task.objective, above=None, rng=np.random.default_rng(seed))
+    return round(task.objective.score(fitted.scores(parts[1].x), parts[1].y), 4)
+
+
+def _embed(student: Student, examples: Sequence[Example]) -> np.ndarray | None:
+    """(n, width) float32, of long texts the first window; None where an example cannot be read."""
+    import torch
+
+    prepare = member("preprocess", student.spec.kind)
+    readable = [content for _, content in contents.iter_contents(examples) if not isinstance(content, Unreadable)]
+    prepared = prepare.prepare(readable, student.spec)
+    if len(prepared) != len(examples) or any(isinstance(p, Unreadable) for p in prepared):
+        return None
+    units = [unit for of_example in prepared for unit in of_example[:1]]
+    device = next(student.body.parameters()).device
+    student.body.eval()
+    rows = []
+    with torch.inference_mode():
+        for first in range(0, len(units), PROBE_BATCH):
+            arrays = prepare.batch(units[first : first + PROBE_BATCH], student.spec)
+            batch = {k: torch.from_numpy(v).to(device) for k, v in arrays.items()}
+            rows.append(student.body(batch).float().cpu().numpy())
+    return np.concatenate(rows)

@@ -1,11 +1,14 @@
-"""What a plot is made of: five marks in named tones, so that SVG and PNG show the same picture."""
+"""Plot specification: marks in theme colours, scales and axis ticks, drawn alike as SVG and as PNG."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-# Every text tone has a contrast of 4.5 or more on paper and page in both themes; tests/test_report.py computes it.
+from headstart.reporting.formatting import text_width
+
+# Every text colour has a contrast of 4.5 or more on paper and page in both themes, as a test computes.
 THEMES = {
     "light": {
         "page": "#f7f6f2",
@@ -34,22 +37,22 @@ THEMES = {
 
 @dataclass(frozen=True, slots=True)
 class Rect:
-    """A box; x, y is its upper left corner. alpha: of the fill. hint: what a pointer over it is told."""
+    """A box; x, y is its upper left corner. opacity: of the fill"""
 
     x: float
     y: float
-    w: float
-    h: float
+    width: float
+    height: float
     fill: str = ""
     stroke: str = ""
-    alpha: float = 1.0
+    opacity: float = 1.0
     radius: float = 0.0
-    hint: str = ""
+    tooltip: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Points joined in order. dashed: 4 on, 4 off."""
+    """A polyline. dashed: 4 on, 4 off"""
 
     points: tuple[tuple[float, float], ...]
     stroke: str
@@ -59,61 +62,61 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Circle:
-    """A dot; x, y is its middle. hint: what a pointer over it is told."""
+    """A dot; x, y is its centre."""
 
     x: float
     y: float
-    r: float
+    radius: float
     fill: str
     stroke: str = ""
-    alpha: float = 1.0
-    hint: str = ""
+    opacity: float = 1.0
+    tooltip: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One line of words; y is its baseline. anchor: "start", "middle", "end". hint: the whole of a shortened one."""
+    """One line of text; y is its baseline. anchor: "start", "middle", "end". tooltip: the full text if truncated"""
 
     x: float
     y: float
-    words: str
-    points: float = 12.0
-    tone: str = "ink"
+    text: str
+    font_size: float = 12.0
+    fill: str = "ink"
     anchor: str = "start"
     bold: bool = False
-    hint: str = ""
+    tooltip: str = ""
 
 
 Mark = Rect | Line | Circle | Text
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
-    """A picture in units of one CSS pixel.
+class PlotSpec:
+    """A plot in CSS pixels.
 
-    name: of its file.  title, desc: what it shows, for those who cannot see it
+    name: of its file.  title, description: what it shows, for screen readers
     """
 
     name: str
     title: str
-    desc: str
+    description: str
     width: float
     height: float
     marks: tuple[Mark, ...]
 
 
-# A picture on its own has its title over it and paper around it; on the page the heading beside it does that.
-MARGIN, TOP = 20.0, 52.0
+# A plot in a file of its own has a title and a margin; on a page the heading beside it does that.
+MARGIN, TITLE_HEIGHT = 20.0, 52.0
 
 
-def heading(drawing: Drawing) -> Text:
-    """The title of a picture that stands on its own, measured from the corner of its paper."""
+def title_mark(drawing: PlotSpec) -> Text:
+    """The title of a plot in a file of its own, in coordinates of the whole file."""
     return Text(MARGIN, 30, drawing.title, 15, bold=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """From values between low and high to places between start and end. log: equal ratios take equal room."""
+    """Maps values from low to high to pixels from start to end. log: logarithmic"""
 
     low: float
     high: float
@@ -122,26 +125,47 @@ class Scale:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """The place of a value; the nearer end for one outside."""
+        """The pixel of a value, clamped to the ends."""
         low, high, at = (math.log(v) if self.log else v for v in (self.low, self.high, value))
         share = (at - low) / (high - low) if high > low else 0.5
         return self.start + min(1.0, max(0.0, share)) * (self.end - self.start)
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round values from low to high, about so many."""
+    """About so many round values from low to high."""
     if not high > low:
         return [low]
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= rough * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)
-    found = [i * step for i in range(first, first + 4 * about) if i * step <= high + step * 1e-9]
-    return [round(v, 12) + 0.0 for v in found]
+    values = (i * step for i in range(first, first + 4 * about) if i * step <= high + step * 1e-9)
+    return [round(v, 12) + 0.0 for v in values]
 
 
-def powers(low: float, high: float) -> list[float]:
+def log_ticks(low: float, high: float) -> list[float]:
     """The powers of ten from low to high, at most five of them."""
     exponents = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
     every = max(1, math.ceil(len(exponents) / 5))
     return [10.0**e for e in exponents[::every]]
+
+
+def y_axis(
+    values: Iterable[float], up: Scale, ends: tuple[float, float], label: Callable[[float], str], gap: float = 8
+) -> list[Mark]:
+    """Grid lines between the left and right ends, with tick labels `gap` pixels to the left."""
+    left, right = ends
+    marks: list[Mark] = []
+    for value in values:
+        marks.append(Line(((left, up(value)), (right, up(value))), "line"))
+        marks.append(Text(left - gap, up(value) + 4, label(value), 11, "muted", "end"))
+    return marks
+
+
+def clamped_text(
+    text: str, x: float, y: float, font_size: float, ends: tuple[float, float], bold: bool = False
+) -> Text:
+    """Text centred at x, moved where it would run over the ends; bold in ink, else muted."""
+    half = text_width(text, font_size) / 2
+    x = min(max(x, ends[0] + half), ends[1] - half)
+    return Text(x, y, text, font_size, "ink" if bold else "muted", "middle", bold)

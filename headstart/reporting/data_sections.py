@@ -1,34 +1,44 @@
-"""The sections that say what the model is made of, what it learned from, and how to make it again."""
+"""Report sections on the backbone, the data, the time, and how to reproduce the run."""
 
 from __future__ import annotations
 
 import json
+from functools import partial
 
-from headstart.core.messages import smaller
+from headstart.core.messages import describe_delta_size
 from headstart.reporting import network_diagram, plots
 from headstart.reporting.formatting import (
-    amount,
-    clean,
-    counted,
-    esc,
-    name,
-    nouns,
-    number,
-    percent,
-    plain,
-    seconds,
-    size,
+    count_examples,
+    escape,
+    example_nouns,
+    finite_number,
+    format_bytes,
+    format_count,
+    format_number,
+    format_percent,
+    format_seconds,
+    name_html,
+    sanitize,
 )
-from headstart.reporting.html import SLIM, WIDE, bullets, facts, folded, paragraph, plot, section, table
+from headstart.reporting.html import (
+    bullet_list,
+    collapsible,
+    command_block,
+    definition_list,
+    paragraph,
+    responsive_plot,
+    section,
+    table,
+)
 
-PARTS = {
+SPLIT_LABELS = {
     "train": ("Training", "what it learned from"),
     "val": ("Validation", "for its choices, never for judging"),
     "test": ("Test", "what it never saw: judged it"),
 }
-CLASSES = 30  # names listed before the rest is counted
-UNFOLDED = 20  # files set aside that are listed in the open
-TERMS = {
+MAX_CLASSES = 30  # listed by name
+MAX_OPEN_FILES = 20  # unreadable files listed before the list is collapsed
+NOTE_LABELS = {
     "strength": "regularisation setting",
     "temperature": "temperature (1 leaves confidence as it was)",
     "log_loss": "cross-validated log-loss",
@@ -37,89 +47,89 @@ TERMS = {
 }
 
 
-def borrowed(result: dict) -> str:
-    """The stack with its cut, in a picture and in words."""
-    plan, card = result.get("plan") or {}, result.get("backbone") or {}
-    called = card.get("name") or plan.get("backbone")
-    if not called:
+def backbone_section(result: dict) -> str:
+    """The network with its cut: what is pretrained and frozen, what was trained."""
+    plan, backbone = result.get("plan") or {}, result.get("backbone") or {}
+    backbone_name = backbone.get("name") or plan.get("backbone")
+    if not backbone_name:
         return ""
-    params, weight = result.get("params") or {}, result.get("bytes") or {}
-    trained, total = number(params.get("trained")), number(params.get("total"))
+    params, sizes = result.get("params") or {}, result.get("bytes") or {}
+    trained, total = finite_number(params.get("trained")), finite_number(params.get("total"))
     lead = "Borrowed is what others trained on far more data; trained is the small part that learned from yours. "
     lead += "The <i>cut</i> is where one ends and the other begins. Taller blocks hand on more numbers."
-    lent = max(0.0, total - trained) if trained is not None and total is not None else None
-    source = f", trained on {esc(card['pretrained_on'])}" if card.get("pretrained_on") else ""
-    licence = f" (licence {esc(card['licence'])})" if card.get("licence") else ""
-    term = "Borrowed" if lent or lent is None else "Nothing borrowed, only measured"
-    told = [f"<b>{term}:</b> {name(called, 90)}{source}{licence}."]
-    if lent:
-        told[0] += f" {amount(lent)} learned numbers (parameters)"
-        told[0] += f", {size(weight['base'])}." if number(weight.get("base")) else "."
+    pretrained = max(0.0, total - trained) if trained is not None and total is not None else None
+    source = f", trained on {escape(backbone['pretrained_on'])}" if backbone.get("pretrained_on") else ""
+    licence = f" (licence {escape(backbone['licence'])})" if backbone.get("licence") else ""
+    term = "Borrowed" if pretrained or pretrained is None else "Nothing borrowed, only measured"
+    items = [f"<b>{term}:</b> {name_html(backbone_name, 90)}{source}{licence}."]
+    if pretrained:
+        items[0] += f" {format_count(pretrained)} learned numbers (parameters)"
+        items[0] += f", {format_bytes(sizes['base'])}." if finite_number(sizes.get("base")) else "."
     if trained is not None:
-        share = f", {percent(trained / total)} of all" if total and trained <= total else ""
-        told.append(
-            f"<b>Trained here:</b> {amount(trained)} numbers{share}, by the method {name(plan.get('method', '?'))}."
+        share = f", {format_percent(trained / total)} of all" if total and trained <= total else ""
+        items.append(
+            f"<b>Trained here:</b> {format_count(trained)} numbers{share}, by the method "
+            f"{name_html(plan.get('method', '?'))}."
         )
-        if number(weight.get("delta")):
-            against = smaller(weight["delta"], number(weight.get("full")) or 0)
-            told[-1] += f" What you keep on top of the borrowed network (the delta) is {size(weight['delta'])}"
-            told[-1] += f", {against}." if against else "."
-            told[-1] += _stored((result.get("head") or {}).get("stored"))
-    told.append(_receipt(result.get("frozen")))
-    told.append(_agreed(result.get("frozen")))
-    why = folded("Why it was done this way", bullets(esc(r) for r in plan.get("reasons") or []))
-    picture = plot(network_diagram.stack(result, WIDE), network_diagram.stack(result, SLIM))
+        if finite_number(sizes.get("delta")):
+            smaller_than = describe_delta_size(sizes["delta"], finite_number(sizes.get("full")) or 0)
+            items[-1] += f" What you keep on top of the borrowed network (the delta) is {format_bytes(sizes['delta'])}"
+            items[-1] += f", {smaller_than}." if smaller_than else "."
+            items[-1] += _storage_precision((result.get("head") or {}).get("stored"))
+    items.append(_frozen_proof(result.get("frozen")))
+    items.append(_preprocessing_proof(result.get("frozen")))
+    reasons = collapsible("Why it was done this way", bullet_list(escape(r) for r in plan.get("reasons") or []))
+    plot = responsive_plot(partial(network_diagram.network_plot, result))
     return section(
-        "borrowed", "What was borrowed, what was trained", lead, picture, bullets(filter(None, told), "told"), why
+        "borrowed", "What was borrowed, what was trained", lead, plot, bullet_list(filter(None, items), "told"), reasons
     )
 
 
-def _stored(facts: dict | None) -> str:
-    """In which precision tuned weights are kept, and what that cost."""
-    if not facts or number(facts.get("moved")) is None:
+def _storage_precision(facts: dict | None) -> str:
+    """The precision in which fine-tuned weights are stored, and what rounding changed."""
+    if not facts or finite_number(facts.get("moved")) is None:
         return ""
-    how = "in half precision" if facts.get("half") else "in single precision, because half would show"
-    turned = number(facts.get("turned")) or 0
-    told = f"scores of {facts.get('rows')} examples moved by {plain(facts['moved'])} of the largest at most"
-    return f" It is kept {how}: {told}, {turned:.0f} answers changed."
+    precision = "in half precision" if facts.get("half") else "in single precision, because half would show"
+    n_changed = finite_number(facts.get("turned")) or 0
+    effect = f"scores of {facts.get('rows')} examples moved by {format_number(facts['moved'])} of the largest at most"
+    return f" It is kept {precision}: {effect}, {n_changed:.0f} answers changed."
 
 
-def _receipt(frozen: dict | None) -> str:
-    """Proof in words that the borrowed part is what it was."""
+def _frozen_proof(frozen: dict | None) -> str:
+    """The receipt in words: whether the frozen tensors stayed as they were."""
     if not frozen:
         return ""
-    count, moved = number(frozen.get("tensors")) or 0, number(frozen.get("moved")) or 0
-    if not count:
+    n_tensors, n_changed = finite_number(frozen.get("tensors")) or 0, finite_number(frozen.get("moved")) or 0
+    if not n_tensors:
         return "<b>Frozen:</b> no network was opened, so there was nothing that could move."
-    when = "" if frozen.get("when") in (None, "", "this run") else f" {esc(frozen['when'])}"
-    again = " This run took the features from the cache." if "features" in when else ""
-    checked = f"{count:,.0f} tensors (the borrowed network's tables of numbers) checked before and after{when}"
-    if moved:
-        return (
-            f'<b>Not frozen:</b> {checked}: <strong class="bad">{moved:,.0f} moved</strong>. Do not trust this model.'
-        )
-    return f'<b>Frozen:</b> {checked}: <strong class="good">0 moved</strong>.{again}'
+    when = "" if frozen.get("when") in (None, "", "this run") else f" {escape(frozen['when'])}"
+    from_cache = " This run took the features from the cache." if "features" in when else ""
+    checked = f"{n_tensors:,.0f} tensors (the borrowed network's tables of numbers) checked before and after{when}"
+    if n_changed:
+        moved = f'<strong class="bad">{n_changed:,.0f} moved</strong>'
+        return f"<b>Not frozen:</b> {checked}: {moved}. Do not trust this model."
+    return f'<b>Frozen:</b> {checked}: <strong class="good">0 moved</strong>.{from_cache}'
 
 
-def _agreed(frozen: dict | None) -> str:
-    """Whether the network saw what its own library would have fed it."""
-    alike = number((frozen or {}).get("agreement"))
-    if alike is None:
+def _preprocessing_proof(frozen: dict | None) -> str:
+    """The smallest cosine between our embeddings of reference inputs and the library's own."""
+    cosine = finite_number((frozen or {}).get("agreement"))
+    if cosine is None:
         return ""
     return (
         f"<b>Fed rightly:</b> reference inputs gave the rows that the network's own library gives them (smallest "
-        f"cosine {alike:.4f}; below 0.999 the preparation is wrong)."
+        f"cosine {cosine:.4f}; below 0.999 the preparation is wrong)."
     )
 
 
-def data(result: dict) -> str:
-    """How many examples, what was worked out from them, and what could not be read."""
+def data_section(result: dict) -> str:
+    """Split sizes, classes, what was inferred from the data, and what could not be read."""
     task = result.get("task") or {}
     counts = task.get("n") or {}
-    folds = number(task.get("folds"))
+    folds = finite_number(task.get("folds"))
     tiles = []
-    for key, (label, meaning) in PARTS.items():
-        n = number(counts.get(key))
+    for key, (label, meaning) in SPLIT_LABELS.items():
+        n = finite_number(counts.get(key))
         if n or (key == "train" and n is not None):
             tiles.append(
                 (label, f"<b>{n:,.0f}</b><small>{'learned from and judged, in turns' if folds else meaning}</small>")
@@ -129,134 +139,151 @@ def data(result: dict) -> str:
             ("Cross-validation", f"<b>{folds:.0f} folds</b><small>each judged by a head that never saw it</small>")
         )
     names = task.get("classes") or []
-    rest = f" and {len(names) - CLASSES:,} more" if len(names) > CLASSES else ""
-    listed = ", ".join(name(n, 40) for n in names[:CLASSES]) + rest
-    what = "tags" if task.get("objective") == "tags" else "classes"
-    about = paragraph(f"{len(names):,} {what}: {listed}.") if names else ""
-    inferred = bullets(esc(note) for note in task.get("notes") or [])
+    more = f" and {len(names) - MAX_CLASSES:,} more" if len(names) > MAX_CLASSES else ""
+    listed = ", ".join(name_html(n, 40) for n in names[:MAX_CLASSES]) + more
+    noun = "tags" if task.get("objective") == "tags" else "classes"
+    class_list = paragraph(f"{len(names):,} {noun}: {listed}.") if names else ""
+    inferred = bullet_list(escape(note) for note in task.get("notes") or [])
     beyond = result.get("beyond") or {}
-    long = ""
-    if number(beyond.get("texts")):
-        long = f"{beyond['texts']:,} texts were longer than the network reads at once. They were read in windows and "
-        long += (
-            f"averaged; reading only the beginning would have lost {percent(beyond.get('share'))} of an average text."
+    long_texts = ""
+    if finite_number(beyond.get("texts")):
+        long_texts = (
+            f"{beyond['texts']:,} texts were longer than the network reads at once. They were read in windows and "
         )
+        long_texts += "averaged; reading only the beginning would have lost "
+        long_texts += f"{format_percent(beyond.get('share'))} of an average text."
     heading = "<h3>What was worked out from the data</h3>" if inferred else ""
-    source = f"From <bdi>{esc(result['source'])}</bdi>." if result.get("source") else ""
+    source = f"From <bdi>{escape(result['source'])}</bdi>." if result.get("source") else ""
     return section(
         "data",
         "The data",
         source,
-        facts(tiles, "tiles"),
-        about,
+        definition_list(tiles, "tiles"),
+        class_list,
         heading,
         inferred,
-        paragraph(long) if long else "",
-        _aside(result),
+        paragraph(long_texts) if long_texts else "",
+        _unreadable(result),
     )
 
 
-def _aside(result: dict) -> str:
+def _unreadable(result: dict) -> str:
     if "aside" not in result:
         return ""
-    rows = [(name(a.get("id", ""), 80), esc(a.get("reason", ""))) for a in result["aside"] or []]
+    rows = [(name_html(a.get("id", ""), 80), escape(a.get("reason", ""))) for a in result["aside"] or []]
     if not rows:
-        return "<h3>Set aside</h3>" + paragraph(f"Nothing: all {nouns(result)[1]} could be read.")
-    listed = bullets((f"{who}: {why}" for who, why in rows), "aside")
-    told = paragraph(f"{counted(len(rows), result)} could not be read and took no part.")
-    return f"<h3>Set aside</h3>{told}" + (listed if len(rows) <= UNFOLDED else folded(f"All {len(rows):,}", listed))
+        return "<h3>Set aside</h3>" + paragraph(f"Nothing: all {example_nouns(result)[1]} could be read.")
+    files = bullet_list((f"{id}: {reason}" for id, reason in rows), "aside")
+    summary = paragraph(f"{count_examples(len(rows), result)} could not be read and took no part.")
+    return f"<h3>Set aside</h3>{summary}" + (
+        files if len(rows) <= MAX_OPEN_FILES else collapsible(f"All {len(rows):,}", files)
+    )
 
 
-def time(result: dict) -> str:
-    """Where the seconds went, and what the cache saved."""
+def time_section(result: dict) -> str:
+    """Seconds by stage, and cache hits."""
     spent, cache = result.get("seconds") or {}, result.get("cache") or {}
-    hits, misses = number(cache.get("hits")), number(cache.get("misses"))
-    lead = f"In all {seconds(spent['total'])}." if number(spent.get("total")) is not None else ""
-    told = ""
+    hits, misses = finite_number(cache.get("hits")), finite_number(cache.get("misses"))
+    lead = f"In all {format_seconds(spent['total'])}." if finite_number(spent.get("total")) is not None else ""
+    cache_note = ""
     if hits is not None and misses is not None:
-        told = f"The borrowed network ran on {counted(int(misses), result)}; "
-        told += (
+        cache_note = f"The borrowed network ran on {count_examples(int(misses), result)}; "
+        cache_note += (
             f"what it makes of the other {int(hits):,} was in the cache."
             if hits
             else "a second run takes them from the cache."
         )
         if not misses:
-            told = (
+            cache_note = (
                 "The borrowed network did not run at all: everything it has to say about these data was in the cache."
             )
-    picture = plot(network_diagram.timeline(result, WIDE), network_diagram.timeline(result, SLIM))
-    return section("time", "Time", lead, picture, paragraph(told) if told and picture else "")
+    plot = responsive_plot(partial(network_diagram.timeline_plot, result))
+    return section("time", "Time", lead, plot, paragraph(cache_note) if cache_note and plot else "")
 
 
-def repeat(result: dict) -> str:
-    """The exact command, and everything that pins the result down."""
-    plan, card = result.get("plan") or {}, result.get("backbone") or {}
+def reproduction_section(result: dict) -> str:
+    """The command, and everything that determines the result."""
+    plan, backbone = result.get("plan") or {}, result.get("backbone") or {}
     command = str(result.get("command") or "")
-    pre = ""
-    if command:
-        pre = '<div class="command"><button type="button" class="copy" hidden>Copy</button>'
-        pre += f'<pre tabindex="0" aria-label="Command">{esc(command)}</pre></div>'
-    settings = {k: v for k, v in (plan.get("settings") or {}).items()}
     pinned = [
-        ("Headstart", esc(result.get("version") or "")),
-        ("Made on", esc(str(result.get("created") or "").replace("T", " ").replace("Z", " UTC"))),
-        ("Seed", esc(plan.get("seed", ""))),
-        ("Borrowed network", f"<code>{esc(plan.get('backbone') or card.get('name') or '')}</code>"),
-        ("Its weights", _digest(plan.get("weights") or card.get("weights"))),
-        ("Method", esc(plan.get("method") or "")),
-        ("Its settings", esc(_settings(settings))),
+        ("Headstart", escape(result.get("version") or "")),
+        ("Made on", escape(str(result.get("created") or "").replace("T", " ").replace("Z", " UTC"))),
+        ("Seed", escape(plan.get("seed", ""))),
+        ("Borrowed network", f"<code>{escape(plan.get('backbone') or backbone.get('name') or '')}</code>"),
+        ("Its weights", _digest_html(plan.get("weights") or backbone.get("weights"))),
+        ("Method", escape(plan.get("method") or "")),
+        ("Its settings", escape(_format_settings(plan.get("settings") or {}))),
     ]
     lead = "The same command on the same data, with the same version and the same weights, gives the same figures."
-    return section("repeat", "Make it again", lead if command else "", pre, facts(pinned), _technical(result))
+    return section(
+        "repeat",
+        "Make it again",
+        lead if command else "",
+        command_block(command) if command else "",
+        definition_list(pinned),
+        _technical_details(result),
+    )
 
 
-def _technical(result: dict) -> str:
-    card, head, frozen = (result.get(k) or {} for k in ("backbone", "head", "frozen"))
+def _technical_details(result: dict) -> str:
+    backbone, head, frozen = (result.get(k) or {} for k in ("backbone", "head", "frozen"))
     steps = [
-        (str(k), f"<code>{esc(json.dumps(v, ensure_ascii=False))}</code>") for k, v in _pairs(card.get("preprocess"))
+        (str(k), f"<code>{escape(json.dumps(v, ensure_ascii=False))}</code>")
+        for k, v in _preprocess_settings(backbone.get("preprocess"))
     ]
-    learned = [
-        (TERMS.get(k, clean(k).replace("_", " ")), _value(v)) for k, v in head.items() if not isinstance(v, list | dict)
+    notes = [
+        (NOTE_LABELS.get(k, sanitize(k).replace("_", " ")), _format_value(v))
+        for k, v in head.items()
+        if not isinstance(v, list | dict)
     ]
-    curve = plot(plots.strength(result, WIDE), plots.strength(result, SLIM))
-    digests = [("Before", _digest(frozen.get("digest_before"))), ("After", _digest(frozen.get("digest_after")))]
-    why = paragraph(
+    curve = responsive_plot(partial(plots.regularization_plot, result))
+    digests = [
+        ("Before", _digest_html(frozen.get("digest_before"))),
+        ("After", _digest_html(frozen.get("digest_after"))),
+    ]
+    explanation = paragraph(
         "Regularisation holds the head back from learning its training examples by heart. Each setting was tried on "
         "examples the head had not learned from (cross-validation), and one as good as the best was taken."
     )
     blocks = [
-        (f"{i}  {name(b.get('name', ''), 60)}", esc(" x ".join(map(str, b.get("shape") or [])) or "–"))
-        for i, b in enumerate(card.get("blocks") or [], 1)
+        (f"{i}  {name_html(b.get('name', ''), 60)}", escape(" x ".join(map(str, b.get("shape") or [])) or "–"))
+        for i, b in enumerate(backbone.get("blocks") or [], 1)
     ]
     return "".join(
         (
-            folded("How the head was chosen", (why + curve) if curve else "", facts(learned)),
-            folded("How inputs are prepared before the borrowed network sees them", facts(steps)),
-            folded(
+            collapsible("How the head was chosen", (explanation + curve) if curve else "", definition_list(notes)),
+            collapsible("How inputs are prepared before the borrowed network sees them", definition_list(steps)),
+            collapsible(
                 "The borrowed network, block by block",
                 table("Blocks", ("Block", "Passes on"), blocks) if blocks else "",
             ),
-            folded("Digests of the frozen part", facts(digests)),
+            collapsible("Digests of the frozen part", definition_list(digests)),
         )
     )
 
 
-def _pairs(preprocess: dict | None) -> list[tuple[object, object]]:
+def _preprocess_settings(preprocess: dict | None) -> list[tuple[object, object]]:
     return [
         tuple(pair) for pair in (preprocess or {}).get("settings") or [] if isinstance(pair, list) and len(pair) == 2
     ]
 
 
-def _settings(settings: dict) -> str:
+def _format_settings(settings: dict) -> str:
     return ", ".join(f"{k} = {v}" for k, v in settings.items()) or "as they come"
 
 
-def _value(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no"}.get(value, "")  # type: ignore[arg-type]
-    known = number(value)
-    return esc(value) if known is None else esc(f"{known:.4g}") if isinstance(value, float) else amount(known)
+    number = finite_number(value)
+    return (
+        escape(value)
+        if number is None
+        else escape(f"{number:.4g}")
+        if isinstance(value, float)
+        else format_count(number)
+    )
 
 
-def _digest(value: object) -> str:
-    return f"<code>{esc(value)}</code>" if value else ""
+def _digest_html(value: object) -> str:
+    return f"<code>{escape(value)}</code>" if value else ""

@@ -1,4 +1,4 @@
-"""A run folder as one self-contained page for people, and its plots as files."""
+"""The report of a fit: report.html from a run folder, and its plots as SVG and PNG files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from headstart.core.errors import ArtifactError
+from headstart.core.result import RESULT_SCHEMA
 from headstart.reporting import (
     auto_section,
     confusion,
@@ -17,13 +18,12 @@ from headstart.reporting import (
     result_sections,
     training_section,
 )
-from headstart.reporting.canvas import THEMES, Drawing
-from headstart.reporting.formatting import esc, measure_of, short
-from headstart.reporting.html import WIDE
-from headstart.reporting.svg import standalone
+from headstart.reporting.canvas import THEMES, PlotSpec
+from headstart.reporting.formatting import escape, metric_format, truncate
+from headstart.reporting.html import DESKTOP_WIDTH
+from headstart.reporting.svg import standalone_svg
 
-SCHEMA = 1
-# All the script there is: the page is whole without it.
+# The only script; the page is complete without it.
 SCRIPT = """
 for (const button of document.querySelectorAll("button.copy")) {
   const words = button.nextElementSibling;
@@ -38,58 +38,78 @@ addEventListener("beforeprint", () => { for (const d of document.querySelectorAl
 
 
 def write(folder: Path) -> Path:
-    """Writes report.html and plots/*.svg out of what lies in the run folder; gives the page.
+    """Writes report.html and plots/*.svg from the run folder; gives the page.
 
     Raises ArtifactError when there is no result to report, or one of a later version.
     """
-    result = _result(folder)
-    into = folder / "plots"
-    into.mkdir(exist_ok=True)
-    for drawing in drawings(result):
-        (into / f"{drawing.name}.svg").write_text(standalone(drawing), encoding="utf-8")
+    result = _load_result(folder)
+    plot_folder = _plot_folder(folder)
+    for spec in plot_specs(result):
+        (plot_folder / f"{spec.name}.svg").write_text(standalone_svg(spec), encoding="utf-8")
     page = folder / "report.html"
-    page.write_text(_page(result, folder), encoding="utf-8")
+    page.write_text(_page_html(result, folder), encoding="utf-8")
     return page
 
 
-def png(folder: Path) -> list[Path]:
+def write_pngs(folder: Path) -> list[Path]:
     """Writes plots/*.png, at twice the size of the SVG. Needs Pillow. Raises ArtifactError as `write` does."""
-    from headstart.reporting import png as png_writer
+    from headstart.reporting.png import rasterise
 
-    result = _result(folder)
-    into = folder / "plots"
-    into.mkdir(exist_ok=True)
-    return [png_writer.write(drawing, into / f"{drawing.name}.png") for drawing in drawings(result)]
+    result, plot_folder = _load_result(folder), _plot_folder(folder)
+    return [rasterise(spec, plot_folder / f"{spec.name}.png") for spec in plot_specs(result)]
 
 
-def drawings(result: dict) -> list[Drawing]:
+def report(folder: str | Path, *, png: bool = False) -> list[Path]:
+    """Writes report.html and the plots of a run again; the plots as PNG too if asked. Gives what was written.
+
+    Raises ArtifactError when the folder is not a run.
+    """
+    return [write(Path(folder)), *(write_pngs(Path(folder)) if png else [])]
+
+
+def plot_specs(result: dict) -> list[PlotSpec]:
     """Every plot that the result has the data for."""
-    least = max(WIDE, confusion.least(result))
-    found = [draw(result, WIDE) for draw in (plots.headline, network_diagram.stack, plots.per_class)]
-    found.append(confusion.matrix(result, least))
-    found += [
-        draw(result, WIDE) for draw in (plots.reliability, plots.scatter, plots.strength, network_diagram.timeline)
-    ]
-    found += [draw(result, WIDE) for draw in (auto_section.gains, training_section.losses, training_section.ranged)]
-    return [drawing for drawing in found if drawing is not None]
+    width, confusion_width = DESKTOP_WIDTH, max(DESKTOP_WIDTH, confusion.min_width(result))
+    specs = (
+        plots.headline_plot(result, width),
+        network_diagram.network_plot(result, width),
+        plots.per_class_plot(result, width),
+        confusion.confusion_plot(result, confusion_width),
+        plots.reliability_diagram(result, width),
+        plots.scatter_plot(result, width),
+        plots.regularization_plot(result, width),
+        network_diagram.timeline_plot(result, width),
+        auto_section.gain_plot(result, width),
+        training_section.loss_plot(result, width),
+        training_section.lr_range_plot(result, width),
+    )
+    return [spec for spec in specs if spec is not None]
 
 
-def _result(folder: Path) -> dict:
+def _plot_folder(folder: Path) -> Path:
+    plots_path = folder / "plots"
+    plots_path.mkdir(exist_ok=True)
+    return plots_path
+
+
+def _load_result(folder: Path) -> dict:
     try:
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ArtifactError(f"{folder} holds no result.json, so there is nothing to report.{_ended(folder)}") from error
+        raise ArtifactError(
+            f"{folder} holds no result.json, so there is nothing to report.{_how_run_ended(folder)}"
+        ) from error
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{folder / 'result.json'} cannot be read: {error}. Run the fit again.") from error
     schema = result.get("schema") if isinstance(result, dict) else None
-    if schema != SCHEMA:
-        said = f"says schema {schema!r}; this version reads schema {SCHEMA}"
+    if type(schema) is not int or not 1 <= schema <= RESULT_SCHEMA:
+        said = f"says schema {schema!r}; this version reads 1 to {RESULT_SCHEMA}"
         raise ArtifactError(f"{folder / 'result.json'} {said}. Use the version of Headstart that wrote it.")
     return result
 
 
-def _ended(folder: Path) -> str:
-    """How a run without a result ended, as far as its journal tells."""
+def _how_run_ended(folder: Path) -> str:
+    """How a run without a result ended, from its journal."""
     try:
         lines = (folder / "journal.jsonl").read_text(encoding="utf-8").splitlines()
         events = [json.loads(line) for line in lines if '"progress"' not in line]
@@ -103,36 +123,38 @@ def _ended(folder: Path) -> str:
     return f" The run ended early, after: {', '.join(stages) or 'nothing'}. Run `headstart fit` again."
 
 
-def _page(result: dict, folder: Path) -> str:
-    parts = (
-        result_sections.number_section(result),
-        result_sections.warnings(result, folder),
-        data_sections.borrowed(result),
-        result_sections.figures(result),
-        result_sections.mixups(result),
-        result_sections.by_class(result),
-        result_sections.trust(result),
-        auto_section.raced(result),
-        training_section.trained(result),
-        result_sections.mistakes(result, folder),
-        data_sections.data(result),
-        result_sections.notes(result, folder),
-        data_sections.time(result),
-        data_sections.repeat(result),
+def _page_html(result: dict, folder: Path) -> str:
+    sections = (
+        result_sections.headline_section(result),
+        result_sections.warnings_section(result, folder),
+        data_sections.backbone_section(result),
+        result_sections.metrics_section(result),
+        result_sections.confusion_section(result),
+        result_sections.per_class_section(result),
+        result_sections.calibration_section(result),
+        auto_section.candidates_section(result),
+        training_section.loss_section(result),
+        result_sections.mistakes_section(result, folder),
+        data_sections.data_section(result),
+        result_sections.notes_section(result, folder),
+        data_sections.time_section(result),
+        data_sections.reproduction_section(result),
     )
-    source = short(str(result.get("source") or folder.name).rstrip("/").rpartition("/")[2] or folder.name, 60)
-    about = f"<bdi>{esc(source)}</bdi>"
-    day = f" · {esc(str(result['created'])[:10])}" if result.get("created") else ""
-    made = str(result.get("version") or "")
-    head = f"Headstart report · {about}{day}"
-    return shell(_title(result, source), head, result_sections.verdict(result), "".join(parts), made)
+    source = truncate(str(result.get("source") or folder.name).rstrip("/").rpartition("/")[2] or folder.name, 60)
+    source_html = f"<bdi>{escape(source)}</bdi>"
+    date = f" · {escape(str(result['created'])[:10])}" if result.get("created") else ""
+    version = str(result.get("version") or "")
+    eyebrow = f"Headstart report · {source_html}{date}"
+    return html_document(
+        _page_title(result, source), eyebrow, result_sections.verdict_heading(result), "".join(sections), version
+    )
 
 
-def shell(title: str, head: str, verdict: str, body: str, version: str) -> str:
-    """A whole page around HTML sections. title, head and verdict are HTML too."""
-    hashed = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+def html_document(title: str, eyebrow: str, verdict: str, body: str, version: str) -> str:
+    """A whole page around HTML sections. title, eyebrow and verdict are HTML too."""
+    script_hash = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     # Names come from data: should one ever slip through unescaped, this forbids it to run or to fetch anything.
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{hashed}'"
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{script_hash}'"
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -142,14 +164,14 @@ def shell(title: str, head: str, verdict: str, body: str, version: str) -> str:
 <meta name="color-scheme" content="light dark">
 <title>{title}</title>
 <style>
-{_style()}</style>
+{_stylesheet()}</style>
 </head>
 <body>
-<header><p class="eyebrow">{head}</p>
+<header><p class="eyebrow">{eyebrow}</p>
 {verdict}</header>
 <main>
 {body}</main>
-<footer><p>Made by Headstart{" " + esc(version) if version else ""}. This page is one file: it
+<footer><p>Made by Headstart{" " + escape(version) if version else ""}. This page is one file: it
 fetches nothing and can be passed on as it is.</p></footer>
 <script>{SCRIPT}</script>
 </body>
@@ -157,25 +179,14 @@ fetches nothing and can be passed on as it is.</p></footer>
 """
 
 
-def _title(result: dict, source: str) -> str:
+def _page_title(result: dict, source: str) -> str:
     key, head = next(iter((result.get("metrics") or {}).items()), ("", None))
-    figure = f"{measure_of(key).label} {measure_of(key).figure((head or {}).get('value'))}" if key else "Report"
-    return esc(f"{figure} on {source} (Headstart)")
+    figure = f"{metric_format(key).label} {metric_format(key).format((head or {}).get('value'))}" if key else "Report"
+    return escape(f"{figure} on {source} (Headstart)")
 
 
-def _style() -> str:
+def _stylesheet() -> str:
     light, dark = ("".join(f"--{tone}:{colour};" for tone, colour in THEMES[t].items()) for t in ("light", "dark"))
     tones = "".join(f".f-{t}{{fill:var(--{t})}}.s-{t}{{stroke:var(--{t})}}" for t in THEMES["light"])
     themes = f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
     return themes + f".f-none{{fill:none}}{tones}\n" + Path(__file__).with_name("style.css").read_text(encoding="utf-8")
-
-
-def report(folder: str | Path, *, png: bool = False) -> list[Path]:
-    """Writes report.html and the plots of a run again; the plots as PNG too if asked. Gives what was written.
-
-    Raises ArtifactError when the folder is not a run.
-    """
-    return [write(Path(folder)), *(_pngs(Path(folder)) if png else [])]
-
-
-_pngs = png  # `report` has a flag of that name

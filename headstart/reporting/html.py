@@ -1,23 +1,23 @@
-"""The pieces of HTML that every section of the page is made of."""
+"""HTML building blocks of the report pages: sections, lists, tables, plots."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from headstart.reporting.canvas import Drawing
-from headstart.reporting.formatting import esc
-from headstart.reporting.svg import inline
+from headstart.reporting.canvas import PlotSpec
+from headstart.reporting.formatting import escape
+from headstart.reporting.svg import inline_svg
 
-WIDE, SLIM = 640.0, 326.0  # of plots, in CSS pixels: beside a margin of headings, and on a phone
-LARGEST = 440.0  # pixels a plot for phones may grow to: its letters get no larger than those of the text
+DESKTOP_WIDTH, PHONE_WIDTH = 640.0, 326.0  # of plots, in CSS pixels
+MAX_PHONE_PLOT = 440.0  # pixels a plot for phones may grow to: its text gets no larger than that of the page
 
 
 def section(key: str, title: str, lead: str, *body: str) -> str:
-    """A titled part of the page: what it is about at the side, what there is to see beside it. "" without a body."""
+    """A section with its title and lead at the side and its body beside them; "" without a body."""
     inside = "".join(body)
     if not inside:
         return ""
-    head = f'<h2 id="{key}-h">{esc(title)}</h2>{paragraph(lead) if lead else ""}'
+    head = f'<h2 id="{key}-h">{escape(title)}</h2>{paragraph(lead) if lead else ""}'
     label = f'aria-labelledby="{key}-h"'
     return f'<section id="{key}" {label}><div class="lead">{head}</div><div class="body">{inside}</div></section>\n'
 
@@ -27,47 +27,66 @@ def paragraph(html: str) -> str:
     return f"<p>{html}</p>"
 
 
-def bullets(items: Iterable[str], kind: str = "") -> str:
+def bullet_list(items: Iterable[str], kind: str = "") -> str:
     """HTML of each item as a list; "" without items."""
     inside = "".join(f"<li>{item}</li>" for item in items)
     mark = f' class="{kind}"' if kind else ""
     return f"<ul{mark}>{inside}</ul>" if inside else ""
 
 
-def folded(summary: str, *body: str) -> str:
-    """HTML that the reader opens at will; "" without a body."""
+def collapsible(summary: str, *body: str) -> str:
+    """HTML in a <details> element; "" without a body."""
     inside = "".join(body)
-    return f'<details><summary>{esc(summary)}</summary><div class="inside">{inside}</div></details>' if inside else ""
+    return (
+        f'<details><summary>{escape(summary)}</summary><div class="inside">{inside}</div></details>' if inside else ""
+    )
 
 
 def table(label: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """HTML cells under plain heads; the first cell of a row names it. Scrolls in its own box."""
-    top = "".join(f'<th scope="col">{esc(head)}</th>' for head in heads)
+    """A table of HTML cells under plain-text heads, in a scrollable box; the first cell of a row is its header."""
+    top = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
     body = "".join(
         f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>' for first, *rest in rows
     )
     inside = f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="scroll" role="region" tabindex="0" aria-label="{esc(label)}">{inside}</div>'
+    return f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}">{inside}</div>'
 
 
-def facts(pairs: Iterable[tuple[str, str]], kind: str = "facts") -> str:
-    """Plain terms with HTML values; those without a value are left out."""
-    inside = "".join(f"<div><dt>{esc(term)}</dt><dd>{value}</dd></div>" for term, value in pairs if value)
+def definition_list(pairs: Iterable[tuple[str, str]], kind: str = "facts") -> str:
+    """Plain-text terms with HTML values; those without a value are left out."""
+    inside = "".join(f"<div><dt>{escape(term)}</dt><dd>{value}</dd></div>" for term, value in pairs if value)
     return f'<dl class="{kind}">{inside}</dl>' if inside else ""
 
 
-def plot(wide: Drawing | None, slim: Drawing | None) -> str:
-    """One picture drawn twice, for a screen and for a phone; the style sheet shows one of them."""
+def responsive_plot(draw: Callable[[float], PlotSpec | None]) -> str:
+    """A plot drawn at desktop and at phone width, of which the style sheet shows one; "" without a plot."""
+    wide, slim = draw(DESKTOP_WIDTH), draw(PHONE_WIDTH)
     if wide is None or slim is None:
         return ""
-    big, little = inline(wide, f"{wide.name}-w", wide.width), inline(slim, f"{slim.name}-s", LARGEST)
-    return f'<figure><div class="wide">{big}</div><div class="slim">{little}</div></figure>'
+    desktop, phone = inline_svg(wide, f"{wide.name}-w", wide.width), inline_svg(slim, f"{slim.name}-s", MAX_PHONE_PLOT)
+    return f'<figure><div class="wide">{desktop}</div><div class="slim">{phone}</div></figure>'
 
 
-def scrolled(drawing: Drawing | None, least: float) -> str:
-    """A picture that cannot be shrunk below `least` pixels: it scrolls in its own box there."""
+def scrollable_plot(drawing: PlotSpec | None, min_width: float) -> str:
+    """A plot in a scrollable box, never narrower than `min_width` pixels."""
     if drawing is None:
         return ""
-    box = f'class="scroll" role="region" tabindex="0" aria-label="{esc(drawing.title)}"'
-    inside = inline(drawing, drawing.name, drawing.width)
-    return f'<figure {box}><div style="min-width:{least:.0f}px">{inside}</div></figure>'
+    box = f'class="scroll" role="region" tabindex="0" aria-label="{escape(drawing.title)}"'
+    inside = inline_svg(drawing, drawing.name, drawing.width)
+    return f'<figure {box}><div style="min-width:{min_width:.0f}px">{inside}</div></figure>'
+
+
+def command_block(command: str, label: str = "Command") -> str:
+    """A command or code with a button that copies it."""
+    button = '<button type="button" class="copy" hidden>Copy</button>'
+    return f'<div class="command">{button}<pre tabindex="0" aria-label="{escape(label)}">{escape(command)}</pre></div>'
+
+
+def verdict_heading(verdict: str, end: str) -> str:
+    """A verdict as <h1>: its claim large, then its uncertainty in brackets, which close with `end`, and the advice."""
+    claim, _, rest = verdict.partition(" (")
+    doubt, closed, advice = rest.partition(end)
+    if not closed:
+        return f"<h1>{escape(verdict)}</h1>"
+    small = f'<span class="doubt">({escape(doubt)}).</span> '
+    return f'<h1>{escape(claim)} {small}<span class="advice">{escape(advice[:1].upper() + advice[1:])}</span></h1>'

@@ -1,6 +1,6 @@
-"""What a model card says, without a form: from result.json, or from card.json alone where that is all there is.
+"""Sections of a model card, independent of its format: from result.json, or from card.json alone.
 
-A part is a title and blocks: a sentence, a list of them, a table with its heads first, or code to type.
+A section is a title and blocks: a sentence, a list of sentences, a table, or code.
 """
 
 from __future__ import annotations
@@ -11,18 +11,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from headstart.core.messages import smaller
-from headstart.reporting.formatting import amount, measure_of, number, short, size
+from headstart.core.messages import describe_delta_size
+from headstart.reporting.formatting import (
+    example_nouns,
+    finite_number,
+    format_bytes,
+    format_count,
+    metric_format,
+    truncate,
+)
 
-LISTED = 30  # classes and rows of a table; what is beyond is counted
-HUB = re.compile(r"[\w][\w.\-]*/[\w][\w.\-]*")
-NOUNS = {"image": ("photo", "photos"), "text": ("text", "texts"), "vector": ("row", "rows")}
-EXTRAS = {"timm": "torch", "transformers": "text", "clip": "text"}
+MAX_LISTED = 30  # classes, and rows of a table; further ones are counted
+HUB_NAME = re.compile(r"[\w][\w.\-]*/[\w][\w.\-]*")
+PIP_EXTRAS = {"timm": "torch", "transformers": "text", "clip": "text"}
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Plain heads and rows."""
+    """A table of plain text."""
 
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -30,22 +36,22 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Lines to type. language: "bash" or "python" """
+    """Code to type. language: "bash" or "python" """
 
     text: str
     language: str
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class CardSection:
     """One section. blocks: str a sentence, tuple of str a list, Table, Code; empty ones are left out"""
 
     title: str
     blocks: tuple[str | tuple[str, ...] | Table | Code, ...]
 
 
-def bare(facts: dict) -> dict:
-    """The part of a result.json that a model's own card.json still tells."""
+def result_from_card(facts: dict) -> dict:
+    """The part of result.json that a model's card.json holds."""
     objective, kept = facts["objective"], facts.get("delta") or {}
     metrics = {k: {"chance": None, "level": 0.95, "better": "higher", **m} for k, m in facts.get("summary", {}).items()}
     return {
@@ -59,208 +65,224 @@ def bare(facts: dict) -> dict:
     }
 
 
-def called(result: dict) -> str:
-    """What the model is called: its data by name, never their whole path."""
-    return (
-        f"{source(result)}, {result['plan']['method']} on {result['plan']['backbone'].partition(':')[2] or 'numbers'}"
-    )
+def model_name(result: dict) -> str:
+    """Data set, method and backbone; never a whole path."""
+    backbone = result["plan"]["backbone"].partition(":")[2] or "numbers"
+    return f"{dataset_name(result)}, {result['plan']['method']} on {backbone}"
 
 
-def source(result: dict) -> str:
-    """The data's name: owner/name of the hub, or the last part of a path."""
-    given = str(result.get("source") or "").rstrip("/")
-    if given.startswith("hub:"):
-        return given.removeprefix("hub:")
-    return short(re.split(r"[/\\]", given)[-1] or "a model of Headstart", 60)
+def dataset_name(result: dict) -> str:
+    """owner/name on the hub, or the last part of a path."""
+    source = str(result.get("source") or "").rstrip("/")
+    if source.startswith("hub:"):
+        return source.removeprefix("hub:")
+    return truncate(re.split(r"[/\\]", source)[-1] or "a model of Headstart", 60)
 
 
 def hub_name(backbone: str) -> str:
-    """owner/name on the Hugging Face hub of what was borrowed; "" where it came from elsewhere."""
+    """owner/name of a backbone on the Hugging Face hub; "" for one from elsewhere."""
     family, _, rest = backbone.partition(":")
     name = rest.partition("?")[0].partition("@")[0]
-    if family not in EXTRAS or name.startswith(("/", ".", "~", "local-dir:")):
+    if family not in PIP_EXTRAS or name.startswith(("/", ".", "~", "local-dir:")):
         return ""
     name = re.sub(r"^hf[-_]hub:", "", name)
     name = f"timm/{name}" if family == "timm" and "/" not in name else name
-    return name if HUB.fullmatch(name) and not Path(name).exists() else ""
+    return name if HUB_NAME.fullmatch(name) and not Path(name).exists() else ""
 
 
-def parts(result: dict, where: str = "DIR") -> list[Part]:
-    """All of the card. where: what stands for the model's folder or its name on the hub"""
-    made = [use(result, where), what(result), data(result), figures(result), found(result)]
-    made += [limits(result), untested(result), licence(result), again(result)]
-    return [part for part in made if any(part.blocks)]
+def card_sections(result: dict, where: str = "DIR") -> list[CardSection]:
+    """All sections of the card. where: the model's folder, or its name on the hub"""
+    sections = [usage(result, where), overview(result), training_data(result), metrics_tables(result), findings(result)]
+    sections += [limits(result), untested(result), licence(result), reproduction(result)]
+    return [section for section in sections if any(section.blocks)]
 
 
-def use(result: dict, where: str) -> Part:
-    """Lines to type."""
-    extra = EXTRAS.get(result["plan"]["backbone"].partition(":")[0], "")
-    one = {"image": "photo.jpg", "text": '"a text"'}.get(result["task"]["kind"], "rows.npy")
-    thing = {"image": '"photo.jpg"', "text": '"a text"'}.get(result["task"]["kind"], "rows")
-    hub = HUB.fullmatch(where) is not None
+def usage(result: dict, where: str) -> CardSection:
+    """Install and predict, in the shell and in Python."""
+    extra = PIP_EXTRAS.get(result["plan"]["backbone"].partition(":")[0], "")
+    input_path = {"image": "photo.jpg", "text": '"a text"'}.get(result["task"]["kind"], "rows.npy")
+    python_input = {"image": '"photo.jpg"', "text": '"a text"'}.get(result["task"]["kind"], "rows")
+    hub = HUB_NAME.fullmatch(where) is not None
     extras = ",".join(filter(None, [extra, "hub" if hub else ""]))
     lines = [f"pip install 'headstart[{extras}]'" if extras else "pip install headstart"]
     folder = f"models/{where.partition('/')[2]}" if hub else where
     lines += [f"headstart pull {where}"] if hub else []
-    lines += [f"headstart predict {folder} {one}"] if one != "rows.npy" else []
-    python = f'import headstart\n\nfor answer in headstart.predict("{folder}", [{thing}]):\n'
+    lines += [f"headstart predict {folder} {input_path}"] if input_path != "rows.npy" else []
+    python = f'import headstart\n\nfor answer in headstart.predict("{folder}", [{python_input}]):\n'
     python += "    print(answer.label, answer.confidence)"
-    told = "" if hub else f"{where} is the folder in which this card lies. "
-    told += "It holds what was learned and no code. Its witness is replayed at every load: an installation that "
-    told += "would give other answers than were measured is refused."
-    return Part("How to use it", (Code("\n".join(lines), "bash"), Code(python, "python"), told))
+    note = "" if hub else f"{where} is the folder in which this card lies. "
+    note += "It holds what was learned and no code. Its witness is replayed at every load: an installation that "
+    note += "would give other answers than were measured is refused."
+    return CardSection("How to use it", (Code("\n".join(lines), "bash"), Code(python, "python"), note))
 
 
-def what(result: dict) -> Part:
-    """Task, base, method, delta."""
-    task, plan, card, weight = result["task"], result["plan"], result["backbone"], result.get("bytes") or {}
+def overview(result: dict) -> CardSection:
+    """Task, base model, method and delta."""
+    task, plan, backbone, sizes = result["task"], result["plan"], result["backbone"], result.get("bytes") or {}
     names = task.get("classes") or []
-    kind = {"classes": "one of", "tags": "any of"}.get(task["objective"])
-    goal = f"It gives a {NOUNS.get(task['kind'], ('example', ''))[0]} "
-    goal += f"{kind} {len(names):,} labels: {_listed(names)}." if kind else "a number."
-    base = f"Borrowed: {card['name']}"
-    base += f", trained on {card['pretrained_on']}" if card.get("pretrained_on") else ""
-    base += f", licence {card['licence']}" if card.get("licence") else ""
-    base += f". {amount(card['parameters'])} parameters" if card.get("parameters") else ""
+    quantifier = {"classes": "one of", "tags": "any of"}.get(task["objective"])
+    goal = f"It gives a {example_nouns(result)[0]} "
+    goal += f"{quantifier} {len(names):,} labels: {_list_labels(names)}." if quantifier else "a number."
+    base = f"Borrowed: {backbone['name']}"
+    base += f", trained on {backbone['pretrained_on']}" if backbone.get("pretrained_on") else ""
+    base += f", licence {backbone['licence']}" if backbone.get("licence") else ""
+    base += f". {format_count(backbone['parameters'])} parameters" if backbone.get("parameters") else ""
     trained = (result.get("params") or {}).get("trained")
-    learned = f"Learned here: {amount(trained)} numbers, " if trained else "Learned here "
+    learned = f"Learned here: {format_count(trained)} numbers, " if trained else "Learned here "
     learned += f"by the method {plan['method']}."
-    against = smaller(weight.get("delta") or 0, weight.get("full") or 0)
-    kept = (
-        f"Kept: a delta of {size(weight['delta'])}{', ' + against if against else ''}." if weight.get("delta") else ""
+    ratio = describe_delta_size(sizes.get("delta") or 0, sizes.get("full") or 0)
+    delta = (
+        f"Kept: a delta of {format_bytes(sizes['delta'])}{', ' + ratio if ratio else ''}." if sizes.get("delta") else ""
     )
     stored = (result.get("head") or {}).get("stored") or {}
-    if kept and stored.get("half"):
-        kept += f" Tuned weights are kept in half precision: scores of {stored['rows']:,} examples moved by "
-        kept += f"{stored['moved']:.1e} of the largest, no answer changed; the figures are of what is kept."
-    pinned = f"Pinned to the base by content: {card['weights']}. Another base is refused."
-    return Part("What it is", (tuple(filter(None, (goal, f"{base}.", learned, kept, pinned))),))
+    if delta and stored.get("half"):
+        delta += f" Tuned weights are kept in half precision: scores of {stored['rows']:,} examples moved by "
+        delta += f"{stored['moved']:.1e} of the largest, no answer changed; the figures are of what is kept."
+    pinned = f"Pinned to the base by content: {backbone['weights']}. Another base is refused."
+    return CardSection("What it is", (tuple(filter(None, (goal, f"{base}.", learned, delta, pinned))),))
 
 
-def data(result: dict) -> Part:
-    """What it learned from and was judged on."""
+def training_data(result: dict) -> CardSection:
+    """Split sizes and notes on the data."""
     task = result["task"]
     counts = task.get("n") or {}
-    words = {"train": "to learn from", "val": "to choose by", "test": "that judged it and nothing else"}
-    nouns = NOUNS.get(task["kind"], ("example", "examples"))[1]
-    told = [f"{n:,} {words[name]}" for name, n in counts.items() if n and name in words]
+    roles = {"train": "to learn from", "val": "to choose by", "test": "that judged it and nothing else"}
+    nouns = example_nouns(result)[1]
+    counts_text = [f"{n:,} {roles[name]}" for name, n in counts.items() if n and name in roles]
     folds = f"judged by {task['folds']}-fold cross-validation" if task.get("folds") else ""
-    sizes = f"{nouns.capitalize()} out of {source(result)!r}: "
+    sizes = f"{nouns.capitalize()} out of {dataset_name(result)!r}: "
     aside = result.get("aside") or []
-    lines = [f"{sizes}{'; '.join(filter(None, [*told, folds]))}." if told else ""]
+    lines = [f"{sizes}{'; '.join(filter(None, [*counts_text, folds]))}." if counts_text else ""]
     lines += [str(note) for note in task.get("notes") or []]
     lines.append(f"{len(aside):,} could not be read and took no part." if aside else "")
-    return Part("Data", (tuple(filter(None, lines)),))
+    return CardSection("Data", (tuple(filter(None, lines)),))
 
 
-def figures(result: dict) -> Part:
-    """Metrics with their doubt, baselines, classes."""
+def metrics_tables(result: dict) -> CardSection:
+    """Metrics with intervals, baselines, and metrics by class."""
     rows = []
     for key, m in (result.get("metrics") or {}).items():
-        measure = measure_of(key)
+        metric = metric_format(key)
         better = "" if m.get("better") != "lower" else " (lower is better)"
-        span = measure.span(m.get("low"), m.get("high")) + (" %" if measure.percent else "")
-        chance = measure.figure(m.get("chance"))
-        rows.append((measure.label + better, measure.figure(m["value"]), span, chance, f"{m.get('n', 0):,}"))
+        interval = metric.interval(m.get("low"), m.get("high")) + (" %" if metric.is_share else "")
+        chance = metric.format(m.get("chance"))
+        rows.append((metric.label + better, metric.format(m["value"]), interval, chance, f"{m.get('n', 0):,}"))
     heads = ("figure", "value", "95 % interval", "without looking", "examples")
-    head = next(iter(result.get("metrics") or {}), "")
-    known = {"knn": "nearest neighbours", "probe": "the plain probe on frozen features"}
-    base = [(known[k], number(v)) for k, v in (result.get("baselines") or {}).items() if k in known]
-    beside = "; ".join(f"{name} {measure_of(head).figure(v)}" for name, v in base if v is not None)
+    headline = next(iter(result.get("metrics") or {}), "")
+    baseline_labels = {"knn": "nearest neighbours", "probe": "the plain probe on frozen features"}
+    baselines = [
+        (baseline_labels[k], finite_number(v))
+        for k, v in (result.get("baselines") or {}).items()
+        if k in baseline_labels
+    ]
+    comparison = "; ".join(f"{name} {metric_format(headline).format(v)}" for name, v in baselines if v is not None)
     classes = (result.get("details") or {}).get("per_class") or []
-    each = tuple(map(_by_label, classes[:LISTED]))
-    table = Table(("label", "found (recall)", "95 % interval", "right when said (precision)", "examples"), each)
-    more = f"{len(classes) - LISTED:,} more labels are in the report." if len(classes) > LISTED else ""
-    return Part(
+    class_rows = tuple(map(_class_row, classes[:MAX_LISTED]))
+    table = Table(("label", "found (recall)", "95 % interval", "right when said (precision)", "examples"), class_rows)
+    omitted = f"{len(classes) - MAX_LISTED:,} more labels are in the report." if len(classes) > MAX_LISTED else ""
+    return CardSection(
         "Figures",
-        (Table(heads, tuple(rows)) if rows else "", f"To hold them against: {beside}." if beside else "",
-         table if each else "", more),
+        (Table(heads, tuple(rows)) if rows else "", f"To hold them against: {comparison}." if comparison else "",
+         table if class_rows else "", omitted),
     )  # fmt: skip
 
 
-def found(result: dict) -> Part:
-    """What the automatic checks saw."""
+def findings(result: dict) -> CardSection:
+    """Findings of the guards."""
     if "findings" not in result:
-        return Part("Findings", ())
+        return CardSection("Findings", ())
     lines = tuple(f"{f['guard']} ({f['level']}): {f['message']}" for f in result["findings"])
-    return Part("Findings", (lines or "The automatic checks found nothing.",))
+    return CardSection("Findings", (lines or "The automatic checks found nothing.",))
 
 
-def _by_label(c: dict) -> tuple[str, ...]:
-    shown = measure_of("accuracy")
-    span = f"{shown.span(c.get('low'), c.get('high'))} %"
-    return short(c["name"], 40), shown.figure(c.get("recall")), span, shown.figure(c.get("precision")), f"{c['n']:,}"
+def _class_row(entry: dict) -> tuple[str, ...]:
+    metric = metric_format("accuracy")
+    interval = f"{metric.interval(entry.get('low'), entry.get('high'))} %"
+    return (
+        truncate(entry["name"], 40),
+        metric.format(entry.get("recall")),
+        interval,
+        metric.format(entry.get("precision")),
+        f"{entry['n']:,}",
+    )
 
 
-def limits(result: dict) -> Part:
-    """What it is for, and where it ends."""
+def limits(result: dict) -> CardSection:
+    """Intended use, weakest class and uncertainty."""
     task, metrics = result["task"], result.get("metrics") or {}
-    nouns = NOUNS.get(task["kind"], ("example", "examples"))[1]
+    nouns = example_nouns(result)[1]
     key = next(iter(metrics), "")
-    head: dict = metrics.get(key, {})
-    alike = f"Meant for {nouns} like those in {source(result)!r}, taken or written in the same way"
-    lines = [f"{alike}, with a person who can overrule it."]
+    headline: dict = metrics.get(key, {})
+    intended = f"Meant for {nouns} like those in {dataset_name(result)!r}, taken or written in the same way"
+    lines = [f"{intended}, with a person who can overrule it."]
     if task["objective"] == "classes":
-        forced = "It always names one of its labels, also for what is none of them"
-        lines.append(f"{forced}: look at the confidence, and set a border below which a person decides.")
+        closed_set = "It always names one of its labels, also for what is none of them"
+        lines.append(f"{closed_set}: look at the confidence, and set a border below which a person decides.")
     classes = [c for c in (result.get("details") or {}).get("per_class") or [] if c["n"] >= 5]
-    weak = min(classes, key=lambda c: c["recall"], default=None)
-    if weak is not None and key == "accuracy" and weak["recall"] < head["value"] - 0.05:
-        lines.append(f"Its weakest label is {short(weak['name'], 40)!r}: {weak['recall']:.1%} of {weak['n']:,} found.")
+    weakest = min(classes, key=lambda c: c["recall"], default=None)
+    if weakest is not None and key == "accuracy" and weakest["recall"] < headline["value"] - 0.05:
+        recall = f"{weakest['recall']:.1%} of {weakest['n']:,} found"
+        lines.append(f"Its weakest label is {truncate(weakest['name'], 40)!r}: {recall}.")
     if "ece" in metrics:
-        lines.append(f"Its confidence is off by {measure_of('ece').figure(metrics['ece']['value'])} on average.")
-    if key and number(head.get("low")) is not None:
-        measure = measure_of(key)
-        span = measure.span(head["low"], head["high"]) + (" %" if measure.percent else "")
-        lines.append(f"{measure.label} on such {nouns} lies in {span} with 95 % certainty: it is no single figure.")
+        lines.append(f"Its confidence is off by {metric_format('ece').format(metrics['ece']['value'])} on average.")
+    if key and finite_number(headline.get("low")) is not None:
+        metric = metric_format(key)
+        interval = metric.interval(headline["low"], headline["high"]) + (" %" if metric.is_share else "")
+        lines.append(f"{metric.label} on such {nouns} lies in {interval} with 95 % certainty: it is no single figure.")
     lines.append("Not for decisions about people, or where a mistake does harm, without tests of your own.")
-    return Part("Intended use and limits", (tuple(lines),))
+    return CardSection("Intended use and limits", (tuple(lines),))
 
 
-def untested(result: dict) -> Part:
-    """What nobody has looked at."""
+def untested(result: dict) -> CardSection:
+    """Conditions that the evaluation did not cover."""
     kind = result["task"]["kind"]
-    other = {
+    shift = {
         "image": "Other cameras, light, places, backgrounds or seasons than those in the data.",
         "text": "Other languages, other writers, other times, or texts much longer or shorter than those in the data.",
     }.get(kind, "Rows measured by another instrument or computed by another program.")
-    lines = [other, "Inputs that are none of its labels, drawings meant to fool it, and damaged files."]
+    lines = [shift, "Inputs that are none of its labels, drawings meant to fool it, and damaged files."]
     lines.append("Whether it treats groups of people alike.")
     lines.append("What changes over time: the figures are of the day of the fit.")
-    judged = ((result.get("details") or {}).get("judged") or {}).get("models")
-    if judged and judged > 1:
-        lines.append(f"The same examples have judged {judged} models on that machine: the best of many is partly luck.")
-    return Part("What it was not tested on", (tuple(lines),))
+    n_models = ((result.get("details") or {}).get("judged") or {}).get("models")
+    if n_models and n_models > 1:
+        lines.append(
+            f"The same examples have judged {n_models} models on that machine: the best of many is partly luck."
+        )
+    return CardSection("What it was not tested on", (tuple(lines),))
 
 
-def licence(result: dict) -> Part:
-    """Of the base; the rest is the owner's."""
+def licence(result: dict) -> CardSection:
+    """Licence of the base model, and a warning about the witness."""
     stated, name = result["backbone"].get("licence"), result["backbone"]["name"]
-    base = f"The borrowed network {name} is under {stated}."
+    base_licence = f"The borrowed network {name} is under {stated}."
     if not stated:
-        base = f"The licence of the borrowed network {name} is not stated in its files: look before you pass this on."
-    lines = (base, "What was learned is made from it and from the data, whose terms are their owner's.")
-    held = "witness.npz holds a dozen of the examples as they are, byte for byte: pass the folder on only to those who "
-    return Part("Licence", ((*lines, f"{held}may see them."),))
+        base_licence = (
+            f"The licence of the borrowed network {name} is not stated in its files: look before you pass this on."
+        )
+    lines = (base_licence, "What was learned is made from it and from the data, whose terms are their owner's.")
+    witness = (
+        "witness.npz holds a dozen of the examples as they are, byte for byte: pass the folder on only to those who "
+    )
+    return CardSection("Licence", ((*lines, f"{witness}may see them."),))
 
 
-def again(result: dict) -> Part:
-    """The command, without the folders of the machine where it ran."""
+def reproduction(result: dict) -> CardSection:
+    """The command, without local paths."""
     if not result.get("command"):
-        return Part("Make it again", ())
-    words, kept = shlex.split(result["command"]), []
-    given = str(result.get("source") or "")
+        return CardSection("Make it again", ())
+    words, arguments = shlex.split(result["command"]), []
+    source = str(result.get("source") or "")
     skip = False
     for word in words:
         if skip or word == "--into":
             skip = not skip
             continue
-        kept.append(source(result) if word == given and not given.startswith("hub:") else word)
-    made = f"Headstart {result.get('version', '')}, {str(result.get('created') or '')[:10]}. "
-    made += "The same data, version and weights give the same figures."
-    return Part("Make it again", (Code(" ".join(map(shlex.quote, kept)), "bash"), made))
+        arguments.append(dataset_name(result) if word == source and not source.startswith("hub:") else word)
+    note = f"Headstart {result.get('version', '')}, {str(result.get('created') or '')[:10]}. "
+    note += "The same data, version and weights give the same figures."
+    return CardSection("Make it again", (Code(" ".join(map(shlex.quote, arguments)), "bash"), note))
 
 
-def _listed(names: Sequence[str]) -> str:
-    some = ", ".join(short(n, 40) for n in names[:LISTED])
-    return some + (f" and {len(names) - LISTED:,} more" if len(names) > LISTED else "")
+def _list_labels(names: Sequence[str]) -> str:
+    listed = ", ".join(truncate(n, 40) for n in names[:MAX_LISTED])
+    return listed + (f" and {len(names) - MAX_LISTED:,} more" if len(names) > MAX_LISTED else "")

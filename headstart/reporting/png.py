@@ -1,4 +1,4 @@
-"""A drawing as a PNG file at twice its size, for slides and chats that take no SVG."""
+"""Rasterises plots to PNG at twice their size, for slides and chats that take no SVG."""
 
 from __future__ import annotations
 
@@ -8,121 +8,133 @@ from pathlib import Path
 from typing import Any
 
 from headstart.core.errors import missing_extra
-from headstart.reporting.canvas import MARGIN, THEMES, TOP, Circle, Drawing, Line, Rect, Text, heading
+from headstart.reporting.canvas import MARGIN, THEMES, TITLE_HEIGHT, Circle, Line, PlotSpec, Rect, Text, title_mark
 
-SCALE = 2  # of the file
-FINE = 2  # Pillow draws hard edges: drawn this much larger still, then shrunk, they are smooth
-LIGHT = THEMES["light"]
+PIXEL_RATIO = 2  # of file pixels to CSS pixels
+SUPERSAMPLING = 2  # anti-aliasing: Pillow draws hard edges, so plots are drawn larger and shrunk
+LIGHT_THEME = THEMES["light"]
 # Pillow's own font knows little more than ASCII; for other scripts the first of these that has all the letters.
-FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "arial.ttf", "Arial Unicode.ttf")
+FALLBACK_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "arial.ttf", "Arial Unicode.ttf")
 
 
-def write(drawing: Drawing, file: Path) -> Path:
-    """The drawing with its title, in light tones on white. Raises MissingExtra without Pillow."""
+def rasterise(plot: PlotSpec, file: Path) -> Path:
+    """Writes the plot with its title in the light theme. Raises MissingExtra without Pillow."""
     try:
         from PIL import Image, ImageDraw
     except ImportError as error:
         raise missing_extra("Pillow", "all", "Writing plots as PNG") from error
-    times = SCALE * FINE
-    size = (round(drawing.width * times), round(drawing.height * times))
-    picture = Image.new("RGB", size, LIGHT["paper"])
-    pen = ImageDraw.Draw(picture)
-    for mark in drawing.marks:
+    scale = PIXEL_RATIO * SUPERSAMPLING
+    size = (round(plot.width * scale), round(plot.height * scale))
+    body = Image.new("RGB", size, LIGHT_THEME["paper"])
+    draw = ImageDraw.Draw(body)
+    for mark in plot.marks:
         if isinstance(mark, Rect):
-            _rect(pen, mark, times)
+            _draw_rect(draw, mark, scale)
         elif isinstance(mark, Circle):
-            _circle(pen, mark, times)
+            _draw_circle(draw, mark, scale)
         elif isinstance(mark, Line):
-            _line(pen, mark, times)
+            _draw_line(draw, mark, scale)
         else:
-            _text(pen, mark, times)
-    whole = (round(size[0] + 2 * MARGIN * times), round(size[1] + (TOP + MARGIN) * times))
-    sheet = Image.new("RGB", whole, LIGHT["paper"])
-    sheet.paste(picture, (round(MARGIN * times), round(TOP * times)))
-    _text(ImageDraw.Draw(sheet), heading(drawing), times)
-    sheet.resize((whole[0] // FINE, whole[1] // FINE), Image.Resampling.BOX).save(file, optimize=True)
+            _draw_text(draw, mark, scale)
+    full_size = (round(size[0] + 2 * MARGIN * scale), round(size[1] + (TITLE_HEIGHT + MARGIN) * scale))
+    image = Image.new("RGB", full_size, LIGHT_THEME["paper"])
+    image.paste(body, (round(MARGIN * scale), round(TITLE_HEIGHT * scale)))
+    _draw_text(ImageDraw.Draw(image), title_mark(plot), scale)
+    image.resize((full_size[0] // SUPERSAMPLING, full_size[1] // SUPERSAMPLING), Image.Resampling.BOX).save(
+        file, optimize=True
+    )
     return file
 
 
-def _rect(pen: Any, mark: Rect, times: int) -> None:
-    box = (mark.x * times, mark.y * times, (mark.x + mark.w) * times - 1, (mark.y + mark.h) * times - 1)
+def _draw_rect(draw: Any, mark: Rect, scale: int) -> None:
+    box = (mark.x * scale, mark.y * scale, (mark.x + mark.width) * scale - 1, (mark.y + mark.height) * scale - 1)
     if box[2] < box[0] or box[3] < box[1]:
         return
-    outline = LIGHT.get(mark.stroke)
-    pen.rounded_rectangle(
-        box, mark.radius * times, fill=_blend(mark.fill, mark.alpha), outline=outline, width=times if outline else 0
+    outline = LIGHT_THEME.get(mark.stroke)
+    draw.rounded_rectangle(
+        box,
+        mark.radius * scale,
+        fill=_blend_with_paper(mark.fill, mark.opacity),
+        outline=outline,
+        width=scale if outline else 0,
     )
 
 
-def _circle(pen: Any, mark: Circle, times: int) -> None:
-    reach = mark.r + (1 if mark.stroke else 0)  # SVG strokes half inside, half outside
-    box = tuple(v * times for v in (mark.x - reach, mark.y - reach, mark.x + reach, mark.y + reach))
-    outline = LIGHT.get(mark.stroke)
-    pen.ellipse(box, fill=_blend(mark.fill, mark.alpha), outline=outline, width=2 * times if outline else 0)
+def _draw_circle(draw: Any, mark: Circle, scale: int) -> None:
+    radius = mark.radius + (1 if mark.stroke else 0)  # SVG strokes half inside, half outside
+    box = tuple(v * scale for v in (mark.x - radius, mark.y - radius, mark.x + radius, mark.y + radius))
+    outline = LIGHT_THEME.get(mark.stroke)
+    draw.ellipse(
+        box, fill=_blend_with_paper(mark.fill, mark.opacity), outline=outline, width=2 * scale if outline else 0
+    )
 
 
-def _line(pen: Any, mark: Line, times: int) -> None:
-    points = [(x * times, y * times) for x, y in mark.points]
-    width = max(1, round(mark.width * times))
-    for stretch in _dashes(points, 4.0 * times) if mark.dashed else [points]:
-        pen.line(stretch, fill=LIGHT[mark.stroke], width=width, joint="curve")
+def _draw_line(draw: Any, mark: Line, scale: int) -> None:
+    points = [(x * scale, y * scale) for x, y in mark.points]
+    width = max(1, round(mark.width * scale))
+    for segment in _split_dashes(points, 4.0 * scale) if mark.dashed else [points]:
+        draw.line(segment, fill=LIGHT_THEME[mark.stroke], width=width, joint="curve")
 
 
-def _dashes(points: list[tuple[float, float]], on: float) -> list[list[tuple[float, float]]]:
-    """Stretches of length `on` with gaps as long between; each leg of the line begins afresh."""
-    found = []
+def _split_dashes(points: list[tuple[float, float]], on: float) -> list[list[tuple[float, float]]]:
+    """Dashes of length `on` with gaps as long; each segment of the line starts a new dash."""
+    dashes = []
     for (ax, ay), (bx, by) in pairwise(points):
         length = ((bx - ax) ** 2 + (by - ay) ** 2) ** 0.5
-        at = 0.0
-        while at < length:
-            ends = at / length, min(at + on, length) / length
-            found.append([(ax + (bx - ax) * t, ay + (by - ay) * t) for t in ends])
-            at += 2 * on
-    return found
+        start = 0.0
+        while start < length:
+            ends = start / length, min(start + on, length) / length
+            dashes.append([(ax + (bx - ax) * t, ay + (by - ay) * t) for t in ends])
+            start += 2 * on
+    return dashes
 
 
-def _text(pen: Any, mark: Text, times: int) -> None:
-    points = mark.points * times
-    words = mark.words.replace("\u00a0", " ").replace("−", "-").replace("–", "-")
-    own = _own_font(points)
-    font = own if _draws(own, words) else next((f for f in _machine_fonts(points) if _draws(f, words)), own)
+def _draw_text(draw: Any, mark: Text, scale: int) -> None:
+    font_size = mark.font_size * scale
+    text = mark.text.replace("\u00a0", " ").replace("−", "-").replace("–", "-")
+    default = _default_font(font_size)
+    font = (
+        default
+        if _has_glyphs(default, text)
+        else next((f for f in _system_fonts(font_size) if _has_glyphs(f, text)), default)
+    )
     anchor = {"start": "ls", "middle": "ms", "end": "rs"}[mark.anchor]
     # The built-in font has one weight: a thin outline in the same colour makes it bold.
-    stroke = round(points / 45) if mark.bold else 0
-    at = (mark.x * times, mark.y * times)
-    pen.text(at, words, fill=LIGHT[mark.tone], font=font, anchor=anchor, stroke_width=stroke)
+    stroke = round(font_size / 45) if mark.bold else 0
+    position = (mark.x * scale, mark.y * scale)
+    draw.text(position, text, fill=LIGHT_THEME[mark.fill], font=font, anchor=anchor, stroke_width=stroke)
 
 
 @cache
-def _own_font(points: float) -> Any:
+def _default_font(font_size: float) -> Any:
     from PIL import ImageFont
 
-    return ImageFont.load_default(points)
+    return ImageFont.load_default(font_size)
 
 
 @cache
-def _machine_fonts(points: float) -> list[Any]:
+def _system_fonts(font_size: float) -> list[Any]:
     from PIL import ImageFont
 
-    found: list[Any] = []
-    for name in FONTS:
+    fonts: list[Any] = []
+    for name in FALLBACK_FONTS:
         try:
-            found.append(ImageFont.truetype(name, points))
+            fonts.append(ImageFont.truetype(name, font_size))
         except OSError:
             continue  # this machine does not have it
-    return found
+    return fonts
 
 
-def _draws(font: Any, words: str) -> bool:
-    """Whether the font has a shape of its own for every letter: a missing one gets the shape of U+FFFF."""
-    if words.isascii():
+def _has_glyphs(font: Any, text: str) -> bool:
+    """Whether the font has a glyph for every character: a missing one is drawn like U+FFFF."""
+    if text.isascii():
         return True
-    box = bytes(font.getmask("\uffff"))
-    return all(c.isascii() or bytes(font.getmask(c)) != box for c in set(words))
+    missing = bytes(font.getmask("\uffff"))
+    return all(c.isascii() or bytes(font.getmask(c)) != missing for c in set(text))
 
 
-def _blend(tone: str, alpha: float) -> tuple[int, ...] | None:
-    """A tone that lets the white paper through."""
-    if not tone:
+def _blend_with_paper(colour: str, opacity: float) -> tuple[int, ...] | None:
+    """The RGB colour of a theme colour with opacity over white; None without a colour."""
+    if not colour:
         return None
-    return tuple(round(alpha * int(LIGHT[tone][i : i + 2], 16) + (1 - alpha) * 255) for i in (1, 3, 5))
+    return tuple(round(opacity * int(LIGHT_THEME[colour][i : i + 2], 16) + (1 - opacity) * 255) for i in (1, 3, 5))

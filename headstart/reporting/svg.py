@@ -1,77 +1,95 @@
-"""A drawing as SVG text: inside the page, coloured by its style sheet, or as a file of its own."""
+"""Plots as SVG: inline in a page, coloured by its style sheet, or as a file of its own."""
 
 from __future__ import annotations
 
-from headstart.reporting.canvas import MARGIN, THEMES, TOP, Circle, Drawing, Line, Mark, Rect, Text, heading
-from headstart.reporting.formatting import esc
+from headstart.reporting.canvas import (
+    MARGIN,
+    THEMES,
+    TITLE_HEIGHT,
+    Circle,
+    Line,
+    Mark,
+    PlotSpec,
+    Rect,
+    Text,
+    title_mark,
+)
+from headstart.reporting.formatting import escape
 
-LIGHT = THEMES["light"]
+LIGHT_THEME = THEMES["light"]
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
-def inline(drawing: Drawing, key: str, most: float) -> str:
-    """An <svg> whose tones are classes, so that they follow the reader's light or dark.
+def inline_svg(plot: PlotSpec, key: str, max_width: float) -> str:
+    """An <svg> with colours as CSS classes, which follow the light or dark theme.
 
-    key: unique on the page.  most: pixels it may grow to
+    key: unique on the page.  max_width: in pixels
     """
-    head = f'<svg viewBox="0 0 {_n(drawing.width)} {_n(drawing.height)}" role="img" aria-labelledby="{key}-t {key}-d"'
-    size = f'style="max-width:{_n(most)}px"'
-    words = f'<title id="{key}-t">{esc(drawing.title)}</title><desc id="{key}-d">{esc(drawing.desc)}</desc>'
-    return f"{head} {size}>{words}{''.join(_mark(mark, _classes) for mark in drawing.marks)}</svg>"
+    head = f'<svg viewBox="0 0 {_fmt(plot.width)} {_fmt(plot.height)}" role="img" aria-labelledby="{key}-t {key}-d"'
+    size = f'style="max-width:{_fmt(max_width)}px"'
+    description = (
+        f'<title id="{key}-t">{escape(plot.title)}</title><desc id="{key}-d">{escape(plot.description)}</desc>'
+    )
+    return f"{head} {size}>{description}{''.join(_element(mark, _class_attributes) for mark in plot.marks)}</svg>"
 
 
-def standalone(drawing: Drawing) -> str:
-    """A whole SVG file on white with its title, in plain attributes that every program understands."""
-    w, h = _n(drawing.width + 2 * MARGIN), _n(drawing.height + TOP + MARGIN)
+def standalone_svg(plot: PlotSpec) -> str:
+    """An SVG file with title and white background, in presentation attributes that every program reads."""
+    w, h = _fmt(plot.width + 2 * MARGIN), _fmt(plot.height + TITLE_HEIGHT + MARGIN)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{w}" height="{h}" viewBox="0 0 {w} {h}" role="img"'
-    words = f"<title>{esc(drawing.title)}</title><desc>{esc(drawing.desc)}</desc>"
-    paper = f'<rect width="{w}" height="{h}" fill="{LIGHT["paper"]}"/>'
-    body = "".join(_mark(mark, _colours) for mark in drawing.marks)
-    inside = f'{_mark(heading(drawing), _colours)}<g transform="translate({_n(MARGIN)} {_n(TOP)})">{body}</g>'
-    return f'{head} font-family="{FONT}">{words}{paper}{inside}</svg>\n'
+    description = f"<title>{escape(plot.title)}</title><desc>{escape(plot.description)}</desc>"
+    background = f'<rect width="{w}" height="{h}" fill="{LIGHT_THEME["paper"]}"/>'
+    body = "".join(_element(mark, _colour_attributes) for mark in plot.marks)
+    title = _element(title_mark(plot), _colour_attributes)
+    group = f'<g transform="translate({_fmt(MARGIN)} {_fmt(TITLE_HEIGHT)})">{body}</g>'
+    return f'{head} font-family="{FONT}">{description}{background}{title}{group}</svg>\n'
 
 
-def _mark(mark: Mark, paint) -> str:
-    """One element. paint: (fill tone, stroke tone) -> attributes"""
+def _element(mark: Mark, paint) -> str:
+    """The SVG element of a mark. paint: (fill, stroke) -> attributes"""
     if isinstance(mark, Rect):
-        where = f'x="{_n(mark.x)}" y="{_n(mark.y)}" width="{_n(mark.w)}" height="{_n(mark.h)}"'
-        rounded = f' rx="{_n(mark.radius)}"' if mark.radius else ""
-        return _closed("rect", where + rounded + paint(mark.fill, mark.stroke) + _alpha(mark.alpha), mark.hint)
+        position = f'x="{_fmt(mark.x)}" y="{_fmt(mark.y)}" width="{_fmt(mark.width)}" height="{_fmt(mark.height)}"'
+        rounded = f' rx="{_fmt(mark.radius)}"' if mark.radius else ""
+        return _with_tooltip(
+            "rect", position + rounded + paint(mark.fill, mark.stroke) + _opacity_attribute(mark.opacity), mark.tooltip
+        )
     if isinstance(mark, Circle):
-        where = f'cx="{_n(mark.x)}" cy="{_n(mark.y)}" r="{_n(mark.r)}"'
+        position = f'cx="{_fmt(mark.x)}" cy="{_fmt(mark.y)}" r="{_fmt(mark.radius)}"'
         width = ' stroke-width="2"' if mark.stroke else ""
-        return _closed("circle", where + width + paint(mark.fill, mark.stroke) + _alpha(mark.alpha), mark.hint)
+        return _with_tooltip(
+            "circle", position + width + paint(mark.fill, mark.stroke) + _opacity_attribute(mark.opacity), mark.tooltip
+        )
     if isinstance(mark, Line):
-        points = " ".join(f"{_n(x)},{_n(y)}" for x, y in mark.points)
-        look = f' stroke-width="{_n(mark.width)}" stroke-linecap="round" stroke-linejoin="round"'
+        points = " ".join(f"{_fmt(x)},{_fmt(y)}" for x, y in mark.points)
+        line_style = f' stroke-width="{_fmt(mark.width)}" stroke-linecap="round" stroke-linejoin="round"'
         dash = ' stroke-dasharray="4 4"' if mark.dashed else ""
-        return f'<polyline points="{points}"{look}{dash}{paint("", mark.stroke)}/>'
+        return f'<polyline points="{points}"{line_style}{dash}{paint("", mark.stroke)}/>'
     return _text(mark, paint)
 
 
 def _text(mark: Text, paint) -> str:
-    where = f'x="{_n(mark.x)}" y="{_n(mark.y)}" font-size="{_n(mark.points)}"'
+    position = f'x="{_fmt(mark.x)}" y="{_fmt(mark.y)}" font-size="{_fmt(mark.font_size)}"'
     anchor = f' text-anchor="{mark.anchor}"' if mark.anchor != "start" else ""
     weight = ' font-weight="600"' if mark.bold else ""
-    hint = f"<title>{esc(mark.hint)}</title>" if mark.hint and mark.hint != mark.words else ""
-    return f"<text {where}{anchor}{weight}{paint(mark.tone, '')}>{hint}{esc(mark.words)}</text>"
+    tooltip = f"<title>{escape(mark.tooltip)}</title>" if mark.tooltip and mark.tooltip != mark.text else ""
+    return f"<text {position}{anchor}{weight}{paint(mark.fill, '')}>{tooltip}{escape(mark.text)}</text>"
 
 
-def _closed(tag: str, attributes: str, hint: str) -> str:
-    return f"<{tag} {attributes}><title>{esc(hint)}</title></{tag}>" if hint else f"<{tag} {attributes}/>"
+def _with_tooltip(tag: str, attributes: str, tooltip: str) -> str:
+    return f"<{tag} {attributes}><title>{escape(tooltip)}</title></{tag}>" if tooltip else f"<{tag} {attributes}/>"
 
 
-def _classes(fill: str, stroke: str) -> str:
+def _class_attributes(fill: str, stroke: str) -> str:
     return f' class="f-{fill or "none"}{" s-" + stroke if stroke else ""}"'
 
 
-def _colours(fill: str, stroke: str) -> str:
-    return f' fill="{LIGHT.get(fill, "none")}"' + (f' stroke="{LIGHT[stroke]}"' if stroke else "")
+def _colour_attributes(fill: str, stroke: str) -> str:
+    return f' fill="{LIGHT_THEME.get(fill, "none")}"' + (f' stroke="{LIGHT_THEME[stroke]}"' if stroke else "")
 
 
-def _alpha(alpha: float) -> str:
-    return f' fill-opacity="{_n(alpha)}"' if alpha < 1 else ""
+def _opacity_attribute(opacity: float) -> str:
+    return f' fill-opacity="{_fmt(opacity)}"' if opacity < 1 else ""
 
 
-def _n(value: float) -> str:
+def _fmt(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -1,0 +1,1 @@
+"""What happens above the cut: methods, linear heads, and training in steps."""

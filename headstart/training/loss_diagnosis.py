@@ -12,7 +12,7 @@ SPIKE = 2.0  # times the loss of the first steps
 FEWEST = 10  # losses that say anything
 
 
-def course(losses: Sequence[float]) -> tuple[Literal["", "spike", "rose"], float, float, float]:
+def diagnose_losses(losses: Sequence[float]) -> tuple[Literal["", "spike", "rose"], float, float, float]:
     """(what happened, loss of the first tenth, of the last tenth, the worst after the first).
 
     "spike": it ran to SPIKE times both ends, and far above the first.

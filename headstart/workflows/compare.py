@@ -4,27 +4,47 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from headstart.backbones.catalogue import default, find_card
+from headstart.backbones.cards import find_card
+from headstart.backbones.catalogue import default_backbone
 from headstart.core import digest
 from headstart.core.errors import HeadstartError, NameNotFound, SourceError
+from headstart.core.messages import did_you_mean
+from headstart.core.options import (
+    BackboneOptions,
+    CompareOptions,
+    DataOptions,
+    MethodOptions,
+    OutputOptions,
+    TrainingOptions,
+    asked,
+    flat_keywords,
+)
 from headstart.core.plugins import name_of, names
-from headstart.core.run import fresh
+from headstart.core.run import unused_path
 from headstart.core.task import Task
 from headstart.core.version import __version__
 from headstart.evaluation import comparison_table
 from headstart.features.cache import store
 from headstart.reporting import compare_page
 from headstart.workflows import fit as workflow
-from headstart.workflows.duplicate_groups import task_of
-from headstart.workflows.run_files import flags, line, shown
+from headstart.workflows.duplicate_groups import read_task
+from headstart.workflows.run_files import shell_line, source_name, to_flags
 
-METHODS = ("probe", "finetune", "lora", "lpft", "full", "scratch")
-ASKED = "asked.json"  # in each run's folder: what was asked, so that an equal question is not answered twice
+KEY_OPTIONS = (
+    "test",
+    "label",
+    "input",
+    "group",
+    "kind",
+    "task",
+    "shots",
+    "group_twins",
+)  # options of the data in a question
+RUN_KEY_FILE = "asked.json"  # in each run's folder: what was asked, so that an equal question is not answered twice
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,77 +55,65 @@ class Comparison:
     facts: dict
 
 
-def compare(
+def compare_with(
     source: object,
-    *,
-    methods: Sequence[str] = METHODS,
-    into: str | Path | None = None,
-    backbone: str = "own",
-    seeds: int = 3,
-    seed: int = 0,
-    test: object = None,
-    label: str | None = None,
-    input: str | None = None,
-    kind: str | None = None,
-    task: str | None = None,
-    group: str | None = None,
-    shots: int | None = None,
-    group_twins: bool = False,
-    budget: str = "normal",
-    root: Path | None = None,
-    echo: Callable[[dict], None] | None = None,
+    data: DataOptions,
+    borrow: BackboneOptions,
+    training: TrainingOptions,
+    output: OutputOptions,
+    compared: CompareOptions,
 ) -> Comparison:
     """Fits each method `seeds` times on one split and tests every pair of methods on the same test examples.
 
-    methods: as `fit` takes them.  seeds: runs of each, from other random numbers; three give an interval of the mean
-    into: the folder; default runs/<name of the data>-compare. Runs that answer the same question are not run again
-    all else: as `fit` takes it
-    A method that cannot be had here, or that a guard stopped, has its reason in the table; the others go on.
+    Runs in the folder that answer the same question are not run again. A method that cannot be had here, or that a
+    guard stopped, has its reason in the table; the others go on.
     Raises NameNotFound for an unknown method; what the first method raised where none could be had; and what reading
     the data raises.
     """
-    chosen = _known(methods)
+    methods, seeds = _check_methods(compared.methods), compared.seeds
     if seeds < 1:
         raise SourceError(f"{seeds} seeds: at least one run of each method is needed; three give an interval.")
-    root, say = root or store.default_root(), _once(echo or (lambda line: None))
-    given = {
-        "test": test, "label": label, "input": input, "group": group, "kind": kind, "task": task, "shots": shots,
-        "group_twins": group_twins,
-    }  # fmt: skip
-    say({"event": "start", "source": shown(source)})
-    job = task_of(source, given, seed, backbone, root, None)
-    folder = _folder(into, source)
-    if backbone in ("own", "auto") and job.kind != "vector":
-        backbone = default(job.kind, hub_too=backbone == "auto")[0]
-    asked = {"backbone": backbone, "seed": seed, "budget": budget}
-    question = {**_question(job, root, backbone), **asked, "given": {k: shown(v) for k, v in given.items()}}
-    fit = partial(workflow.fit, source, **given, **asked, root=root, echo=say)  # type: ignore[arg-type]
-    objective = name_of(job.objective)
-    rows, worth, refusals = [], {}, []
-    for method in chosen:
+    root, emit = output.root or store.default_root(), _once_per_comparison(output.echo or (lambda line: None))
+    emit({"event": "start", "source": source_name(source)})
+    task = read_task(source, data, borrow.backbone, root, None)
+    folder = _folder(output.into, source)
+    if borrow.backbone in ("own", "auto") and task.kind != "vector":
+        borrow = replace(borrow, backbone=default_backbone(task.kind, allow_hub=borrow.backbone == "auto")[0])
+    run_key = _run_key(task, root, data, borrow, training)
+
+    def fit(into: Path, method: str, repeat: int) -> None:
+        learn, run = MethodOptions(method=method, repeat=repeat), OutputOptions(into=into, root=root, echo=emit)
+        workflow.fit_with(source, data, borrow, learn, training, run)
+
+    objective = name_of(task.objective)
+    rows, example_scores, errors = [], {}, []
+    for method in methods:
         try:
-            runs = {f"{method}-{n}": {**question, "method": method, "repeat": n} for n in range(seeds)}
-            results = [_result(folder / run, about, fit, say) for run, about in runs.items()]
-        except HeadstartError as reason:
-            rows.append(comparison_table.refused(method, str(reason)))
-            refusals.append(reason)
-            say({"event": "refused", "method": method, "reason": str(reason)})
+            runs = {f"{method}-{n}": {**run_key, "method": method, "repeat": n} for n in range(seeds)}
+            results = [_result(folder / run, key, fit, emit) for run, key in runs.items()]
+        except HeadstartError as error:
+            rows.append(comparison_table.unavailable_row(method, str(error)))
+            errors.append(error)
+            emit({"event": "refused", "method": method, "reason": str(error)})
             continue
-        rows.append({**comparison_table.row(method, results), "runs": list(runs), "head": _curves(results[0])})
-        worth[method] = comparison_table.merits([folder / run for run in runs], objective)
-    if not worth:
-        raise refusals[0]
-    pairs = comparison_table.pairs(worth, objective, seed)
-    repeated = {"methods": ",".join(chosen), "seeds": seeds, **asked, **given, "into": into}
+        rows.append(
+            {**comparison_table.method_row(method, results), "runs": list(runs), "head": _training_curves(results[0])}
+        )
+        example_scores[method] = comparison_table.mean_example_scores([folder / run for run in runs], objective)
+    if not example_scores:
+        raise errors[0]
+    pairs = comparison_table.pairwise_tests(example_scores, objective, data.seed)
+    options = {"methods": ",".join(methods), "seeds": seeds, "backbone": borrow.backbone, "seed": data.seed}
+    options |= asked(data, borrow, training, output, without=("backbone", "seed"))
     facts = {
-        "schema": 1,
+        "schema": 2,  # 1 had the settings of methods under their former names
         "version": __version__,
-        "source": shown(source),
-        "command": line(["headstart", "compare", shown(source), *flags(repeated)]),
-        "backbone": backbone,
+        "source": source_name(source),
+        "command": shell_line(["headstart", "compare", source_name(source), *to_flags(options)]),
+        "backbone": borrow.backbone,
         "seeds": seeds,
         "methods": rows,
-        "base": (comparison_table.base_of(rows) or {}).get("method"),
+        "base": (comparison_table.baseline_row(rows) or {}).get("method"),
         "pairs": pairs,
         "verdict": comparison_table.verdict(rows, pairs),
         "folder": str(folder),
@@ -115,53 +123,65 @@ def compare(
     return Comparison(folder, facts)
 
 
-def _known(methods: Sequence[str]) -> list[str]:
+def _check_methods(methods: Sequence[str]) -> list[str]:
     """The methods, each once. Raises NameNotFound naming the nearest spelling of one that there is not."""
-    there = ["probe", *names("methods")]
+    known = ["probe", *names("methods")]
     for method in methods:
-        if method not in there:
-            near = get_close_matches(method, there, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise NameNotFound(f"No method is called {method!r}.{hint} There are: {', '.join(there)}.")
+        if method not in known:
+            hint = did_you_mean(method, known)
+            raise NameNotFound(f"No method is called {method!r}.{hint} There are: {', '.join(known)}.")
     if not methods:
-        raise SourceError(f"No method was named. There are: {', '.join(there)}.")
+        raise SourceError(f"No method was named. There are: {', '.join(known)}.")
     return list(dict.fromkeys(methods))
 
 
-def _once(say: Callable[[dict], None]) -> Callable[[dict], None]:
+def _once_per_comparison(emit: Callable[[dict], None]) -> Callable[[dict], None]:
     """Hands events on, but what is true of the data only the first time: every run reads the same."""
-    told = set()
+    passed_on = set()
 
     def pass_on(line: dict) -> None:
-        about = (line["event"], line.get("message"))
-        if line["event"] not in ("start", "task", "finding") or about not in told:
-            told.add(about)
-            say(line)
+        key = (line["event"], line.get("message"))
+        if line["event"] not in ("start", "task", "finding") or key not in passed_on:
+            passed_on.add(key)
+            emit(line)
 
     return pass_on
 
 
-def _question(job: Task, root: Path, backbone: str) -> dict:
-    """What a run's answer depends on beside its settings: the data, who may see which of them, the weights, us."""
-    examples = [[e.id, e.digest, str(e.label), e.group] for e in job.examples]
-    parts = {name: rows.tolist() for name, rows in job.parts.items()}
+def _run_key(
+    task: Task, root: Path, data: DataOptions, borrow: BackboneOptions, training: TrainingOptions
+) -> dict[str, Any]:
+    """What a run's answer depends on beside its method: the data, who may see which of them, the weights, us."""
+    examples = [[e.id, e.digest, str(e.label), e.group] for e in task.examples]
+    parts = {name: rows.tolist() for name, rows in task.parts.items()}
+    given = {name: source_name(getattr(data, name)) for name in KEY_OPTIONS}
+    engine = {"engine": borrow.engine} if borrow.engine else {}  # runs of former versions did not say it
     return {
         "data": digest.of_value(examples),
-        "split": digest.of_value([parts, None if job.folds is None else job.folds.tolist()]),
-        "weights": "" if job.kind == "vector" else find_card(backbone, root).weights,
+        "split": digest.of_value([parts, None if task.folds is None else task.folds.tolist()]),
+        "weights": "" if task.kind == "vector" else find_card(borrow.backbone, root).weights,
         "version": __version__,
+        "backbone": borrow.backbone,
+        "seed": data.seed,
+        "budget": training.budget,
+        "given": given,
+        **engine,
     }
 
 
 def _folder(into: str | Path | None, source: object) -> Path:
     if into is not None:
         folder = Path(into)
-        if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _ours(folder))):
+        if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _is_comparison(folder))):
             raise SourceError(f"{folder} exists and holds no comparison. Name another folder with --into.")
     else:
         name = Path(str(source).removeprefix("hub:")).resolve().stem if isinstance(source, str | Path) else "arrays"
         kept = Path("runs") / f"{name or 'data'}-compare"
-        folder = kept if not kept.exists() or _ours(kept) else fresh(Path("runs"), f"{name or 'data'}-compare")
+        folder = (
+            kept
+            if not kept.exists() or _is_comparison(kept)
+            else unused_path(Path("runs"), f"{name or 'data'}-compare")
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -169,26 +189,29 @@ def _folder(into: str | Path | None, source: object) -> Path:
     return folder
 
 
-def _ours(folder: Path) -> bool:
+def _is_comparison(folder: Path) -> bool:
     """Whether a folder holds runs of a comparison, finished or not."""
     return (folder / "compare.json").is_file() or any((p / "journal.jsonl").is_file() for p in folder.iterdir())
 
 
-def _result(folder: Path, about: dict, fit: Callable, say: Callable[[dict], None]) -> dict:
+def _result(folder: Path, key: dict, fit: Callable, emit: Callable[[dict], None]) -> dict:
     """result.json of a run: of the one that lies there, where it answered the same question, else of a new one."""
-    asked = folder / ASKED
+    asked = folder / RUN_KEY_FILE
     try:
-        if json.loads(asked.read_text(encoding="utf-8")) == about and (folder / "predictions.csv").is_file():
+        if json.loads(asked.read_text(encoding="utf-8")) == key and (folder / "predictions.csv").is_file():
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-            say({"event": "reused", "run": folder.name})
+            emit({"event": "reused", "run": folder.name})
             return {**result, "reused": True}
     except (OSError, ValueError):
         pass  # no run, or one that did not end: it is made now
-    say({"event": "run", "run": folder.name})
-    fit(into=folder, method=about["method"], repeat=about["repeat"])
-    asked.write_text(json.dumps(about), encoding="utf-8")
+    emit({"event": "run", "run": folder.name})
+    fit(folder, key["method"], key["repeat"])
+    asked.write_text(json.dumps(key), encoding="utf-8")
     return json.loads((folder / "result.json").read_text(encoding="utf-8"))
 
 
-def _curves(result: dict) -> dict:
+def _training_curves(result: dict) -> dict:
     return {k: result["head"][k] for k in ("checks", "losses", "steps", "kept") if k in result["head"]}
+
+
+compare = flat_keywords(compare_with, "compare")

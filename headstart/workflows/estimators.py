@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.backbones.catalogue import default, find_card
+from headstart.backbones.cards import find_card
+from headstart.backbones.catalogue import default_backbone
 from headstart.core.backbone import Backbone
 from headstart.core.errors import PlanError, SourceError, missing_extra
 from headstart.core.features import Features
-from headstart.core.plan import trains
+from headstart.core.plan import trains_in_steps
 from headstart.core.plugins import member
+from headstart.core.settings import setting_texts
 from headstart.core.task import Objective
 from headstart.features.cache import store
 from headstart.features.extract import embed
@@ -32,7 +34,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     X in fit and predict: a list of paths, PIL images, bytes or texts; uint8 arrays (n, h, w[, 3]); or (n, d) features.
 
     backbone:  "family:name", "own" (what comes with Headstart) or "auto" (see headstart.fit). Not for features
-    method:    a file in headstart/methods/; settings: its fields, as {"weights": "balanced"}
+    method:    a file in headstart/methods/; settings: its fields, as {"class_weight": "balanced"}
     cache_dir: where features are kept; the user's cache when None. random_state: folds are drawn from it
 
     Fitted: classes_, head_ (the fitted head), n_features_in_ (for features), card_ (the backbone's, None for features)
@@ -116,7 +118,7 @@ def _fit_rows(estimator, x, y, numeric: bool = False) -> tuple[np.ndarray, np.nd
     first = member("readers", "arrays").read((_listed(x)[:1], None), label="", input=None, kind=None)
     name = estimator.backbone
     if name in ("own", "auto"):
-        name = default(first.kind, hub_too=name == "auto")[0]
+        name = default_backbone(first.kind, allow_hub=name == "auto")[0]
     estimator.card_ = find_card(name, _root(estimator))
     return _rows(estimator, x), y
 
@@ -143,8 +145,8 @@ def _rows(estimator, x) -> np.ndarray:
 
 def _head(estimator, rows: np.ndarray, y: np.ndarray, objective: Objective):
     train = Features(rows, y, tuple(map(str, range(len(rows)))))
-    chosen = method_of(estimator.method, {k: str(v) for k, v in (estimator.settings or {}).items()})
-    if trains(chosen):
+    chosen = method_of(estimator.method, setting_texts(estimator.settings))
+    if trains_in_steps(chosen):
         raise PlanError(
             f"method={estimator.method!r} trains above a cut; the estimators train heads. Use headstart.fit."
         )

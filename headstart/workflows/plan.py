@@ -4,34 +4,42 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from headstart.core.options import (
+    BackboneOptions,
+    DataOptions,
+    MethodOptions,
+    OutputOptions,
+    PlanOptions,
+    TrainingOptions,
+    asked,
+    flat_keywords,
+)
 from headstart.core.plan import Plan
 from headstart.core.plugins import name_of
 from headstart.core.run import Run
-from headstart.core.statistics import wilson
+from headstart.core.statistics import wilson_interval
 from headstart.core.task import Task
 from headstart.core.version import __version__
-from headstart.evaluation.guarding import watched
+from headstart.evaluation.guarding import run_guards
 from headstart.evaluation.transferability import explanations, measurements, random_init_baseline, recommendation
-from headstart.evaluation.transferability.domain_similarity import Compared, Likeness
-from headstart.evaluation.transferability.random_init_baseline import Opened
-from headstart.evaluation.transferability.recommendation import Advice, Amount, Case, Price
+from headstart.evaluation.transferability.domain_similarity import SimilarityEstimate, TransferComparison
+from headstart.evaluation.transferability.random_init_baseline import NetworkProfile
+from headstart.evaluation.transferability.recommendation import CostEstimate, LabelAmount, Recommendation, TaskProfile
 from headstart.features.cache import store
 from headstart.features.extract import embed
 from headstart.reporting import plan_page
-from headstart.workflows import steps
 from headstart.workflows.planner import choose
-from headstart.workflows.run_files import flags, line, shown
-
-Said = dict[str, Any]
+from headstart.workflows.run_files import shell_line, source_name, to_flags
+from headstart.workflows.steps import begin, embedded_task, new_run_folder
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Advised:
+class PlanReport:
     """What a plan gave: its folder, and plan.json as a dict."""
 
     folder: Path
@@ -39,177 +47,182 @@ class Advised:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Found:
+class _Measurements:
     """What was measured. rate: examples a second while embedding, None where all were in the cache"""
 
-    here: measurements.Ground
-    opened: Opened | None
-    likeness: Likeness | None
+    sample: measurements.EmbeddedSample
+    network: NetworkProfile | None
+    similarity: SimilarityEstimate | None
     transfer: dict
-    probe: measurements.Probed
-    amount: Amount
+    probe: measurements.ProbeResult
+    amount: LabelAmount
     rate: float | None
 
 
-def plan(
+def plan_with(
     source: object,
-    *,
-    into: str | Path | None = None,
-    backbone: str = "own",
-    seed: int = 0,
-    test: object = None,
-    label: str | None = None,
-    input: str | None = None,
-    kind: str | None = None,
-    task: str | None = None,
-    group: str | None = None,
-    shots: int | None = None,
-    budget: str = "normal",
-    reference: object = None,
-    root: Path | None = None,
-    echo: Callable[[dict], None] | None = None,
-) -> Advised:
+    data: DataOptions,
+    borrow: BackboneOptions,
+    training: TrainingOptions,
+    output: OutputOptions,
+    measuring: PlanOptions,
+) -> PlanReport:
     """Measures how similar and how many the examples are, and what borrowing gains; recommends a method with prices.
 
-    into: the folder; default runs/<name of the data>-plan.  all else: as `fit` takes it
-    reference: examples like those the backbone was trained on, in a folder or table; their distance is measured too
-    At most ground.LEARN examples are learned from and ground.JUDGE judge, so that large data take seconds too.
+    A bounded share of the data is looked at (measurements.MAX_TRAIN, MAX_TEST), so that large data take seconds too.
     Raises what reading and embedding raise.
     """
-    root = root or store.default_root()
-    run = Run.start(Path(into) if into else steps.folder_for(source, "-plan"), echo, halting=False)
-    given: Said = {"test": test, "label": label, "input": input, "kind": kind, "task": task, "group": group}
-    given["shots"] = shots
-    job = steps.begun(run, source, given, seed, backbone, root)
+    root = output.root or store.default_root()
+    folder = Path(output.into) if output.into else new_run_folder(source, "-plan")
+    run = Run.start(folder, root, output.echo, raise_on_stop=False)
+    task = begin(run, source, data, borrow.backbone)
     with run.stage("extract"):
-        plain = watched(run, choose(job, backbone, "probe", {}, seed, root))
-        run.emit("plan", plain.facts())
-        here, rate = _grounded(job, plain, root, run)
-    found = _measured(job, here, rate, run)
-    case = _case(job, found)
-    watched(run, _compared(case, found))
-    advice = recommendation.advise(case)
-    settings = recommendation.settings_for(advice, plain.backbone)
-    advised = choose(job, advice.backbone or plain.backbone.name, advice.method, settings, seed, root, budget)
-    flags = {**given, "budget": budget if budget != "normal" else None}
-    typed = {"method": advice.method, **flags}
+        probe_plan = run_guards(run, choose(task, borrow, MethodOptions(), TrainingOptions(), data.seed, root))
+        run.emit("plan", probe_plan.facts())
+        sample, rate = _embed_share(task, probe_plan, root, run)
+    measured = _measure(task, sample, rate, run)
+    profile = _case(task, measured)
+    run_guards(run, _compared(profile, measured))
+    advice = recommendation.recommend(profile)
+    settings = recommendation.resolve_settings(advice, probe_plan.backbone)
+    learn = MethodOptions(method=advice.method, settings=settings)
+    advised_backbone = BackboneOptions(backbone=advice.backbone or probe_plan.backbone.name)
+    advised = choose(task, advised_backbone, learn, training, data.seed, root)
+    options = asked(data, borrow, training, without=("seed", "backbone"))
+    again = {**options, "reference": measuring.reference}
     facts = {
-        **_facts(source, job, plain, case, found, run),
-        "reference": measurements.far(here, reference),
+        **_facts(source, task, probe_plan, profile, measured, run),
+        "reference": measurements.reference_distances(sample, measuring.reference),
         "method": advice.method,
         "plan": advised.facts(),
-        "price": _price(job, advised, advice, found).facts(),
-        "reasons": [*explanations.reasons(case, found.likeness, found.transfer, found.probe), *advice.reasons],
-        "command": _line("fit", source, advised.backbone.name, seed, settings, typed),
-        "again": _line("plan", source, plain.backbone.name, seed, {}, {**flags, "reference": reference}),
+        "price": _price(task, advised, advice, measured).facts(),
+        "reasons": [
+            *explanations.reasons(profile, measured.similarity, measured.transfer, measured.probe),
+            *advice.reasons,
+        ],
+        "command": _command("fit", source, advised, settings, {"method": advice.method, **options}),
+        "again": _command("plan", source, probe_plan, {}, again),
         "folder": str(run.folder),
     }
     facts["verdict"] = explanations.verdict(facts)
-    facts["seconds"] = {**run.seconds, "total": time.perf_counter() - run.began}
+    facts["seconds"] = {**run.seconds, "total": time.perf_counter() - run.started}
     (run.folder / "plan.json").write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
     plan_page.write(run.folder, facts)
-    return Advised(run.folder, facts)
+    return PlanReport(run.folder, facts)
 
 
-def _grounded(job: Task, plain: Plan, root: Path, run: Run) -> tuple[measurements.Ground, float | None]:
+def _embed_share(
+    task: Task, probe_plan: Plan, root: Path, run: Run
+) -> tuple[measurements.EmbeddedSample, float | None]:
     """Rows of a bounded share of the data, and how many a second were embedded."""
-    few = measurements.bounded(job, plain.seed)
-    rows = embed(few.examples, plain.backbone, plain.cut, root, run)
-    seen = watched(run, steps.seen_of(few, plain, rows))
+    subset = measurements.subsample(task, probe_plan.seed)
+    rows = embed(subset.examples, probe_plan.backbone, probe_plan.cut, root, run)
+    extraction = run_guards(run, embedded_task(subset, probe_plan, rows))
     rate = run.last("progress", "rate") if rows.misses else None
-    here = measurements.ground(seen.task, plain.backbone, rows.x, plain.seed, root, run)
-    return here, float(rate) if isinstance(rate, int | float) and rate else None
+    sample = measurements.embedded_sample(extraction.task, probe_plan.backbone, rows.x, probe_plan.seed, root, run)
+    return sample, float(rate) if isinstance(rate, int | float) and rate else None
 
 
-def _measured(job: Task, here: measurements.Ground, rate: float | None, run: Run) -> _Found:
+def _measure(task: Task, sample: measurements.EmbeddedSample, rate: float | None, run: Run) -> _Measurements:
     with run.stage("open"):
-        opened = measurements.opened(here)
+        network = measurements.profile_network(sample)
     with run.stage("answer"):
-        said = measurements.answered(here)
+        scores = measurements.probe_scores(sample)
     with run.stage("borrow"):
-        transfer = measurements.transfer(here, said)
+        transfer = measurements.transfer_gain(sample, scores)
     with run.stage("likeness"):
-        likeness = measurements.likeness(here, opened, transfer["against"])
+        similarity = measurements.estimate_similarity(sample, network, transfer["against"])
     with run.stage("probe"):
-        probe = measurements.probed(here, said)
-    amount = recommendation.amount(measurements.per_class(job), probe.curve)
-    return _Found(here, opened, likeness, transfer, probe, amount, rate)
+        probe = measurements.evaluate_probe(sample, scores)
+    amount = recommendation.assess_label_amount(measurements.labels_per_class(task), probe.curve)
+    return _Measurements(sample, network, similarity, transfer, probe, amount, rate)
 
 
-def _case(job: Task, found: _Found) -> Case:
-    transfer, probe = found.transfer, found.probe
-    return Case(
-        job.kind,
-        name_of(job.objective),
-        len(job.parts["train"]) + len(job.parts["val"]),
-        found.likeness.verdict if found.likeness else "different",
-        found.amount,
+def _case(task: Task, measured: _Measurements) -> TaskProfile:
+    transfer, probe = measured.transfer, measured.probe
+    return TaskProfile(
+        task.kind,
+        name_of(task.objective),
+        len(task.parts["train"]) + len(task.parts["val"]),
+        measured.similarity.verdict if measured.similarity else "different",
+        measured.amount,
         probe.curve,
-        random_init_baseline.trainable(found.here.card),
+        random_init_baseline.is_trainable(measured.sample.backbone),
         transfer["verdict"] if transfer["against"] else "",
         transfer["skip"],
         transfer["floor"],
-        probe.value if job.objective.link != "identity" else None,
+        probe.value if task.objective.link != "identity" else None,
     )
 
 
-def _compared(case: Case, found: _Found) -> Compared:
-    transfer, instead = found.transfer, explanations.otherwise(case)
-    return Compared(
-        found.here.card.name, case.kind, case.helped, transfer["against"], case.skip, case.similarity, instead
+def _compared(profile: TaskProfile, measured: _Measurements) -> TransferComparison:
+    transfer, instead = measured.transfer, explanations.alternative_to_transfer(profile)
+    return TransferComparison(
+        measured.sample.backbone.name,
+        profile.kind,
+        profile.helped,
+        transfer["against"],
+        profile.skip,
+        profile.similarity,
+        instead,
     )
 
 
-def _facts(source: object, job: Task, plain: Plan, case: Case, found: _Found, run: Run) -> Said:
+def _facts(
+    source: object, task: Task, probe_plan: Plan, profile: TaskProfile, measured: _Measurements, run: Run
+) -> dict[str, Any]:
     """The part of plan.json that was measured."""
-    n = {name: len(rows) for name, rows in job.parts.items()}
-    task = {"kind": job.kind, "objective": name_of(job.objective), "n": n, "looked_at": len(found.here.x)}
-    probe = asdict(found.probe)
+    n = {name: len(rows) for name, rows in task.parts.items()}
+    task_facts = {"kind": task.kind, "objective": name_of(task.objective), "n": n, "looked_at": len(measured.sample.x)}
+    probe = asdict(measured.probe)
     return {
-        "schema": 1,
+        "schema": 2,  # 1 had the settings of methods under their former names
         "version": __version__,
-        "source": shown(source),
-        "backbone": plain.backbone.name,
-        "task": task,
-        "similarity": case.similarity,
-        "likeness": found.likeness.facts() if found.likeness else None,
-        "neighbours": measurements.neighbours(found.here),
-        "amount": found.amount.verdict,
-        "data": asdict(found.amount),
+        "source": source_name(source),
+        "backbone": probe_plan.backbone.name,
+        "task": task_facts,
+        "similarity": profile.similarity,
+        "likeness": measured.similarity.facts() if measured.similarity else None,
+        "neighbours": measurements.neighbour_purity(measured.sample),
+        "amount": measured.amount.verdict,
+        "data": asdict(measured.amount),
         "curve": probe.pop("curve"),
         "probe": probe,
-        "transfer": found.transfer,
-        "skip": case.skip,
-        "findings": [asdict(f) for f in run.found],
+        "transfer": measured.transfer,
+        "skip": profile.skip,
+        "findings": [asdict(f) for f in run.findings],
     }
 
 
-def _price(job: Task, advised: Plan, advice: Advice, found: _Found) -> Price:
+def _price(task: Task, advised: Plan, advice: Recommendation, measured: _Measurements) -> CostEstimate:
     other = bool(advice.backbone)
-    opened = found.opened if not other else None
-    each = None if other else 1 / found.rate if found.rate else opened.seconds if opened else None
-    probe = found.probe
+    network = measured.network if not other else None
+    each = None if other else 1 / measured.rate if measured.rate else network.seconds if network else None
+    probe = measured.probe
     now = probe.value, probe.low, probe.high
     if other:
-        now = _other(found.transfer["against"]["stats"], now)
-    sizes = opened.sizes if opened else None
-    train = len(job.parts["train"]) + len(job.parts["val"])
-    percent = job.objective.link != "identity"
-    return recommendation.price(
-        advised, len(job.examples), train, job.objective.width, each, probe.seconds, sizes, now, percent
+        now = _baseline_score(measured.transfer["against"]["stats"], now)
+    sizes = network.sizes if network else None
+    train = len(task.parts["train"]) + len(task.parts["val"])
+    percent = task.objective.link != "identity"
+    costs = recommendation.MeasuredCosts(
+        len(task.examples), train, task.objective.width, each, probe.seconds, now, percent, sizes
     )
+    return recommendation.estimate_cost(advised, costs)
 
 
-def _other(pair: dict, now: tuple[float, float, float]) -> tuple[float, float, float]:
+def _baseline_score(pair: dict, now: tuple[float, float, float]) -> tuple[float, float, float]:
     """The score of the floor with its 95 % interval, as far as it is known. now: that of the backbone's probe"""
     if pair["measure"] == "accuracy":
-        return pair["other"], *wilson(pair["other"] * pair["n"], pair["n"])
+        return pair["other"], *wilson_interval(pair["other"] * pair["n"], pair["n"])
     return now[0] - pair["difference"], now[1] - pair["difference"], now[2] - pair["difference"]
 
 
-def _line(
-    verb: str, source: object, backbone: str, seed: int, settings: dict[str, str], given: dict[str, object]
-) -> str:
+def _command(verb: str, source: object, plan: Plan, settings: Mapping[str, str], options: Mapping[str, object]) -> str:
     """What to type."""
     sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    return line(["headstart", verb, shown(source), *flags({"backbone": backbone, "seed": seed, **given}), *sets])
+    words = to_flags({"backbone": plan.backbone.name, "seed": plan.seed, **options})
+    return shell_line(["headstart", verb, source_name(source), *words, *sets])
+
+
+plan = flat_keywords(plan_with, "plan")

@@ -6,32 +6,36 @@ import csv
 import json
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from headstart.core.observations import Embedded, Judged, Surveyed
+from headstart.core.observations import DataSurvey, Evaluation, Extraction
 from headstart.core.plan import Fitted, Model, Plan
 from headstart.core.plugins import name_of
+from headstart.core.result import RESULT_SCHEMA
 from headstart.core.run import Run
+from headstart.core.settings import setting_text
 from headstart.core.task import Task
 from headstart.core.version import __version__
 from headstart.data import contents
-from headstart.evaluation.measure import mistakes
+from headstart.evaluation.measure import most_confident_mistakes
 from headstart.evaluation.verdict import verdict
 from headstart.features.extract import Rows
 from headstart.reporting import fit_page
 
 
-def shown(source: object) -> str:
+def source_name(source: object) -> str:
     """A source, or a number, as the user typed it."""
     return str(source) if isinstance(source, str | Path | int) else "arrays in memory"
 
 
-def result_of(run: Run, seen: Embedded, rows: Rows, fitted: Fitted, judged: Judged, model: Model, source: str) -> dict:
-    """result.json, schema 1."""
-    task, plan, receipt = seen.task, seen.plan, seen.receipt
+def build_result(
+    run: Run, extraction: Extraction, rows: Rows, fitted: Fitted, evaluation: Evaluation, model: Model, source: str
+) -> dict:
+    """result.json."""
+    task, plan, receipt = extraction.task, extraction.plan, extraction.receipt
     state = fitted.state()
     learned = fitted.notes.get("learned")
     trained = int(learned if learned is not None else sum(a.size for a in state.values() if a.dtype.kind == "f"))
@@ -46,7 +50,7 @@ def result_of(run: Run, seen: Embedded, rows: Rows, fitted: Fitted, judged: Judg
             "chance": m.chance,
             "better": m.better,
         }
-        for m in judged.metrics
+        for m in evaluation.metrics
     }
     frozen = {"tensors": 0, "moved": 0, "digest_before": "", "digest_after": "", "when": "no network was opened"}
     if receipt is not None:
@@ -54,9 +58,9 @@ def result_of(run: Run, seen: Embedded, rows: Rows, fitted: Fitted, judged: Judg
         frozen = {"tensors": receipt.tensors, "moved": len(receipt.moved), "when": when}
         frozen |= {"digest_before": receipt.digest_before, "digest_after": receipt.digest_after}
         frozen |= {"agreement": receipt.agreement}
-    long = seen.beyond > 0
+    beyond_window = extraction.beyond > 0
     result = {
-        "schema": 1,
+        "schema": RESULT_SCHEMA,
         "version": __version__,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": "",
@@ -72,7 +76,7 @@ def result_of(run: Run, seen: Embedded, rows: Rows, fitted: Fitted, judged: Judg
         "plan": plan.facts(),
         "backbone": {k: v for k, v in plan.backbone.facts().items() if k != "source_classes"},
         "metrics": metrics,
-        "baselines": judged.baselines,
+        "baselines": evaluation.baselines,
         "head": fitted.notes,
         "params": {"trained": trained, "total": plan.backbone.parameters + int(fitted.notes.get("added", trained))},
         "bytes": {"delta": stored["bytes"], "base": plan.backbone.size, "full": stored["full"]},
@@ -80,19 +84,22 @@ def result_of(run: Run, seen: Embedded, rows: Rows, fitted: Fitted, judged: Judg
         "frozen": frozen,
         "findings": [
             {"guard": f.guard, "level": f.level, "message": f.message, "evidence": f.evidence, "fix": f.fix}
-            for f in run.found
+            for f in run.findings
         ],
-        "guards": {"seconds": round(run.looked, 4)},
-        "details": judged.details,
+        "guards": {"seconds": round(run.guard_seconds, 4)},
+        "details": evaluation.details,
         "aside": [{"id": a.id, "reason": a.reason} for a in task.aside],
-        "beyond": {"share": float(seen.beyond.mean()) if len(seen.beyond) else 0.0, "texts": int(long.sum())},
+        "beyond": {
+            "share": float(extraction.beyond.mean()) if len(extraction.beyond) else 0.0,
+            "texts": int(beyond_window.sum()),
+        },
     }
     result["verdict"] = verdict(result)
     return result
 
 
-def command(source: str, plan: Plan, settings: dict[str, str], given: dict[str, object]) -> str:
-    """The line that repeats this fit, with every flag that was given."""
+def rerun_command(source: str, plan: Plan, settings: Mapping[str, object], options: Mapping[str, object]) -> str:
+    """The line that repeats this fit, with every flag that is not at its default."""
     words = [
         "headstart",
         "fit",
@@ -105,35 +112,36 @@ def command(source: str, plan: Plan, settings: dict[str, str], given: dict[str, 
         str(plan.seed),
     ]
     for key, value in settings.items():
-        words += ["--set", f"{key}={value}"]
-    return line([*words, *flags(given)])
+        words += ["--set", f"{key}={setting_text(value)}"]
+    return shell_line([*words, *to_flags(options)])
 
 
-def flags(given: dict[str, object]) -> list[str]:
-    """Words of a command line for what was given; None and False were not."""
+def to_flags(options: Mapping[str, object]) -> list[str]:
+    """Options as words of a command line; None and False say nothing."""
     words: list[str] = []
-    for name, said in given.items():
-        if said is not None and said is not False:
-            words += [f"--{name.replace('_', '-')}", *([] if said is True else [shown(said)])]
+    for name, value in options.items():
+        if value is not None and value is not False:
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [source_name(value)])]
     return words
 
 
-def line(words: list[str]) -> str:
+def shell_line(words: list[str]) -> str:
     """Words as one types them."""
     return " ".join(map(shlex.quote, words))
 
 
-def write(run: Run, survey: Surveyed, rows: Rows, judged_on: np.ndarray, scores: np.ndarray, result: dict) -> None:
-    """Everything of the run folder but the model: mistakes with thumbnails, predictions, plan, result and report."""
+def write_run(
+    run: Run, survey: DataSurvey, rows: Rows, test_index: np.ndarray, scores: np.ndarray, result: dict
+) -> None:
+    """Everything of the run folder but the model: mistakes with thumbnails, predictions, result and report."""
     task = survey.task
-    y = task.objective.encode([task.examples[i].label for i in judged_on])
-    illustrate(run.folder, result["findings"], survey)
-    result["mistakes"] = mistakes(task, judged_on, scores, y)
+    y = task.objective.encode([task.examples[i].label for i in test_index])
+    attach_previews(run.folder, result["findings"], survey)
+    result["mistakes"] = most_confident_mistakes(task, test_index, scores, y)
     if task.kind == "image":
         _thumbnails(run.folder / "thumbnails", rows, result["mistakes"])
-    _predictions(run.folder / "predictions.csv", task, judged_on, scores)
-    (run.folder / "plan.toml").write_text(_toml(result["plan"]), encoding="utf-8")
-    seconds = {**run.seconds, "total": time.perf_counter() - run.began}
+    _predictions(run.folder / "predictions.csv", task, test_index, scores)
+    seconds = {**run.seconds, "total": time.perf_counter() - run.started}
     result["seconds"] = {name: round(value, 4) for name, value in seconds.items()}
     (run.folder / "result.json").write_text(json.dumps(result, indent=1, default=_plain) + "\n", encoding="utf-8")
     report = fit_page.write(run.folder)
@@ -147,7 +155,7 @@ def _plain(value: object) -> object:
 
 def _thumbnails(folder: Path, rows: Rows, wrong: list[dict]) -> None:
     # Kept on the shelf since the pictures were decoded, so that a cached fit needs no picture library.
-    previews = rows.previews([entry["row"] for entry in wrong])
+    previews = rows.thumbnails([entry["row"] for entry in wrong])
     for n, (entry, preview) in enumerate(zip(wrong, previews, strict=True)):
         if preview:
             folder.mkdir(exist_ok=True)
@@ -155,49 +163,39 @@ def _thumbnails(folder: Path, rows: Rows, wrong: list[dict]) -> None:
             entry["thumbnail"] = f"thumbnails/{n:03}.jpg"
 
 
-def illustrate(folder: Path, findings: Sequence[dict], survey: Surveyed) -> None:
+def attach_previews(folder: Path, findings: Sequence[dict], survey: DataSurvey) -> None:
     """Adds to the examples in a finding's evidence what a page shows of them: a thumbnail's path, or the text."""
-    at = {e.id: i for i, e in enumerate(survey.task.examples)}
+    positions = {e.id: i for i, e in enumerate(survey.task.examples)}
     for finding in findings:
         for n, entry in enumerate((finding["evidence"] or {}).get("examples", [])):
-            for key, picture, said in (("id", "thumbnail", "said"), ("with", "with_thumbnail", "with_said")):
-                position = at.get(entry.get(key))
+            for key, picture, text_key in (("id", "thumbnail", "said"), ("with", "with_thumbnail", "with_said")):
+                position = positions.get(entry.get(key))
                 if position is None:
                     continue
                 if survey.task.kind == "text":
-                    entry[said] = str(contents.content(survey.task.examples[position]))[:2000]
-                elif preview := survey.previews([position])[0]:
+                    entry[text_key] = str(contents.read_content(survey.task.examples[position]))[:2000]
+                elif preview := survey.thumbnails([position])[0]:
                     path = folder / "thumbnails" / f"{finding['guard']}-{n:02}-{key}.jpg"
                     path.parent.mkdir(exist_ok=True)
                     path.write_bytes(preview)
                     entry[picture] = f"thumbnails/{path.name}"
 
 
-def _predictions(file: Path, task: Task, judged_on: np.ndarray, scores: np.ndarray) -> None:
+def _predictions(file: Path, task: Task, test_index: np.ndarray, scores: np.ndarray) -> None:
     """One line an example that judged the model: id, label, what was predicted and how sure."""
     predicted = task.objective.decode(scores)
-    sure = (
+    confidence = (
         task.objective.probabilities(scores).max(1)
         if task.objective.link != "identity"
         else np.full(len(scores), np.nan)
     )
-    with open(file, "w", newline="", encoding="utf-8") as out:
-        table = csv.writer(out)
-        table.writerow(["id", "label", "predicted", "confidence"])
-        for i, answer, p in zip(judged_on, predicted, sure, strict=True):
+    with open(file, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["id", "label", "predicted", "confidence"])
+        for i, answer, p in zip(test_index, predicted, confidence, strict=True):
             example = task.examples[i]
-            table.writerow([example.id, _cell(example.label), _cell(answer), "" if np.isnan(p) else f"{p:.6f}"])
+            writer.writerow([example.id, _cell(example.label), _cell(answer), "" if np.isnan(p) else f"{p:.6f}"])
 
 
 def _cell(label: object) -> str:
     return ";".join(map(str, label)) if isinstance(label, tuple | list) else str(label)
-
-
-def _toml(facts: dict) -> str:
-    """A flat table and its sub-tables; JSON's strings, numbers, booleans and lists are TOML's too."""
-    flat = [f"{k} = {json.dumps(v)}" for k, v in facts.items() if not isinstance(v, dict)]
-    nested = [(k, v) for k, v in facts.items() if isinstance(v, dict)]
-    tables = [
-        f"\n[{k}]\n" + "\n".join(f"{a} = {json.dumps(b)}" for a, b in v.items() if b is not None) for k, v in nested
-    ]
-    return "\n".join(flat + tables) + "\n"

@@ -1,20 +1,16 @@
 """Which backbone is taken where none was named, and that what the catalogue says of others is so."""
 
-import json
-import subprocess
-import sys
-
 import pytest
 
 from headstart.backbones import catalogue
-from headstart.backbones.catalogue import default, find_card
+from headstart.backbones.cards import find_card
+from headstart.backbones.catalogue import default_backbone
 from headstart.backbones.providers import own
-from headstart.cli.summaries import listed
 
 
 def test_what_the_list_says_of_timm_is_what_timm_says():
     timm = pytest.importorskip("timm")
-    for entry in catalogue.LIST:
+    for entry in catalogue.CATALOGUE:
         family, _, local = entry.name.partition(":")
         if family == "timm":
             cfg = timm.get_pretrained_cfg(local)
@@ -23,7 +19,7 @@ def test_what_the_list_says_of_timm_is_what_timm_says():
 
 
 def test_the_recommended_ones_are_on_the_list():
-    names = {e.name: e.kind for e in catalogue.LIST}
+    names = {e.name: e.kind for e in catalogue.CATALOGUE}
     assert {names[name]: name for name in catalogue.RECOMMENDED.values()} == catalogue.RECOMMENDED
 
 
@@ -32,14 +28,14 @@ def test_auto_takes_the_recommended_one_only_where_it_can_be_had(kind, tmp_path,
     best = catalogue.RECOMMENDED[kind]
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    name, why = default(kind, hub_too=True)
+    name, why = default_backbone(kind, allow_hub=True)
     assert name != best
     assert "not on this machine" in why
     local = best.partition(":")[2]
     repo = local if "/" in local else f"timm/{local}"
     (tmp_path / f"models--{repo.replace('/', '--')}").mkdir()
-    assert default(kind, hub_too=True)[0] == best
-    assert default(kind, hub_too=False)[0] != best, "no hub where none was wished for"
+    assert default_backbone(kind, allow_hub=True)[0] == best
+    assert default_backbone(kind, allow_hub=False)[0] != best, "no hub where none was wished for"
 
 
 def test_what_comes_with_headstart_is_whole_and_small(tmp_path):
@@ -52,13 +48,3 @@ def test_what_comes_with_headstart_is_whole_and_small(tmp_path):
         assert facts["command"]
         assert facts["data"]
         assert "seed" in facts["plan"]
-
-
-def test_the_list_is_shown_and_told_as_json():
-    rows = [{**{f: getattr(e, f) for f in e.__slots__}, "here": False} for e in catalogue.LIST]
-    assert all(e.name in listed(rows) for e in catalogue.LIST)
-    line = [sys.executable, "-m", "headstart.cli", "backbones", "text", "--json"]
-    done = subprocess.run(line, capture_output=True, text=True, check=True)
-    told = json.loads(done.stdout)["backbones"]
-    assert {r["kind"] for r in told} == {"text"}
-    assert len(told) >= 6

@@ -15,9 +15,10 @@ from headstart.core.errors import ArtifactError, PlanError, WeightsNotFound
 from headstart.core.features import Features
 from headstart.core.plan import Above
 from headstart.core.plugins import member
-from headstart.data.demo.photos import photos
+from headstart.data.demo.photos import write_photos
 from headstart.deployment import model_folder, predict
 from headstart.workflows import fit
+from tests.support.networks import relative_difference
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -90,7 +91,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> Path:
-    return photos(tmp_path_factory.mktemp("data") / "photos", 90)
+    return write_photos(tmp_path_factory.mktemp("data") / "photos", 90)
 
 
 @pytest.fixture(scope="module")
@@ -123,11 +124,6 @@ def told(folder: Path, texts: list[str]) -> dict:
     }
 
 
-def apart(a, b) -> float:
-    """Largest difference, relative to the largest value."""
-    return float(np.abs(np.asarray(a) - np.asarray(b)).max() / np.abs(np.asarray(b)).max())
-
-
 # The backbone
 
 
@@ -142,7 +138,7 @@ def test_at_every_cut_it_is_what_transformers_itself_gives(folder):
             cut = Cut(at, top=at == len(names))
             row = net.above(cut)(net.below(cut)({"pixels": noise()}))
             assert row.shape == (3, card.width)
-            assert apart(row, truth) < 1e-5, f"cut at {at}"
+            assert relative_difference(row, truth) < 1e-5, f"cut at {at}"
 
 
 def test_it_keeps_the_contract_and_sees_pictures_as_its_library_does(folder, pictures):
@@ -174,8 +170,10 @@ def test_words_are_what_transformers_itself_gives(folder):
     with torch.no_grad():
         truth = theirs(folder).get_text_features(**told(folder, TEXTS)).pooler_output
     ours = clip.words(card, TEXTS)
-    assert ours.shape == (3, card.width) and apart(ours, truth) < 1e-5
-    assert apart(clip.words(card, TEXTS[1:2]), truth[1:2]) < 1e-5, "a text's place depends on what stands beside it"
+    assert ours.shape == (3, card.width) and relative_difference(torch.tensor(ours), truth) < 1e-5
+    assert relative_difference(torch.tensor(clip.words(card, TEXTS[1:2])), truth[1:2]) < 1e-5, (
+        "a text's place depends on what stands beside it"
+    )
     assert clip.words(card, []).shape == (0, card.width)
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from headstart.backbones import hub, static_embeddings, wordpiece
+from headstart.backbones import static_embeddings, wordpiece
 from headstart.backbones.wordpiece import vocabulary_of
+from headstart.core import digest
 from headstart.core.backbone import Preprocess
 from headstart.core.errors import ArtifactError, PlanError, Unreadable
 from headstart.features.preprocess import pieces
-from headstart.pretraining.static_training import Settings, passages, plain, tune
+from headstart.pretraining.static_training import Settings, passages, pca_baseline, train_vectors
 from headstart.testing import check_preprocess
 
 WORDS = [f"{a}{b}" for a in ("ba", "do", "ki", "lu", "me") for b in ("ra", "so", "ti", "va", "zu", "ne", "po", "gi")]
@@ -33,7 +35,7 @@ def bert():
     library = Tokenizer.from_file(str(folder / "tokenizer.json"))
     library.no_truncation()
     library.no_padding()
-    return wordpiece.of((folder / "vocab.txt").read_text(encoding="utf-8")), library
+    return wordpiece.from_vocabulary((folder / "vocab.txt").read_text(encoding="utf-8")), library
 
 
 def same(bert, text: str) -> None:
@@ -75,40 +77,43 @@ def test_every_character_is_split_as_the_library_splits_it(bert):
 
 def test_words_are_remembered_within_bounds(bert, monkeypatch):
     ours, _ = bert
-    monkeypatch.setattr(wordpiece, "REMEMBERED", 10)
-    ours.seen.clear()
+    monkeypatch.setattr(wordpiece, "CACHE_SIZE", 10)
+    ours.chunk_ids.clear()
     before = ours.encode("the cat sat " + " ".join(f"w{i}" for i in range(50)))
-    assert len(ours.seen) <= 10
+    assert len(ours.chunk_ids) <= 10
     assert np.array_equal(before, ours.encode("the cat sat " + " ".join(f"w{i}" for i in range(50))))
-    assert "x" * 80 not in ours.seen
+    assert "x" * 80 not in ours.chunk_ids
     ours.encode("x" * 80)
-    assert "x" * 80 not in ours.seen
+    assert "x" * 80 not in ours.chunk_ids
 
 
 def test_lone_halves_of_characters_are_dropped():
-    assert wordpiece.of(TOY).encode("bara\ud800 doso").tolist() == wordpiece.of(TOY).encode("bara doso").tolist()
+    assert (
+        wordpiece.from_vocabulary(TOY).encode("bara\ud800 doso").tolist()
+        == wordpiece.from_vocabulary(TOY).encode("bara doso").tolist()
+    )
 
 
 def drawn(rng: np.random.Generator, n: int = 6) -> list[np.ndarray]:
     return [rng.integers(5, 45, int(k)).astype(np.int32) for k in rng.integers(1, 12, n)]
 
 
-def random(order: int = 6) -> static_embeddings.Static:
+def random(order: int = 6) -> static_embeddings.StaticEmbeddings:
     rng = np.random.default_rng(1)
 
     def half(*shape):
         return rng.standard_normal(shape).astype(np.float16)
 
-    vectors, scales = static_embeddings.quantised(rng.standard_normal((45, 8)).astype(np.float32))
+    vectors, scales = static_embeddings.quantize_rows(rng.standard_normal((45, 8)).astype(np.float32))
     weights, bias = rng.uniform(0.5, 2, 45).astype(np.float16), half(8)
     maps = [half(4 if order else 0, order) for _ in range(3)]
     last = [rng.uniform(0.1, 1, 2 * order).astype(np.float32) for _ in range(2)]
-    return static_embeddings.Static(
+    return static_embeddings.StaticEmbeddings(
         TOY, vectors, scales, weights, *maps, half(3, order), half(2 * order, 8), bias, *last
     )
 
 
-def rows(made: static_embeddings.Static, units: list[np.ndarray]) -> np.ndarray:
+def rows(made: static_embeddings.StaticEmbeddings, units: list[np.ndarray]) -> np.ndarray:
     x = pieces.batch(units, Preprocess("pieces", ()))
     stem, blocks, pool = static_embeddings.parts(made)
     for step in (stem, *blocks, pool):
@@ -116,7 +121,7 @@ def rows(made: static_embeddings.Static, units: list[np.ndarray]) -> np.ndarray:
     return x
 
 
-def by_hand(made: static_embeddings.Static, ids: np.ndarray) -> np.ndarray:
+def by_hand(made: static_embeddings.StaticEmbeddings, ids: np.ndarray) -> np.ndarray:
     """A row as the docstring of `Static` has it, a token at a time, in double precision."""
     full = {
         n: getattr(made, n).astype(np.float64)
@@ -143,7 +148,7 @@ def by_hand(made: static_embeddings.Static, ids: np.ndarray) -> np.ndarray:
         total = e[i, :k] @ full["here"] + full["places"][min(at, len(full["places"]) - 1)]
         total = total + (e[ids[at - 1], :k] @ full["before"] if at else 0)
         seen.append(np.maximum(total + (e[ids[at + 1], :k] @ full["after"] if at + 1 < len(ids) else 0), 0))
-    means = np.concatenate([np.mean(seen, axis=0), np.mean(seen[: static_embeddings.OPENING], axis=0)])
+    means = np.concatenate([np.mean(seen, axis=0), np.mean(seen[: static_embeddings.OPENING_TOKENS], axis=0)])
     row = row + means @ full["out"]
     row = np.concatenate([row / np.linalg.norm(row), (means - full["centre"]) * full["spread"]])
     return row / np.linalg.norm(row)
@@ -174,7 +179,7 @@ def test_order_counts_only_where_a_layer_sees_it():
 
 def test_int8_is_within_half_a_step():
     x = np.random.default_rng(0).standard_normal((50, 16)).astype(np.float32)
-    q, scale = static_embeddings.quantised(np.concatenate([x, np.zeros((1, 16), np.float32)]))
+    q, scale = static_embeddings.quantize_rows(np.concatenate([x, np.zeros((1, 16), np.float32)]))
     back = q * scale.astype(np.float32)[:, None]
     assert (np.abs(back[:50] - x) <= 0.51 * np.abs(x).max(1, keepdims=True) / 127).all()
     assert not back[50].any()
@@ -189,7 +194,7 @@ def test_a_folder_gives_back_what_was_saved(tmp_path, order):
 
 def test_a_folder_of_two_backbones_is_refused(tmp_path):
     static_embeddings.save(random(), tmp_path)
-    (tmp_path / static_embeddings.VOCABULARY).write_text("one\ntwo\n")
+    (tmp_path / static_embeddings.VOCABULARY_FILE).write_text("one\ntwo\n")
     with pytest.raises(ArtifactError, match="names 2 tokens where"):
         static_embeddings.load(tmp_path)
     with pytest.raises(ArtifactError, match="holds no static vectors"):
@@ -198,13 +203,26 @@ def test_a_folder_of_two_backbones_is_refused(tmp_path):
 
 @pytest.fixture
 def spec(tmp_path):
-    (tmp_path / "vocab.txt").write_text(TOY)
-    return Preprocess("pieces", (("most", 8), ("vocabulary", hub.register(tmp_path / "vocab.txt"))))
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_text(TOY)
+    return Preprocess("pieces", (("most", 8), ("vocabulary", digest.of_files([vocabulary]))), (vocabulary,))
 
 
 def test_pieces_keeps_the_contract(spec):
     check_preprocess(pieces, ["Bara doso!", "kiti", "what is this"], spec)
     check_preprocess(pieces, [b"Bara doso!", b"\xef\xbb\xbfkiti"], spec)
+
+
+@pytest.mark.parametrize("files", [(), ("other.txt",), ("vocab.txt", "absent.txt")])
+def test_a_vocabulary_is_found_among_the_backbone_s_own_files_alone(spec, files, tmp_path):
+    (tmp_path / "other.txt").write_text(TOY + "more\n")
+    pieces.prepare(["bara"], spec)  # what another backbone opened in this process does not count
+    own = replace(spec, files=tuple(tmp_path / name for name in files))
+    if "vocab.txt" in files:
+        assert pieces.prepare(["bara"], own)[0][0].tolist() == [5]
+    else:
+        with pytest.raises(ArtifactError, match="is not among the files of the backbone"):
+            pieces.prepare(["bara"], own)
 
 
 def test_pieces_reads_so_many_tokens_and_says_why_not(spec):
@@ -256,17 +274,21 @@ def one_thread():
 def test_tuning_beats_the_untuned_on_texts_it_did_not_see():
     ids, taught, alone = lesson(3000, 1)
     unseen, truth, _ = lesson(500, 2)
-    asked = Settings(dimensions=16, order=24, epochs=8, batch=100, rate=1e-2)
+    asked = Settings(dimensions=16, conv_dim=24, epochs=8, batch_size=100, learning_rate=1e-2)
     steps: list[dict] = []
-    made = tune(ids, taught, alone, TOY, asked, lambda event, facts: steps.append(facts))
+    made = train_vectors(ids, taught, alone, TOY, asked, lambda event, facts: steps.append(facts))
     errors = [
         np.mean((answers(rows(each, ids), taught, rows(each, unseen)) - truth) ** 2)
-        for each in (made, tune(ids, taught, alone, TOY, Settings(16, 0, 8, 100, 1e-2)), plain(ids, alone, TOY, 16))
+        for each in (
+            made,
+            train_vectors(ids, taught, alone, TOY, Settings(16, 0, 8, 100, 1e-2)),
+            pca_baseline(ids, alone, TOY, 16),
+        )
     ]
     assert errors[0] < 0.8 * errors[1] < 0.8 * errors[2], errors
     assert steps[-1]["done"] == steps[-1]["total"] == len(steps) == 8 * 30
     assert steps[-1]["loss"] < 0.7 * steps[0]["loss"]
-    again = tune(ids, taught, alone, TOY, asked)
+    again = train_vectors(ids, taught, alone, TOY, asked)
     assert np.array_equal(rows(again, unseen), rows(made, unseen))
 
 
@@ -274,8 +296,9 @@ def test_a_teacher_with_other_tokens_is_refused(tmp_path):
     from headstart.core.backbone import Backbone, Block
 
     facts = {"model": {"type": "BPE"}, "normalizer": {"type": "NFC"}, "pre_tokenizer": {"type": "ByteLevel"}}
-    (tmp_path / "tokenizer.json").write_text(json.dumps(facts))
-    spec = Preprocess("text", (("tokenizer", hub.register(tmp_path / "tokenizer.json")),))
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps(facts))
+    spec = Preprocess("text", (("tokenizer", digest.of_files([file])),), (file,))
     card = Backbone("transformers:x", "sha256:0", spec, (Block("a"),), 4)
     with pytest.raises(PlanError, match="splits texts with BPE after NFC"):
         vocabulary_of(card)

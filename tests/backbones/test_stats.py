@@ -28,7 +28,7 @@ def stripes(axis: int) -> np.ndarray:
 
 def test_edges_fall_into_their_orientation():
     light = np.stack([stripes(axis)[:, :, 0] for axis in (0, 1)]).astype(np.float32)
-    by_orientation = (stats._edges(light)[:, :128].reshape(2, stats.ORIENTATIONS, 16) ** 2).sum(2)
+    by_orientation = (stats._gradient_histograms(light)[:, :128].reshape(2, stats.ORIENTATIONS, 16) ** 2).sum(2)
     # Horizontal bars have vertical gradients (half a turn of 8 bins), vertical bars horizontal ones.
     assert by_orientation.argmax(1).tolist() == [4, 0]
     assert (by_orientation.max(1) / by_orientation.sum(1) > 0.99).all()
@@ -38,15 +38,15 @@ def test_a_flat_picture_has_its_colour_and_nothing_else():
     card = stats.card("")
     grey = np.full((128, 128, 3), 51, np.uint8)
     batch = {"pixels": grey.transpose(2, 0, 1)[None].astype(np.float32) / 255}
-    row = stats._statistics(stats._light(batch))[0]
+    row = stats._statistics(stats._opponent_colours(batch))[0]
     assert row[:16] == pytest.approx([0.2] * 16, abs=1e-6)
     assert len(row) == card.width
     assert np.isfinite(row).all()
 
 
 def test_hashes_are_the_same_in_any_process_and_for_ever():
-    assert words._one("Hi")[0].tolist() == [1486039724, 1266351541, 1289457359, 673435608]
-    code = "from headstart.features.preprocess.words import _one; print(_one('where is my parcel?')[0].sum())"
+    assert words._hash_text("Hi")[0].tolist() == [1486039724, 1266351541, 1289457359, 673435608]
+    code = "from headstart.features.preprocess import words; print(words._hash_text('where is my parcel?')[0].sum())"
     sums = {subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(2)}
     assert len(sums) == 1
 

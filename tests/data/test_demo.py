@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 
 from headstart.core.errors import SourceError
-from headstart.data.demo.photos import DEFECTS, photo, photos
+from headstart.data.demo.photos import DEFECTS, render_photo, write_photos
 from headstart.data.demo.tickets import tickets, write_tickets
 
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory):
-    return photos(tmp_path_factory.mktemp("demo") / "photos", 120)
+    return write_photos(tmp_path_factory.mktemp("demo") / "photos", 120)
 
 
 def files(folder):
@@ -50,25 +50,25 @@ def test_every_photo_is_there_once_and_decodes(rendered):
 
 
 def test_bytes_depend_on_seed_and_index_alone(rendered, tmp_path):
-    few = files(photos(tmp_path / "few", 9, workers=1))
+    few = files(write_photos(tmp_path / "few", 9, workers=1))
     assert few.items() <= files(rendered).items()
-    assert photo(0, 3) == photo(0, 3) != photo(1, 3)
-    other = photos(tmp_path / "other", 9, seed=1, workers=3)
+    assert render_photo(0, 3) == render_photo(0, 3) != render_photo(1, 3)
+    other = write_photos(tmp_path / "other", 9, seed=1, workers=3)
     assert not set(few.values()) & set(files(other).values())
 
 
 def test_rendering_again_changes_nothing(tmp_path):
-    first = files(photos(tmp_path, 6))
+    first = files(write_photos(tmp_path, 6))
     (tmp_path / ".DS_Store").write_bytes(b"left by a file manager")
-    assert files(photos(tmp_path, 6)) == first
+    assert files(write_photos(tmp_path, 6)) == first
 
 
 @pytest.mark.parametrize("name", ["dent/holiday.jpg", "dent/part_0006.jpg", "notes.txt"])
 def test_a_folder_with_something_else_in_it_is_refused_and_left_alone(tmp_path, name):
-    photos(tmp_path, 6)
+    write_photos(tmp_path, 6)
     (tmp_path / name).write_bytes(b"mine")
     with pytest.raises(SourceError, match=name):
-        photos(tmp_path, 6)
+        write_photos(tmp_path, 6)
     assert (tmp_path / name).read_bytes() == b"mine"
 
 
@@ -84,10 +84,10 @@ def test_neither_colour_nor_size_nor_number_tells_the_defect(rendered):
 
 
 def test_a_defect_changes_what_it_should():
-    from headstart.data.demo.shapes import part
+    from headstart.data.demo.shapes import random_part
 
     for seed in range(12):
-        piece = part(np.random.default_rng(seed))
+        piece = random_part(np.random.default_rng(seed))
         scratch, dent, stain = (make(np.random.default_rng(seed), piece) for make in DEFECTS.values())
         assert scratch.film is None
         assert np.ptp(scratch.relief) > 1

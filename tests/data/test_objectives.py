@@ -1,4 +1,4 @@
-"""What labels mean, and figures that equal the reference implementations."""
+"""What labels mean, and metrics that equal the reference implementations."""
 
 import json
 from collections import Counter
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from headstart.core.errors import SourceError
-from headstart.core.statistics import around, resampled, wilson
+from headstart.core.statistics import wilson_interval
 from headstart.data.objectives import classes, number, tags
 
 TIGHT = {"rel": 1e-12, "abs": 1e-12}
@@ -55,23 +55,6 @@ def test_chance_is_the_commonest_class_and_its_entropy():
     assert found["log_loss"].chance == pytest.approx(-0.6 * np.log(0.6) - 0.4 * np.log(0.4))
     assert found["ece"].chance == 0
     assert found["log_loss"].better == found["ece"].better == "lower"
-
-
-def test_wilson_by_hand():
-    # 8 of 10: (0.8 + 0.19207 ± 0.31368) / 1.38415
-    assert wilson(8, 10) == pytest.approx((0.490162, 0.943318), abs=1e-6)
-    assert wilson(0, 20)[0] == 0
-    assert wilson(20, 20)[1] == 1
-    assert wilson(0, 0) == (0, 1)
-
-
-def test_the_bootstrap_of_a_mean_is_as_wide_as_the_normal_interval():
-    values = np.random.default_rng(1).exponential(size=400)
-    whole, draws = resampled(lambda w: (w @ values / 400)[:, None], 400, np.random.default_rng(2))
-    low, high = around(float(whole[0]), draws[:, 0])
-    assert len(draws) == 1000
-    assert whole[0] == pytest.approx(values.mean())
-    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
 
 
 def test_ratios_resample_like_drawing_examples_again():
@@ -129,7 +112,7 @@ def test_details_of_classes_add_up():
     assert [row["n"] for row in found["per_class"]] == matrix.sum(1).tolist() == [*np.bincount(y), 0]
     first = found["per_class"][0]
     assert first["precision"] == matrix[0, 0] / matrix[:, 0].sum()
-    assert (first["low"], first["high"]) == wilson(int(matrix[0, 0]), int(matrix[0].sum()))
+    assert (first["low"], first["high"]) == wilson_interval(int(matrix[0, 0]), int(matrix[0].sum()))
     assert sum(b["n"] for b in found["reliability"]) == 120
     assert all(b["low"] < b["confidence"] <= b["high"] for b in found["reliability"])
 
@@ -244,11 +227,11 @@ def test_tags_encode_decode_and_come_apart():
     assert y.tolist() == [[0, 1, 1], [0, 0, 0]]
     assert y.dtype == np.float32
     assert objective.decode(objective.targets(y)) == [("red", "round"), ()]
-    assert tags.parse(["a;b", "b"], "tags") == [("a", "b"), ("b",)]
-    assert tags.parse(["a|b, c", "b"], "Labels") == [("a", "b, c"), ("b",)]
-    assert tags.parse(["['a', 'b']", '["b"]'], "tags") == [("a", "b"), ("b",)]
-    assert tags.parse(["a;b"], "label") is None
-    assert tags.parse(["a", "b"], "tags") is None
+    assert tags.parse_tag_column(["a;b", "b"], "tags") == [("a", "b"), ("b",)]
+    assert tags.parse_tag_column(["a|b, c", "b"], "Labels") == [("a", "b, c"), ("b",)]
+    assert tags.parse_tag_column(["['a', 'b']", '["b"]'], "tags") == [("a", "b"), ("b",)]
+    assert tags.parse_tag_column(["a;b"], "label") is None
+    assert tags.parse_tag_column(["a", "b"], "tags") is None
 
 
 def test_strata_of_rare_tags_are_thrown_together():

@@ -12,8 +12,9 @@ from headstart.core.errors import SourceError, Stopped
 from headstart.core.result import SetAside
 from headstart.core.task import Example, Task
 from headstart.data.objectives.classes import Classes
-from headstart.data.split import check_aside, draw, fewer, folds, is_few, too_many, twins, without
-from headstart.data.split_names import assign, part_of
+from headstart.data.split import assign_folds, count_byte_duplicates, draw_split, needs_cross_validation
+from headstart.data.split_names import assign_parts, part_of
+from headstart.data.subset import check_unusable_share, drop_examples, limit_shots, too_many_unusable
 
 
 def example(name: str, label: str, digest: str = "", group: str = "") -> Example:
@@ -37,23 +38,23 @@ def labels(examples: list[Example]) -> list:
 @given(labelled, st.integers(0, 2**31))
 @settings(max_examples=40, deadline=None)
 def test_parts_are_disjoint_cover_all_keep_shares_and_repeat(examples, seed):
-    parts = draw(examples, labels(examples), seed)
+    parts = draw_split(examples, labels(examples), seed)
     assert sorted(np.concatenate(list(parts.values()))) == list(range(len(examples)))
     assert all(rows.dtype == np.int64 and (np.diff(rows) > 0).all() for rows in parts.values())
     for label, n in Counter(labels(examples)).items():
         for part in ("val", "test"):
             held = sum(examples[i].label == label for i in parts[part])
             assert abs(held - 0.15 * n) <= 1, f"{held} of {n} in {part}"
-    again = draw(examples, labels(examples), seed)
+    again = draw_split(examples, labels(examples), seed)
     assert all(np.array_equal(parts[p], again[p]) for p in parts)
 
 
 @given(labelled, st.integers(0, 100), st.sampled_from("abcde"))
 @settings(max_examples=40, deadline=None)
 def test_one_more_example_moves_at_most_two_others(examples, seed, label):
-    before = draw(examples, labels(examples), seed)
+    before = draw_split(examples, labels(examples), seed)
     grown = [*examples, example("new", label)]
-    after = draw(grown, labels(grown), seed)
+    after = draw_split(grown, labels(grown), seed)
 
     def places(parts):
         return {int(i): part for part, rows in parts.items() for i in rows}
@@ -66,7 +67,7 @@ def test_one_more_example_moves_at_most_two_others(examples, seed, label):
 @settings(max_examples=40, deadline=None)
 def test_groups_stay_whole(examples, seed):
     try:
-        places = draw(examples, labels(examples), seed)
+        places = draw_split(examples, labels(examples), seed)
     except SourceError:
         assume(False)
     side = {e.group: set() for e in examples}
@@ -81,7 +82,7 @@ def test_groups_stay_whole(examples, seed):
 @settings(max_examples=40, deadline=None)
 def test_folds_keep_groups_whole_and_every_class_in_training(examples, seed):
     try:
-        fold = folds(examples, labels(examples), seed, classes=True)
+        fold = assign_folds(examples, labels(examples), seed, classes=True)
     except SourceError:
         assume(False)
     assert 2 <= len(np.unique(fold)) <= 5
@@ -95,7 +96,7 @@ def test_folds_keep_groups_whole_and_every_class_in_training(examples, seed):
 
 def test_six_speakers_leave_one_to_judge_and_one_to_choose():
     examples = [example(f"{s}/{d}/{i}", str(d), group=f"s{s}") for s in range(6) for d in range(3) for i in range(10)]
-    parts = draw(examples, labels(examples), 0)
+    parts = draw_split(examples, labels(examples), 0)
     speakers = {part: {examples[i].group for i in rows} for part, rows in parts.items()}
     assert {part: len(some) for part, some in speakers.items()} == {"train": 4, "val": 1, "test": 1}
 
@@ -103,9 +104,9 @@ def test_six_speakers_leave_one_to_judge_and_one_to_choose():
 def test_equal_bytes_stay_together_even_under_two_labels():
     examples = many({"a": 60, "b": 60})
     examples += [example(f"copy{i}", "b", digest=f"da/{i}") for i in range(30)]
-    assert twins(examples) == 30
+    assert count_byte_duplicates(examples) == 30
     for seed in range(5):
-        parts = draw(examples, labels(examples), seed)
+        parts = draw_split(examples, labels(examples), seed)
         side = {}
         for part, rows in parts.items():
             for i in rows:
@@ -114,42 +115,42 @@ def test_equal_bytes_stay_together_even_under_two_labels():
 
 def test_folds_are_as_many_as_the_rarest_class_and_level():
     examples = many({"a": 3, "b": 40})
-    fold = folds(examples, labels(examples), 0, classes=True)
+    fold = assign_folds(examples, labels(examples), 0, classes=True)
     assert sorted(Counter(fold.tolist()).values()) == [14, 14, 15]
     assert sorted(fold[:3]) == [0, 1, 2]
     examples = many({"a": 23, "b": 11})
-    assert max(Counter(folds(examples, labels(examples), 0, classes=True).tolist()).values()) <= 8
+    assert max(Counter(assign_folds(examples, labels(examples), 0, classes=True).tolist()).values()) <= 8
 
 
 def test_folds_of_many_small_classes_are_level():
     examples = many({f"c{i}": 6 for i in range(30)})
-    sizes = Counter(folds(examples, labels(examples), 0, classes=True).tolist()).values()
+    sizes = Counter(assign_folds(examples, labels(examples), 0, classes=True).tolist()).values()
     assert max(sizes) - min(sizes) <= 6, sizes
 
 
 def test_a_class_of_one_is_named():
     examples = many({"cat": 1, "dog": 30})
     with pytest.raises(SourceError, match="fewer than 2 examples: 'cat'"):
-        folds(examples, labels(examples), 0, classes=True)
+        assign_folds(examples, labels(examples), 0, classes=True)
     twin = [example("x", "cat", digest="same"), example("y", "cat", digest="same"), *many({"dog": 30})]
     with pytest.raises(SourceError, match="not equal or of one group: 'cat'"):
-        folds(twin, labels(twin), 0, classes=True)
+        assign_folds(twin, labels(twin), 0, classes=True)
 
 
 def test_few_means_a_rare_class_or_a_class_of_two_groups():
-    assert is_few(many({"a": 19, "b": 300}), ["a"] * 19 + ["b"] * 300, classes=True)
-    assert not is_few(many({"a": 20, "b": 300}), ["a"] * 20 + ["b"] * 300, classes=True)
+    assert needs_cross_validation(many({"a": 19, "b": 300}), ["a"] * 19 + ["b"] * 300, classes=True)
+    assert not needs_cross_validation(many({"a": 20, "b": 300}), ["a"] * 20 + ["b"] * 300, classes=True)
     pair = [example(str(i), "a", group=str(i % 2)) for i in range(50)]
-    assert is_few(pair, labels(pair), classes=True)
+    assert needs_cross_validation(pair, labels(pair), classes=True)
 
 
 def test_names_of_parts():
     assert [part_of(n) for n in ("Training", "DEV", "valid", "Testing", "holdout", "cat")] == [
         *("train", "val", "val", "test", "held", ""),
     ]
-    assert assign(["train", "dev"]) == {"train": "train", "dev": "test"}
-    assert assign(["train", "val", "eval"]) == {"train": "train", "val": "val", "eval": "test"}
-    assert assign(["Train", "test", "eval"]) == {"Train": "train", "test": "test", "eval": "val"}
+    assert assign_parts(["train", "dev"]) == {"train": "train", "dev": "test"}
+    assert assign_parts(["train", "val", "eval"]) == {"train": "train", "val": "val", "eval": "test"}
+    assert assign_parts(["Train", "test", "eval"]) == {"Train": "train", "test": "test", "eval": "val"}
 
 
 @pytest.mark.parametrize(
@@ -157,14 +158,14 @@ def test_names_of_parts():
 )
 def test_names_that_do_not_make_a_split_are_listed(wrong):
     with pytest.raises(SourceError, match=f"named {wrong[0]!r}, {wrong[1]!r}.* One training part"):
-        assign(wrong)
+        assign_parts(wrong)
 
 
 def task(counts: dict[str, int], folded: bool = False) -> Task:
     examples = tuple(many(counts))
     if not folded:
-        return Task("image", Classes(tuple(counts)), examples, draw(examples, labels(list(examples)), 0))
-    fold = folds(examples, labels(list(examples)), 0, classes=True)
+        return Task("image", Classes(tuple(counts)), examples, draw_split(examples, labels(list(examples)), 0))
+    fold = assign_folds(examples, labels(list(examples)), 0, classes=True)
     empty = np.zeros(0, np.int64)
     parts = {"train": np.arange(len(examples)), "val": empty, "test": empty}
     return Task("image", Classes(tuple(counts)), examples, parts, fold)
@@ -174,7 +175,7 @@ def task(counts: dict[str, int], folded: bool = False) -> Task:
 def test_without_drops_the_named_and_keeps_the_rest_as_it_was(folded):
     whole = task({"a": 60, "b": 60}, folded)
     gone = [SetAside("a/3", "is empty"), SetAside("b/7", "not an image")]
-    rest = without(whole, gone)
+    rest = drop_examples(whole, gone)
     assert rest.aside == tuple(gone)
     assert {e.id for e in whole.examples} - {e.id for e in rest.examples} == {"a/3", "b/7"}
     for part in whole.parts:
@@ -185,17 +186,17 @@ def test_without_drops_the_named_and_keeps_the_rest_as_it_was(folded):
 
 
 def test_more_than_one_in_twenty_stops_but_one_alone_never():
-    assert [too_many(*case) for case in ((1, 12), (2, 12), (5, 100), (6, 100))] == [False, True, False, True]
+    assert [too_many_unusable(*case) for case in ((1, 12), (2, 12), (5, 100), (6, 100))] == [False, True, False, True]
     whole = task({"a": 60, "b": 60})
     bad = [SetAside(f"a/{i}", "is empty") for i in range(7)]
     with pytest.raises(Stopped, match=r"7 of 120 examples cannot be used \(5.8%"):
-        without(whole, bad)
+        drop_examples(whole, bad)
     early = replace(whole, aside=(SetAside("x", "no label"),))
-    assert len(without(whole, bad[:6]).examples) == 114
+    assert len(drop_examples(whole, bad[:6]).examples) == 114
     with pytest.raises(Stopped, match="a/0: is empty"):
-        without(early, bad[:6])
+        drop_examples(early, bad[:6])
     with pytest.raises(Stopped, match="and 40 more"):
-        check_aside([SetAside(str(i), "r") for i in range(50)], 100)
+        check_unusable_share([SetAside(str(i), "r") for i in range(50)], 100)
 
 
 @given(labelled, st.integers(1, 12), st.integers(0, 2**31))
@@ -205,9 +206,9 @@ def test_fewer_shots_are_among_more_and_the_test_part_stays(examples, count, see
         "image",
         Classes(tuple(sorted({e.label for e in examples}))),
         tuple(examples),
-        draw(examples, labels(examples), seed),
+        draw_split(examples, labels(examples), seed),
     )
-    some, more = (fewer(whole, n, seed) for n in (count, count + 3))
+    some, more = (limit_shots(whole, n, seed) for n in (count, count + 3))
     assert [e.id for e in some.part("test")] == [e.id for e in whole.part("test")]
     assert {e.id for e in some.part("train")} <= {e.id for e in more.part("train")} <= {e.id for e in examples}
     assert Counter(e.label for e in some.part("train")).most_common()[0][1] == count, "20 of each class are there"
@@ -217,13 +218,13 @@ def test_fewer_shots_are_among_more_and_the_test_part_stays(examples, count, see
 
 def test_shots_are_refused_where_every_example_is_needed():
     with pytest.raises(SourceError, match="Leave out --shots"):
-        fewer(task({"a": 6, "b": 9}, folded=True), 3, 0)
+        limit_shots(task({"a": 6, "b": 9}, folded=True), 3, 0)
 
 
 def test_without_refuses_to_lose_a_class():
     tiny = task({"a": 2, "b": 60}, folded=True)
     with pytest.raises(SourceError, match="Too few examples of 'a'"):
-        without(tiny, [SetAside("a/0", "is empty")])
+        drop_examples(tiny, [SetAside("a/0", "is empty")])
 
 
 def test_fifty_thousand_are_split_and_thinned_quickly():
@@ -231,7 +232,7 @@ def test_fifty_thousand_are_split_and_thinned_quickly():
 
     examples = tuple(many({str(c): 5000 for c in range(10)}))
     start = perf_counter()
-    parts = draw(examples, labels(list(examples)), 0)
+    parts = draw_split(examples, labels(list(examples)), 0)
     whole = Task("image", Classes(tuple(map(str, range(10)))), examples, parts)
-    without(whole, [SetAside(f"3/{i}", "r") for i in range(2000)])
+    drop_examples(whole, [SetAside(f"3/{i}", "r") for i in range(2000)])
     assert perf_counter() - start < 5  # 0.6 s on 2 idle cores; a quadratic step would take minutes

@@ -18,13 +18,13 @@ from headstart.core.errors import ArtifactError, NameNotFound, PlanError, Source
 from headstart.core.features import Features
 from headstart.core.head import Head
 from headstart.core.plugins import member
-from headstart.deployment.export.calibration_inputs import witnesses
+from headstart.deployment.export.calibration_inputs import witness_inputs
 from headstart.deployment.export.head_matrices import head_of
-from headstart.deployment.export.parity import Said, Written, hold, ours, parity
+from headstart.deployment.export.parity import ExportResult, Outputs, check_parity, measure_parity, reference_outputs
 from headstart.deployment.model_folder import load
 from headstart.features.cache import store
-from headstart.features.extract import start
 from headstart.features.preprocess import image
+from headstart.features.runner import start_engine
 
 SPECS = [
     ("center", 0.875, (3, 32, 32), "bicubic"),
@@ -41,15 +41,15 @@ def session(spec):
     import onnxruntime as ort
     from onnx import TensorProto, helper
 
-    from headstart.deployment.export.onnx_builder import Sketch, assembled
-    from headstart.deployment.export.onnx_resize import looked
+    from headstart.deployment.export.onnx_builder import GraphBuilder, build_model
+    from headstart.deployment.export.onnx_resize import resize_and_crop
 
-    sketch = Sketch()
-    seen = looked(sketch, sketch.named("pixels"), spec)
-    nodes = [*sketch.nodes, helper.make_node("Identity", [seen.name], ["y"])]
+    builder = GraphBuilder()
+    seen = resize_and_crop(builder, builder.value("pixels"), spec)
+    nodes = [*builder.nodes, helper.make_node("Identity", [seen.name], ["y"])]
     inputs = [helper.make_tensor_value_info("pixels", TensorProto.UINT8, [None, None, None, 3])]
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 3, None, None])]
-    made = assembled(nodes, sketch.constants, inputs, outputs)
+    made = build_model(nodes, builder.constants, inputs, outputs)
     return ort.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
@@ -71,7 +71,7 @@ sides = st.integers(1, 30) | st.integers(1, 400)
 def test_a_graph_resizes_bit_for_bit_as_pillow_does(sessions, h, w, which, seed):
     spec, graph = sessions[which]
     pixels = np.random.default_rng(seed).integers(0, 256, (h, w, 3), dtype=np.uint8)
-    truth = np.asarray(image._fitted(Image.fromarray(pixels), dict(spec.settings)))
+    truth = np.asarray(image._resize_and_crop(Image.fromarray(pixels), dict(spec.settings)))
     (y,) = graph.run(None, {"pixels": pixels[None]})
     assert np.array_equal(y[0].transpose(1, 2, 0), truth)
 
@@ -81,21 +81,21 @@ def test_a_graph_cuts_the_ends_of_a_ribbon_and_takes_several_photos_at_once(sess
     pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 2000, 3), dtype=np.uint8)
     (y,) = graph.run(None, {"pixels": pixels})
     for one, photo in zip(y, pixels, strict=True):
-        truth = np.asarray(image._fitted(Image.fromarray(photo), dict(spec.settings)))
+        truth = np.asarray(image._resize_and_crop(Image.fromarray(photo), dict(spec.settings)))
         assert np.array_equal(one.transpose(1, 2, 0), truth)
 
 
 def test_the_floor_and_static_vectors_are_the_same_in_torch():
     import torch
 
-    from headstart.deployment.export.torch_twins import Bag, Statistics, Vectors
+    from headstart.deployment.export.torch_twins import HashedBag, ImageStatistics, StaticVectors
 
     rng = np.random.default_rng(0)
     card = member("backbones", "stats").card("")
     soft = np.asarray(Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)).resize((128, 128)))
     units = [soft, rng.integers(0, 256, (128, 128, 3), dtype=np.uint8), np.full((128, 128, 3), 77, np.uint8)]
     pixels = torch.from_numpy(np.stack(units).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255))
-    assert np.abs(Statistics()(pixels).numpy() - start(card, card.cut(1)).rows(units)).max() < 1e-5
+    assert np.abs(ImageStatistics()(pixels).numpy() - start_engine(card, card.cut(1)).rows(units)).max() < 1e-5
     texts = ["hello world", "a", "it is not the same, is it? " * 9]
     for family, local, kind in (("own", "text-static", "pieces"), ("stats", "text", "words")):
         member("backbones", family).files(local)
@@ -105,9 +105,11 @@ def test_the_floor_and_static_vectors_are_the_same_in_torch():
         mask = np.zeros_like(ids)
         for row, unit in enumerate(units):
             ids[row, : len(unit)], mask[row, : len(unit)] = unit, 1
-        module = Bag() if family == "stats" else Vectors(member("backbones", "own").parts(card)[1][0].tensors)
+        module = (
+            HashedBag() if family == "stats" else StaticVectors(member("backbones", "own").parts(card)[1][0].tensors)
+        )
         made = module({"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}).numpy()
-        assert np.abs(made - start(card, card.cut(1)).rows(units)).max() < 1e-6
+        assert np.abs(made - start_engine(card, card.cut(1)).rows(units)).max() < 1e-6
 
 
 @pytest.mark.parametrize("method", ["logistic", "ridge", "mlp", "centroid", "knn"])
@@ -171,32 +173,38 @@ def same(found: list[dict], truth: list, apart: float = 1e-3) -> bool:
 TUNED = {"lora": {}, "prompt": {}, "prefix": {}, "adapter": {}, "ia3": {}, "bias": {}, "finetune": {}, "scratch": {}}
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory) -> Path:
+    """Photos, and a cache that fits on them share: their features and the compiled network are made once."""
+    place = tmp_path_factory.mktemp("shared")
+    photos(place / "data")
+    return place
+
+
 @pytest.mark.parametrize("method", TUNED)
-def test_what_every_method_learned_is_the_same_in_one_module(method, vision, tmp_path):
+def test_what_every_method_learned_is_the_same_in_one_module(method, vision, shared, tmp_path):
     import torch
 
-    from headstart.deployment.export.torch_module import ported
+    from headstart.deployment.export.torch_module import build_torch_module
 
-    data = photos(tmp_path / "data")
-    headstart.fit(data, backbone=vision, method=method, settings={"steps": "3", "batch": "8"}, into=tmp_path / "run")
-    model, running = load(tmp_path / "run", store.default_root())
-    contents = witnesses(model)
-    mine = ours(model, running, contents)
-    pixels = torch.from_numpy(np.stack(mine.fed).transpose(0, 3, 1, 2).astype(np.float32))
+    options, root = {"steps": "3", "batch_size": "8"}, shared / "cache"
+    headstart.fit(shared / "data", backbone=vision, method=method, settings=options, into=tmp_path / "run", root=root)
+    model, running = load(tmp_path / "run", root)
+    contents = witness_inputs(model)
+    mine = reference_outputs(model, running, contents)
+    pixels = torch.from_numpy(np.stack(mine.network_inputs).transpose(0, 3, 1, 2).astype(np.float32))
     with torch.inference_mode():
-        row, _, shares = (x.numpy() for x in ported(model)(pixels))
+        row, _, shares = (x.numpy() for x in build_torch_module(model)(pixels))
     assert np.abs(shares - mine.probabilities).max() < 1e-4
     assert np.abs(row - mine.embedding).max() < 1e-3 * np.abs(mine.embedding).max()
 
 
 @pytest.fixture(scope="module")
-def tuned(vision, tmp_path_factory):
+def tuned(vision, shared):
     """A small vision transformer with LoRA, and its photos."""
-    place = tmp_path_factory.mktemp("tuned")
-    data = photos(place / "data")
-    options = {"steps": "6", "batch": "8", "views": "0"}
-    headstart.fit(data, backbone=vision, method="lora", settings=options, into=place / "run", root=place / "cache")
-    return place
+    options, root = {"steps": "6", "batch_size": "8", "views": "0"}, shared / "cache"
+    headstart.fit(shared / "data", backbone=vision, method="lora", settings=options, into=shared / "run", root=root)
+    return shared
 
 
 @pytest.mark.parametrize("to", ["onnx", "openvino", "torch", "timm"])
@@ -216,12 +224,20 @@ def test_an_adapter_opens_with_peft_on_the_borrowed_network(tuned):
     assert sum(facts["bytes"] for facts in done.facts["files"].values()) < 200_000
 
 
+@pytest.fixture(scope="module")
+def text_run(text, tmp_path_factory) -> Path:
+    """A folder with a probe of short texts, its run, and its cache."""
+    place = tmp_path_factory.mktemp("texts")
+    headstart.fit(texts(place / "t.csv"), backbone=text, into=place / "run", root=place / "cache")
+    return place
+
+
 @pytest.mark.parametrize("to", ["onnx", "torch", "transformers"])
-def test_texts_long_ones_too_are_answered_without_headstart(to, text, tmp_path):
-    headstart.fit(texts(tmp_path / "t.csv"), backbone=text, into=tmp_path / "run")
-    done = headstart.export(tmp_path / "run", to)
+def test_texts_long_ones_too_are_answered_without_headstart(to, text_run):
+    done = headstart.export(text_run / "run", to, root=text_run / "cache")
     some = ["a b c", "w x y z w x y z w x y z a b c d e f g", "k"]
-    assert same(answered(done.folder, *some), headstart.predict(tmp_path / "run", some))
+    truth = headstart.predict(text_run / "run", some, root=text_run / "cache")
+    assert same(answered(done.folder, *some), truth)
 
 
 def test_the_default_for_texts_is_one_graph_and_a_head_for_numpy(tmp_path):
@@ -235,7 +251,7 @@ def test_the_default_for_texts_is_one_graph_and_a_head_for_numpy(tmp_path):
     assert json.loads(said["labels"]) == ["early", "late"]
     head = headstart.export(tmp_path / "run", "numpy")
     model, running = load(tmp_path / "run", store.default_root())
-    mine = ours(model, running, some)
+    mine = reference_outputs(model, running, some)
     np.save(tmp_path / "row.npy", mine.embedding[0])
     (found,) = answered(head.folder, str(tmp_path / "row.npy"))
     assert abs(found["early"] - mine.probabilities[0, 0]) < 1e-5
@@ -278,15 +294,15 @@ def test_mistakes_say_what_to_type_and_leave_what_was_there(tuned, tmp_path):
 @pytest.fixture(scope="module")
 def opened(tuned):
     model, running = load(tuned / "run", tuned / "cache")
-    return model, ours(model, running, witnesses(model))
+    return model, reference_outputs(model, running, witness_inputs(model))
 
 
-WRITTEN = Written(lambda contents: None, "", ())
+WRITTEN = ExportResult(lambda contents: None, "", ())
 
 
 def test_the_same_answers_are_held_to_be_the_same(opened):
     model, mine = opened
-    assert hold(model, mine, replace(mine), WRITTEN, "onnx") == parity(model, mine, mine)
+    assert check_parity(model, mine, replace(mine), WRITTEN, "onnx") == measure_parity(model, mine, mine)
 
 
 @pytest.mark.parametrize("stage", ["crop", "resize", "embedding", "scores"])
@@ -297,9 +313,9 @@ def test_the_first_stage_that_differs_is_named(stage, opened):
         "resize": lambda u: np.where(np.arange(u.size).reshape(u.shape) == 7, 255 - u, u),
     }.get(stage, lambda u: u)
     row = mine.embedding * (1.1 if stage != "scores" else 1)
-    said = Said(row, mine.probabilities[:, ::-1] * 0.9, tuple(off(u) for u in mine.fed))
+    said = Outputs(row, mine.probabilities[:, ::-1] * 0.9, tuple(off(u) for u in mine.network_inputs))
     with pytest.raises(ArtifactError, match=f"First to differ is the {stage}"):
-        hold(model, mine, said, WRITTEN, "onnx")
+        check_parity(model, mine, said, WRITTEN, "onnx")
 
 
 def test_a_head_has_a_form_or_a_reason():

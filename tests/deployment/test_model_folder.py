@@ -1,4 +1,4 @@
-"""A saved task: only what changed, the same to the last bit, and refused wherever it is not what it says."""
+"""A model folder is refused wherever it is not what it says: with what, where, and what to do."""
 
 import io
 import json
@@ -10,41 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as some
 from safetensors.numpy import load_file, save_file
 
 from headstart.core import digest
 from headstart.core.errors import ArtifactError
-from headstart.core.messages import smaller
-from headstart.deployment import delta, model_folder, validate_folder
-from headstart.features.cache import store
-from headstart.workflows import fit
-
-VALUES = st.floats(-8, 8, width=32, allow_nan=False)
-
-
-@pytest.fixture(scope="module")
-def vectors(tmp_path_factory) -> Path:
-    """The model folder of a head on vectors."""
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((80, 6)).astype(np.float32), np.repeat(["left", "right"], 40)
-    x[:40, 0] += 4
-    place = tmp_path_factory.mktemp("vectors")
-    return fit.fit((x, y), into=place / "run", root=place / "cache").folder / "model"
-
-
-@pytest.fixture(scope="module")
-def tuned(vision, tmp_path_factory):
-    """What a fit of two classes of pictures gave whose topmost block was tuned, and its cache folder."""
-    pytest.importorskip("torch")
-    from test_methods import examples
-
-    pictures, _ = examples("image", 60)
-    place = tmp_path_factory.mktemp("tuned")
-    source = ([e.content for e in pictures], [e.label for e in pictures])
-    asked = {"steps": "12", "views": "0", "blocks": "1"}
-    done = fit.fit(source, into=place / "run", backbone=vision, method="finetune", settings=asked, root=place / "c")
-    return done, place / "c"
+from headstart.deployment import model_folder, validate_folder
 
 
 def sealed(place: Path, **changes) -> None:
@@ -52,104 +22,6 @@ def sealed(place: Path, **changes) -> None:
     card = json.loads((place / "card.json").read_text())
     card["files"] = {n: digest.of_files([place / n]) for n in card["files"] if (place / n).is_file()}
     (place / "card.json").write_text(json.dumps({**card, **changes}))
-
-
-# What is stored comes back to the last bit
-
-
-@given(
-    some.arrays(np.float32, (5, 3), elements=VALUES),
-    some.arrays(np.float32, (5, 3), elements=st.floats(-0.0078125, 0.0078125, width=32)),
-    st.booleans(),
-)
-@settings(max_examples=300, deadline=None)
-def test_any_state_comes_back_bit_equal(base, apart, settled):
-    value = base + apart
-    value = delta.rounded(value, base) if settled else value
-    state = {"body.w": value, "body.added": apart, "head.weight": base, "recipe": np.arange(3, dtype=np.uint8)}
-    back = delta.unpacked(delta.packed(state, {"w": base}), {"w": base})
-    assert state.keys() == back.keys()
-    assert all(np.array_equal(state[n], back[n]) and state[n].dtype == back[n].dtype for n in state)
-
-
-def test_rows_that_did_not_move_are_not_stored():
-    base = np.random.default_rng(0).standard_normal((1000, 32)).astype(np.float32)
-    value = base.copy()
-    value[[3, 700]] += 0.01
-    value[5] += 1e-7  # decay alone
-    stored = delta.packed({"body.w": delta.rounded(value, base)}, {"w": base})
-    assert stored["rows.w"].tolist() == [3, 700] and stored["diff.w"].shape == (2, 32)
-    assert stored["diff.w"].dtype == np.float16
-
-
-def test_what_was_measured_is_what_is_stored_in_half_precision(tuned):
-    done, root = tuned
-    model, _ = model_folder.load(done.folder, root)
-    stored = load_file(done.folder / "model" / "delta.safetensors")
-    tensors = [n for n in stored if n.startswith("diff.")]
-    assert len(tensors) >= 8 and all(stored[n].dtype == np.float16 for n in tensors)
-    with np.load(done.folder / "model" / "witness.npz") as kept:
-        rows = kept["rows"]
-        assert np.array_equal(model.fitted.scores(rows), done.model.fitted.scores(rows)), "not bit-equal"
-    facts = model.facts["delta"]
-    assert facts["form"] == "difference in half precision" and facts["moved"] <= delta.MOVED and not facts["turned"]
-    assert done.result["bytes"] == {"delta": facts["bytes"], "base": done.model.backbone.size, "full": facts["full"]}
-
-
-def test_what_shows_in_half_precision_is_kept_in_single(vision, tmp_path, monkeypatch):
-    from test_methods import examples
-
-    monkeypatch.setattr(delta, "MOVED", 0.0)
-    pictures, _ = examples("image", 60)
-    source = ([e.content for e in pictures], [e.label for e in pictures])
-    asked = {"steps": "8", "views": "0", "blocks": "1"}
-    done = fit.fit(source, into=tmp_path / "run", backbone=vision, method="finetune", settings=asked)
-    assert done.model.facts["delta"]["form"] == "single"
-    stored = load_file(done.folder / "model" / "delta.safetensors")
-    assert stored["body.blocks.5.attn.qkv.weight"].dtype == np.float32
-    model_folder.load(done.folder, store.default_root())
-
-
-@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
-def test_numbers_of_peft_are_stored_once_in_peft_s_own_folder(vision, tmp_path):
-    peft, timm = pytest.importorskip("peft"), pytest.importorskip("timm")
-    from test_methods import examples
-
-    pictures, _ = examples("image", 60)
-    source = ([e.content for e in pictures], [e.label for e in pictures])
-    asked = {"steps": "6", "views": "0", "blocks": "1", "rank": "2", "form": "dora"}
-    done = fit.fit(source, into=tmp_path / "run", backbone=vision, method="lora", settings=asked)
-    place = done.folder / "model"
-    assert not [n for n in load_file(place / "delta.safetensors") if n.startswith("body.")]
-    theirs = load_file(place / "peft" / "adapter_model.safetensors")
-    assert theirs and all(a.dtype == np.float16 for a in theirs.values())
-    plain = timm.create_model("test_vit", pretrained=False, img_size=64)
-    there = dict(peft.PeftModel.from_pretrained(plain, place / "peft").named_parameters())
-    ours = {n.replace(".default", "").removesuffix("_vector.weight"): t for n, t in there.items()}
-    for name, array in theirs.items():
-        assert np.array_equal(ours[name.removesuffix("_vector")].detach().numpy(), array), "plain PEFT reads other"
-    model, _ = model_folder.load(place, store.default_root())
-    rows = np.load(place / "witness.npz")["rows"]
-    assert np.array_equal(model.fitted.scores(rows), done.model.fitted.scores(rows))
-
-
-@pytest.mark.parametrize(
-    ("stored", "full", "words"),
-    [
-        (31_000, 9_000_000, "290 times smaller than the model"),
-        (1_000, 91_000_000, "91,000 times smaller than the model"),
-        (1_000, 4_230, "4.2 times smaller than the model"),
-        (1_000, 99_600, "100 times smaller than the model"),
-        (1_000, 1_000, "as large as the model"),
-        (9_000, 1_000, "larger than the model"),
-        (9_000, 0, ""),
-    ],
-)
-def test_how_small_it_is_is_said_in_words(stored, full, words):
-    assert smaller(stored, full) == words
-
-
-# Every refusal: what is done to a sound folder, and what must be said
 
 
 def edit(name: str, change):
@@ -291,9 +163,9 @@ REFUSALS = {
     "negative": (header(lambda f: claims(f, shape=[-1, 2])), "header is damaged"),
     "not json": (edit("card.json", lambda b: b[:100]), r"card.json is damaged"),
     "deep json": (edit("card.json", lambda b: b"[" * 200_000), r"card.json is damaged"),
-    "huge json": (edit("card.json", lambda b: b + b" " * validate_folder.CARD_BYTES), r"16,777,216 are the most"),
+    "huge json": (edit("card.json", lambda b: b + b" " * validate_folder.MAX_CARD_BYTES), r"16,777,216 are the most"),
     "a list": (edit("card.json", lambda b: b"[1]"), "not an object"),
-    "older schema": (card(schema=0), r"schema 0; this version reads 1 to 2. Fit again"),
+    "older schema": (card(schema=0), r"schema 0; this version reads 1 to 3. Fit again"),
     "newer schema": (card(schema=9), r"schema 9.*Upgrade: pip install -U headstart"),
     "no label map": (card_without("objective", "names"), "lacks its labels"),
     "no labels at all": (card(objective={"name": "classes", "names": []}), "lacks its labels|names 0 labels"),
@@ -302,7 +174,7 @@ REFUSALS = {
     "odd base": (card(backbone={"name": "vector:6"}), "does not say which base"),
     "base outside": (base(name="../errors:x"), "its name is none"),
     "other base": (base(weights="sha256:" + "0" * 64), "with weights sha256:000.*the weights here are"),
-    "base divided otherwise": (base(width=5), "is divided otherwise here"),
+    "base divided otherwise": (base(width=5), "blocks and embeddings of"),
     "other kind of data": (card(kind="image"), "does not read data of the kind image"),
     "method outside": (card(method="../artifact"), "is no name of one"),
     "cut outside": (card(cut=7), "a cut that its base cannot have"),
@@ -330,12 +202,12 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-def test_refused_with_what_where_and_what_to_do(case, vectors, tmp_path, monkeypatch):
+def test_refused_with_what_where_and_what_to_do(case, vector_model, tmp_path, monkeypatch):
     place = tmp_path / "model"
-    shutil.copytree(vectors, place)
+    shutil.copytree(vector_model, place)
     do, words = REFUSALS[case]
     do(place)
-    monkeypatch.setattr(model_folder, "start", lambda *_, **__: pytest.fail("a network was opened"))
+    monkeypatch.setattr(model_folder, "start_engine", lambda *_, **__: pytest.fail("a network was opened"))
     with pytest.raises(ArtifactError, match=words) as refused:
         model_folder.load(place, tmp_path / "cache")
     said = str(refused.value)
@@ -353,7 +225,7 @@ def test_an_array_whose_header_is_damaged_is_refused_and_never_evaluated(data):
     raw = bytearray(buffer.getvalue())
     raw[data.draw(st.integers(0, 127))] = data.draw(st.integers(0, 255))
     try:
-        found = validate_folder._array(bytes(raw), Path("witness.npz"), "rows.npy")
+        found = validate_folder._parse_npy(bytes(raw), Path("witness.npz"), "rows.npy")
     except ArtifactError:
         return
     assert found.nbytes == 24, "another type or shape of the same bytes can be, nothing else"
@@ -383,8 +255,8 @@ TUNED = {
 
 
 @pytest.mark.parametrize("case", TUNED)
-def test_differences_that_do_not_fit_the_base_are_refused(case, tuned, tmp_path):
-    done, root = tuned
+def test_differences_that_do_not_fit_the_base_are_refused(case, tuned_run, tmp_path):
+    done, root = tuned_run
     shutil.copytree(done.folder / "model", tmp_path / "model")
     change, words = TUNED[case]
     arrays(change)(tmp_path / "model")
@@ -392,8 +264,8 @@ def test_differences_that_do_not_fit_the_base_are_refused(case, tuned, tmp_path)
         model_folder.load(tmp_path / "model", root)
 
 
-def test_another_base_is_refused(tuned, tmp_path):
-    done, root = tuned
+def test_another_base_is_refused(tuned_run, tmp_path):
+    done, root = tuned_run
     base = Path(done.model.backbone.local)
     original = (base / "model.safetensors").read_bytes()
     try:
@@ -403,101 +275,3 @@ def test_another_base_is_refused(tuned, tmp_path):
     finally:
         (base / "model.safetensors").write_bytes(original)
     model_folder.load(done.folder, root)
-
-
-# The witness names the first stage that differs
-
-
-@pytest.fixture(scope="module")
-def photos_run(tmp_path_factory) -> tuple[Path, Path]:
-    from headstart.data.demo.photos import photos
-
-    place = tmp_path_factory.mktemp("parts")
-    source = photos(place / "photos", 60)
-    return fit.fit(source, into=place / "run", backbone="stats", root=place / "cache").folder, place / "cache"
-
-
-def _lost_mean(units, settings, real):
-    return {k: v + 0.5 for k, v in real(units, settings).items()}
-
-
-def _cut_off(real):
-    return lambda raw, *a: real(raw, *a).crop((0, 0, 50, 40))
-
-
-def _shifted(picture):
-    from PIL import Image
-
-    return Image.fromarray(np.roll(np.asarray(picture), 20, 1))
-
-
-def _otherwise_resized(picture, facts, real):
-    from PIL import ImageFilter
-
-    return real(picture, facts).filter(ImageFilter.GaussianBlur(1.2))
-
-
-def _otherwise_cropped(picture, facts, real):
-    return _shifted(real(picture, facts))
-
-
-STAGES = {
-    "decode": ("decode", lambda real: lambda raw, *a: _shifted(real(raw, *a))),
-    "size": ("decode: pictures come out .* in another size", lambda real: _cut_off(real)),
-    "resize": ("resize", lambda real: lambda p, f: _otherwise_resized(p, f, real)),
-    "crop": ("crop", lambda real: lambda p, f: _otherwise_cropped(p, f, real)),
-    "normalise": ("normalise", lambda real: lambda u, s: _lost_mean(u, s, real)),
-    "embedding": ("embedding: it moved by", None),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", STAGES)
-def test_the_witness_names_the_stage(case, photos_run, monkeypatch):
-    from headstart.features import image_decoding
-    from headstart.features.preprocess import image
-
-    folder, root = photos_run
-    words, change = STAGES[case]
-    at = {"decode": "decode", "size": "decode", "resize": "_fitted", "crop": "_fitted", "normalise": "batch"}.get(case)
-    if change is not None:
-        if at == "decode":
-            monkeypatch.setattr(image_decoding, "decode", change(image_decoding.decode))
-            monkeypatch.setattr(image, "decode", image_decoding.decode)
-        else:
-            monkeypatch.setattr(image, at, change(getattr(image, at)))
-    model, running = None, None
-
-    class Astray:
-        def __init__(self, inner):
-            self.inner = inner
-
-        def rows(self, units):
-            return self.inner.rows(units) * 1.5
-
-    real = model_folder.start
-    if case in ("normalise", "embedding"):  # the floor normalises nothing: its rows must move for anyone to ask
-        monkeypatch.setattr(model_folder, "start", lambda *a, **k: Astray(real(*a, **k)))
-    with pytest.raises(ArtifactError, match=f"First to differ is the {words}"):
-        model, running = model_folder.load(folder, root)
-    assert model is running is None
-
-
-def test_stages_of_a_cached_fit_are_those_of_the_first(photos_run):
-    folder, root = photos_run
-    again = fit.fit(folder.parent / "photos", into=folder.parent / "again", backbone="stats", root=root)
-    assert again.result["cache"]["misses"] == 0
-    with np.load(folder / "model/witness.npz") as a, np.load(again.folder / "model/witness.npz") as b:
-        assert set(a.files) == set(b.files) >= {"decoded", "grids", "normal", "units", "sizes"}
-        assert all(np.array_equal(a[n], b[n]) for n in a.files)
-        assert len(a["scores"]) == 12
-
-
-def test_tokens_are_a_stage_of_texts(tmp_path, monkeypatch):
-    from headstart.data.demo.tickets import write_tickets
-    from headstart.features.preprocess import words
-
-    done = fit.fit(write_tickets(tmp_path), into=tmp_path / "run", backbone="stats:text")
-    real = words.prepare
-    monkeypatch.setattr(words, "prepare", lambda raws, spec: real([f"{r} indeed indeed indeed" for r in raws], spec))
-    with pytest.raises(ArtifactError, match="First to differ is the tokens"):
-        model_folder.load(done.folder, store.default_root())

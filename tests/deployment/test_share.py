@@ -62,14 +62,14 @@ def test_a_card_of_a_folder_without_its_run(run, tmp_path):
 
 
 def test_names_from_the_data_stay_names(run):
-    result = share.told(run / "model")
+    result = share.result_facts(run / "model")
     nasty = ["a|b", "<script>x</script>", "[l](javascript:1)", '"---\n', "\u2028\x00\ud800"]
     result = {**result, "source": 'x/"q": &*\n- [é', "task": {**result["task"], "classes": nasty}}
     text = markdown.markdown(result, "DIR")
     assert "<script>" not in text and "[l](" not in text
     card = hub_library.ModelCard(text)
     assert card.data.eval_results[0].dataset_name.startswith('"q": &*')
-    assert "<script>x" not in markdown.page(result, "DIR")
+    assert "<script>x" not in markdown.card_page(result, "DIR")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_the_base_is_named_where_the_hub_knows_it(backbone, name):
 
 
 def test_an_unknown_licence_is_called_other(run):
-    result = share.told(run / "model")
+    result = share.result_facts(run / "model")
     result["backbone"] = {**result["backbone"], "licence": "Weird Licence 1.0"}
     facts = hub_library.ModelCard(markdown.markdown(result, "DIR")).data.to_dict()
     assert facts["license"] == "other" and facts["license_name"] == "weird-licence-1.0"

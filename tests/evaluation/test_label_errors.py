@@ -11,21 +11,22 @@ from hypothesis import strategies as st
 
 from headstart import testing
 from headstart.core.features import Features
-from headstart.core.observations import Surveyed
+from headstart.core.observations import DataSurvey
+from headstart.core.options import BackboneOptions, MethodOptions, TrainingOptions
 from headstart.core.plan import Plan
 from headstart.core.plugins import member
 from headstart.core.run import Run
 from headstart.core.task import Example, Task
 from headstart.data.read import read
 from headstart.features.extract import embed
-from headstart.training.heads.linear import scaled, scaling
+from headstart.training.heads.linear import column_scaling, scale_columns
 from headstart.workflows.planner import choose, method_of
-from headstart.workflows.steps import seen_of, surveyed
+from headstart.workflows.steps import embedded_task, survey_frozen
 
 labels = member("guards", "labels")
 
 
-def blobs(wrong: int, n=300, k=3, d=16, apart=4.0, seed=0, kind="classes") -> Surveyed:
+def blobs(wrong: int, n=300, k=3, d=16, apart=4.0, seed=0, kind="classes") -> DataSurvey:
     """Examples around k points, of which the first `wrong` bear the label of another; a fifth of them judges."""
     rng = np.random.default_rng(seed)
     true = np.arange(n) % k
@@ -42,7 +43,7 @@ def blobs(wrong: int, n=300, k=3, d=16, apart=4.0, seed=0, kind="classes") -> Su
     task = Task("vector", objective, examples, parts)
     plan = Plan(card, card.cut(1), method_of("logistic" if kind == "classes" else "ridge", {}), 0)
     rows = {name: whole.rows(some) for name, some in parts.items()}
-    return Surveyed(task, plan, rows, lambda positions: [b""] * len(positions))
+    return DataSurvey(task, plan, rows, lambda positions: [b""] * len(positions))
 
 
 PLANTED = (blobs(12), blobs(0))
@@ -74,7 +75,7 @@ def test_labels_that_features_know_nothing_of_are_never_disputed(seed, k):
     part = Features(
         rng.standard_normal((120, 10)).astype(np.float32), rng.integers(0, k, 120), tuple(map(str, range(120)))
     )
-    assert not len(labels.disputed([part], k).index)
+    assert not len(labels.find_label_issues([part], k).index)
 
 
 @settings(deadline=None, max_examples=25)
@@ -86,34 +87,34 @@ def test_what_is_disputed_depends_on_no_order(seed, k, wrong):
         tuple(name for p in some.values() for name in p.ids),
     )  # fmt: skip
     turned = whole.rows(np.random.default_rng(seed).permutation(120))
-    a, b = labels.disputed([whole], k), labels.disputed([turned], k)
+    a, b = labels.find_label_issues([whole], k), labels.find_label_issues([turned], k)
     assert {whole.ids[i] for i in a.index} == {turned.ids[i] for i in b.index}
-    assert (a.sure > a.doubted).all() and (a.other != whole.y[a.index]).all()
+    assert (a.predicted_probability > a.self_confidence).all() and (a.predicted != whole.y[a.index]).all()
 
 
 @pytest.mark.parametrize(("n", "d"), [(40, 90), (90, 40), (700, 900), (900, 700)])
 def test_answers_without_a_row_are_those_of_a_head_that_never_saw_it(n, d):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((n, d)).astype(np.float32) * np.geomspace(1, 0.02, d)  # as uneven as features are
-    z = scaled(x.astype(np.float32), *scaling(x))
+    z = scale_columns(x.astype(np.float32), *column_scaling(x))
     z -= z.mean(0)
     t = rng.standard_normal((n, 3)).astype(np.float32)
     t -= t.mean(0)
-    weight, held = labels._held(z, t)
+    weight, held = labels._ridge_leave_one_out(z, t)
     wide = z.astype(np.float64)
-    gram = wide.T @ wide + labels.PENALTY * np.eye(d)
+    gram = wide.T @ wide + labels.RIDGE_PENALTY * np.eye(d)
     assert np.allclose(weight, np.linalg.solve(gram, wide.T @ t), atol=1e-3)
     for row in (0, 17, n - 1):
         rest = np.delete(wide, row, 0), np.delete(t, row, 0).astype(np.float64)
         middle, height = rest[0].mean(0), rest[1].mean(0)
         off = rest[0] - middle
-        alone = np.linalg.solve(off.T @ off + labels.PENALTY * np.eye(d), off.T @ (rest[1] - height))
+        alone = np.linalg.solve(off.T @ off + labels.RIDGE_PENALTY * np.eye(d), off.T @ (rest[1] - height))
         assert np.allclose(held[row], height + (wide[row] - middle) @ alone, atol=2e-3)
 
 
 def test_a_sample_that_is_learned_from_judges_the_rest_and_the_message_says_so(monkeypatch):
-    monkeypatch.setattr(labels, "LEARNERS", 100)
-    monkeypatch.setattr(labels, "WORK", 1.0)
+    monkeypatch.setattr(labels, "MIN_TRAIN", 100)
+    monkeypatch.setattr(labels, "MAX_GRAM_FLOPS", 1.0)
     (found,) = labels.look(blobs(12))
     assert "A sample of 100 examples was learned from" in found.message
     named = {e["id"] for e in found.evidence["examples"]}
@@ -125,21 +126,21 @@ def test_numbers_and_classes_that_are_too_rare_are_left_alone():
     part = blobs(0).parts["train"]
     y = part.y.copy()
     y[:2] = 3
-    assert not len(labels.disputed([replace(part, y=y)], 4).index)
-    assert not len(labels.disputed([part.rows(np.arange(4))], 3).index)
+    assert not len(labels.find_label_issues([replace(part, y=y)], 4).index)
+    assert not len(labels.find_label_issues([part.rows(np.arange(4))], 3).index)
 
 
 def test_labels_turned_in_real_texts_are_found_and_few_others(real_data, tmp_path):
-    run = Run.start(tmp_path / "run", halting=False)
+    run = Run.start(tmp_path / "run", tmp_path / "cache", raise_on_stop=False)
     job = read(real_data / "text_sms_spam")
-    plan = choose(job, "own", "probe", {}, 0, tmp_path / "cache")
+    plan = choose(job, BackboneOptions(), MethodOptions(), TrainingOptions(), 0, tmp_path / "cache")
     rows = embed(job.examples, plan.backbone, plan.cut, tmp_path / "cache", run)
-    survey = surveyed(seen_of(job, plan, rows), rows, tmp_path / "cache", run)
+    survey = survey_frozen(embedded_task(job, plan, rows), rows, run)
     parts = list(survey.parts.values())
-    assert len(labels.disputed(parts, 2).index) < 0.005 * len(job.examples)
+    assert len(labels.find_label_issues(parts, 2).index) < 0.005 * len(job.examples)
     y = np.concatenate([p.y for p in parts])
     turned = np.random.default_rng(0).random(len(y)) < 0.03
     edge = np.cumsum([len(p) for p in parts])[:-1]
     mended = [replace(p, y=some) for p, some in zip(parts, np.split(np.where(turned, 1 - y, y), edge), strict=True)]
-    index = labels.disputed(mended, 2).index
+    index = labels.find_label_issues(mended, 2).index
     assert turned[index].mean() > 0.9 and turned[index].sum() > 0.5 * turned.sum()

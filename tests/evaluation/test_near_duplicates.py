@@ -1,32 +1,31 @@
-"""Near-duplicates: no pair of prints or words is missed; copies of real photos are found, different ones are not."""
+"""Near-duplicates: copies of real photos and texts are found across the split, different ones are not."""
 
 from __future__ import annotations
 
 import csv
 import io
 from dataclasses import replace
-from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart import testing
 from headstart.core.features import Features
-from headstart.core.observations import Glances, Surveyed
+from headstart.core.observations import DataSurvey, ImageStats
 from headstart.core.plan import Plan
 from headstart.core.plugins import member
 from headstart.core.task import Example, Task
-from headstart.data.duplicates import near_duplicates, similarity_joins
-from headstart.data.duplicates.near_duplicates import Pair
+from headstart.data.connected_components import connected_components
+from headstart.data.duplicates import near_duplicates
 from headstart.workflows.check import check
 from headstart.workflows.planner import method_of
 
 twins = member("guards", "twins")
 
 
-def surveyed(labels, x=None, contents=None, prints=None, test=(), folds=None, kind="text") -> Surveyed:
+def surveyed(labels, x=None, contents=None, prints=None, test=(), folds=None, kind="text") -> DataSurvey:
     """A task with these labels, rows (n, d), contents and fingerprints, whose last `test` positions judge."""
     n = len(labels)
     contents = contents or [str(i) for i in range(n)]
@@ -40,16 +39,18 @@ def surveyed(labels, x=None, contents=None, prints=None, test=(), folds=None, ki
     card = member("backbones", "vector").card(str(x.shape[1]))
     task = Task(kind, objective, examples, parts, None if folds is None else np.array(folds))
     whole = Features(x, objective.encode(labels), tuple(e.id for e in examples))
-    glances = None
+    image_stats = None
     if prints is not None:
         size = np.full((n, 2), 64, np.int32)
-        glances = Glances(np.array(prints, np.uint64), np.full((n, 3), 99, np.float32), size, np.full(n, 9, np.int64))
+        image_stats = ImageStats(
+            np.array(prints, np.uint64), np.full((n, 3), 99, np.float32), size, np.full(n, 9, np.int64)
+        )
     plan = Plan(card, card.cut(1), method_of("logistic", {}), 0)
     rows = {name: whole.rows(index) for name, index in parts.items()}
-    return Surveyed(task, plan, rows, lambda positions: [b""] * len(positions), glances)
+    return DataSurvey(task, plan, rows, lambda positions: [b""] * len(positions), image_stats)
 
 
-def photos(copies: bool, seed=0, n=60) -> Surveyed:
+def photos(copies: bool, seed=0, n=60) -> DataSurvey:
     """Photos with prints and features at random; the last four judge and are, or are not, copies of the first four."""
     rng = np.random.default_rng(seed)
     x, prints = rng.standard_normal((n, 32)), rng.integers(0, 2**63, n, dtype=np.uint64)
@@ -59,7 +60,7 @@ def photos(copies: bool, seed=0, n=60) -> Surveyed:
     return surveyed(["a", "b"] * (n // 2), x, prints=prints, test=range(n - 4, n), kind="image")
 
 
-def texts(*judged: str) -> Surveyed:
+def texts(*judged: str) -> DataSurvey:
     """Texts to learn from, and others to judge by."""
     learned = ["The parcel never arrived, please help!", "Card declined at the till", "How do I reset my password?"]
     learned += [f"question {word} about {word}ing" for word in ("bill", "ship", "train", "paint", "rent", "cook")]
@@ -87,68 +88,6 @@ def test_the_finding_names_who_is_whose_twin():
     assert {e["id"]: e["with"] for e in found.evidence["examples"]} == {f"e{56 + i}": f"e{i}" for i in range(4)}
 
 
-# ---- prints
-
-
-@st.composite
-def clustered(draw):
-    """Prints of which some are others with a few bits turned, and some equal."""
-    base = draw(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=6))
-    masks = st.sets(st.integers(0, 63), max_size=14).map(lambda bits: sum(1 << b for b in bits))
-    turned = draw(st.lists(st.tuples(st.sampled_from(base), masks), max_size=40))
-    return np.array(base + [value ^ mask for value, mask in turned], np.uint64)
-
-
-def every(prints, radius):
-    n = len(prints)
-    both = [(i, j, bin(int(prints[i] ^ prints[j])).count("1")) for i in range(n) for j in range(i + 1, n)]
-    return [pair for pair in both if pair[2] <= radius]
-
-
-@settings(deadline=None, max_examples=60)
-@given(clustered(), st.integers(0, similarity_joins.WIDEST), st.sampled_from((0, 8192)))
-def test_all_close_prints_are_found_and_no_others(prints, radius, small):
-    with patch.object(similarity_joins, "SMALL", small):
-        found = similarity_joins.within(prints, radius)
-    assert list(zip(*(a.tolist() for a in found), strict=True)) == every(prints, radius)
-
-
-def test_prints_that_are_all_alike_take_bounded_work():
-    prints = np.concatenate([np.full(3000, 7, np.uint64), np.array([7, 2**40], np.uint64) << np.uint64(3)])
-    i, j, bits = similarity_joins.within(prints, most=10_000)
-    assert len(i) <= 10_000 and (i < j).all() and (bits <= 3).all()
-
-
-def test_no_prints_give_no_pairs():
-    assert [len(a) for a in similarity_joins.within(np.zeros(0, np.uint64))] == [0, 0, 0]
-
-
-# ---- words
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.lists(st.lists(st.integers(0, 12), max_size=9), min_size=1, max_size=20), st.floats(0.2, 1))
-def test_all_sets_that_are_alike_are_found_and_no_others(raw, bound):
-    owner = np.array([i for i, some in enumerate(raw) for _ in some], np.int64)
-    element = np.array([e for some in raw for e in some], np.int64)
-    n = len(raw)
-    held = {e: sum(e in some for some in raw) for some in raw for e in some}
-
-    def weigh(some):
-        return sum(np.log1p(n / held[e]) for e in some)
-
-    i, j, likeness = similarity_joins.alike(similarity_joins.sets(owner, element, n), bound)
-    found = dict(zip(zip(i.tolist(), j.tolist(), strict=True), likeness.tolist(), strict=True))
-    for a in range(n):
-        for b in range(a + 1, n):
-            whole = weigh(set(raw[a]) | set(raw[b]))
-            like = weigh(set(raw[a]) & set(raw[b])) / whole if whole else 0.0
-            if like >= bound + 1e-6:
-                assert found[a, b] == pytest.approx(like)
-            elif like < bound - 1e-6:
-                assert (a, b) not in found
-
-
 @pytest.mark.parametrize(
     ("a", "b", "alike"),
     [
@@ -160,20 +99,17 @@ def test_all_sets_that_are_alike_are_found_and_no_others(raw, bound):
     ],
 )
 def test_which_texts_are_twins(a, b, alike):
-    assert bool(near_duplicates.pairs(surveyed(["a", "b"], contents=[a, b]))) is alike
+    assert bool(near_duplicates.find_near_duplicates(surveyed(["a", "b"], contents=[a, b]))) is alike
 
 
 def test_texts_of_one_wording_are_paired_with_one_on_either_side():
     contents = [f"Sorry, I'll call later{'!' * i}" for i in range(200)]
     some = surveyed(["a", "b"] * 100, contents=contents, test=range(150, 200))
-    found = near_duplicates.pairs(some)
+    found = near_duplicates.find_near_duplicates(some)
     assert len(found) < 1000
-    side = near_duplicates.sides(some)
+    side = near_duplicates.split_sides(some)
     across = {k for p in found if side[p.i] != side[p.j] for k in (p.i, p.j)}
     assert across >= set(range(150, 200))
-
-
-# ---- photos
 
 
 def saved(picture, quality=95) -> bytes:
@@ -218,12 +154,9 @@ def test_flat_photos_of_equal_prints_are_no_twins_unless_their_features_agree():
 
 def test_photos_without_a_thumbnail_and_vectors_have_no_twins():
     some = surveyed(["a", "b"] * 6, np.zeros((12, 4)), prints=[0] * 12, test=[1], kind="image")
-    blank = replace(some.glances, colour=np.zeros((12, 3), np.float32))
-    assert near_duplicates.pairs(replace(some, glances=blank)) == []
-    assert near_duplicates.pairs(surveyed(["a", "b"], kind="vector")) == []
-
-
-# ---- sides, labels, groups
+    blank = replace(some.image_stats, colour=np.zeros((12, 3), np.float32))
+    assert near_duplicates.find_near_duplicates(replace(some, image_stats=blank)) == []
+    assert near_duplicates.find_near_duplicates(surveyed(["a", "b"], kind="vector")) == []
 
 
 def test_twins_in_other_folds_are_counted_and_those_of_one_fold_are_not():
@@ -246,7 +179,7 @@ def test_twins_with_two_labels_in_training_are_noted():
 def test_groups_are_what_hangs_together(n, data):
     ends = st.integers(0, n - 1)
     some = data.draw(st.lists(st.tuples(ends, ends), max_size=40))
-    root = near_duplicates.groups(n, [Pair(min(p), max(p), 1.0) for p in some])
+    root = connected_components(n, some)
     assert all(root[a] == root[b] for a, b in some)
     assert (root <= np.arange(n)).all() and (root[root] == root).all()
     apart = len(set(root.tolist()))
@@ -258,7 +191,7 @@ def test_near_duplicates_join_the_groups_of_their_owner():
     some = surveyed(["a", "b"] * 3, contents=contents)
     named = ("", "g1", "", "", "", "g1")
     examples = [replace(e, group=group) for e, group in zip(some.task.examples, named, strict=True)]
-    found = near_duplicates.grouped("text", examples, np.zeros((6, 3), np.float32), None)
+    found = near_duplicates.group_near_duplicates("text", examples, np.zeros((6, 3), np.float32), None)
     assert found == ("g1", "g1", "twins of e2", "twins of e2", "", "g1")
 
 

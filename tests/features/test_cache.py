@@ -14,28 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headstart.backbones import catalogue
-from headstart.core.backbone import Backbone, Block, Preprocess
-from headstart.core.digest import of_bytes
+from headstart.backbones import cards
+from headstart.core.backbone import Preprocess
 from headstart.core.errors import CacheError
 from headstart.core.result import Receipt
 from headstart.features.cache import maintenance, segments, store
-from headstart.features.cache.segments import Entry
-
-CARD = Backbone("own:tiny", "sha256:aa", Preprocess("image", (("crop", 0.9),)), (Block("one", (5,)),), 5)
-TOP = CARD.cut(1)
-
-
-def row(i: int) -> np.ndarray:
-    return np.random.default_rng(i).standard_normal(5).astype(np.float32)
-
-
-def name(i: int) -> str:
-    return of_bytes(str(i).encode())
-
-
-def entries(numbers) -> list[Entry]:
-    return [Entry(name(i), row(i), i / 1000, b"jpeg%d" % i) for i in numbers]
+from headstart.features.cache.segments import CacheEntry
+from tests.support.cache_rows import CARD, TOP, entries, name, row
+from tests.support.paths import ROOT
 
 
 def holds(root, numbers) -> bool:
@@ -47,11 +33,11 @@ def holds(root, numbers) -> bool:
 def test_what_was_appended_comes_back(tmp_path):
     shelf = store.Shelf(tmp_path, CARD, TOP)
     shelf.append(entries(range(4)))
-    shelf.append([*entries(range(4, 6)), Entry(name(9), None, reason="the file is empty")])
+    shelf.append([*entries(range(4, 6)), CacheEntry(name(9), None, reason="the file is empty")])
     again = store.Shelf(tmp_path, CARD, TOP)
     order = [5, 0, 3]
     assert np.array_equal(again.rows([name(i) for i in order]), np.stack([row(i) for i in order]))
-    assert again.previews([name(5)]) == [b"jpeg5"]
+    assert again.thumbnails([name(5)]) == [b"jpeg5"]
     assert again.beyond([name(3)]) == pytest.approx([0.003])
     assert again.missing([name(0), name(7), name(7), name(9), name(8)]) == [1, 4]
     assert again.reasons([name(0), name(9)]) == {1: "the file is empty"}
@@ -70,16 +56,15 @@ def test_rows_in_one_run_are_mapped_and_not_copied(tmp_path):
 
 def test_other_weights_crop_or_cut_are_another_key():
     crop = replace(CARD, preprocess=Preprocess("image", (("crop", 0.8),)))
-    keys = {store.key(c, c.cut(a)) for c in (CARD, replace(CARD, weights="sha256:bb"), crop) for a in (0, 1)}
+    keys = {store.shelf_key(c, c.cut(a)) for c in (CARD, replace(CARD, weights="sha256:bb"), crop) for a in (0, 1)}
     assert len(keys) == 6
-    assert store.key(replace(CARD, name="own:renamed"), TOP) == store.key(CARD, TOP)
+    assert store.shelf_key(replace(CARD, name="own:renamed"), TOP) == store.shelf_key(CARD, TOP)
 
 
 WRITER = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
-from test_cache import *
+from tests.support.cache_rows import *
 shelf = store.Shelf(Path(sys.argv[1]), CARD, TOP)
 for n in range(int(sys.argv[2]), int(sys.argv[3])):
     shelf.append(entries(range(10 * n, 10 * n + 10)))
@@ -88,9 +73,8 @@ for n in range(int(sys.argv[2]), int(sys.argv[3])):
 
 
 def writer(root, start, stop) -> subprocess.Popen:
-    code = WRITER.format(tests=os.path.dirname(__file__))
-    line = [sys.executable, "-c", code, str(root), str(start), str(stop)]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+    line = [sys.executable, "-c", WRITER, str(root), str(start), str(stop)]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
 @pytest.mark.parametrize("attempt", range(3))
@@ -117,18 +101,18 @@ def test_two_processes_at_once_lose_nothing(tmp_path):
 
 def test_many_segments_are_merged_even_by_several_at_once(tmp_path):
     shelf = store.Shelf(tmp_path, CARD, TOP)
-    for n in range(store.MANY + 5):
-        shelf.append([*entries([n]), Entry(name(10_000 + n), None, reason="bad")])
+    for n in range(store.MAX_SEGMENTS + 5):
+        shelf.append([*entries([n]), CacheEntry(name(10_000 + n), None, reason="bad")])
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: store.Shelf(tmp_path, CARD, TOP), range(4)))
     assert len(list(shelf.folder.glob("*.seg"))) < 10
-    assert holds(tmp_path, range(store.MANY + 5))
+    assert holds(tmp_path, range(store.MAX_SEGMENTS + 5))
     assert store.Shelf(tmp_path, CARD, TOP).reasons([name(10_003)]) == {0: "bad"}
     assert np.array_equal(shelf.rows([name(3)])[0], row(3)), "maps of merged files stay readable"
 
 
 def test_a_segment_with_one_bit_turned_before_its_rows_is_no_segment(tmp_path):
-    path = segments.write(tmp_path, [*entries(range(2)), Entry(name(9), None, reason="bad")])
+    path = segments.write_segment(tmp_path, [*entries(range(2)), CacheEntry(name(9), None, reason="bad")])
     content = path.read_bytes()
     until = content.index(row(0).tobytes())
     for at in range(until):
@@ -136,7 +120,7 @@ def test_a_segment_with_one_bit_turned_before_its_rows_is_no_segment(tmp_path):
             damaged = bytearray(content)
             damaged[at] ^= 1 << bit
             path.write_bytes(damaged)
-            found = segments.read(path)
+            found = segments.read_segment(path)
             # What fills up to the first row is not read.
             assert found is None or (damaged[at] == 1 << bit and not content[at:until].strip(b"\0"))
 
@@ -182,24 +166,24 @@ def test_a_shelf_filled_in_pieces_settles_into_one_run(tmp_path):
     shelf = store.Shelf(tmp_path, CARD, TOP)
     for n in range(4):
         shelf.append(entries(range(10 * n, 10 * n + 10)))
-    shelf.settle()
+    shelf.compact()
     names = [name(i) for i in range(40)]
     assert not shelf.rows(names).flags.owndata
-    assert shelf.previews(names[38:]) == [b"jpeg38", b"jpeg39"]
+    assert shelf.thumbnails(names[38:]) == [b"jpeg38", b"jpeg39"]
     assert holds(tmp_path, range(40))
     again = store.Shelf(tmp_path, CARD, TOP)
     again.append(entries([40]))
-    again.settle()
+    again.compact()
     assert len(list(shelf.folder.glob("*.seg"))) == 2, "one new row does not write forty again"
 
 
 def test_the_limit_is_the_users(monkeypatch):
-    assert store.limit() == 20_000_000_000
+    assert store.size_limit() == 20_000_000_000
     monkeypatch.setenv("HEADSTART_CACHE_GB", "0.5")
-    assert store.limit() == 500_000_000
+    assert store.size_limit() == 500_000_000
     monkeypatch.setenv("HEADSTART_CACHE_GB", "lots")
     with pytest.raises(CacheError, match="gigabytes"):
-        store.limit()
+        store.size_limit()
 
 
 def test_the_least_recently_used_goes_first(tmp_path):
@@ -210,28 +194,28 @@ def test_the_least_recently_used_goes_first(tmp_path):
         shelf.append(entries(range(50)))
         os.utime(shelf.folder / "used", (1000 + n, 1000 + n))
         kept.append(shelf.key)
-    size = maintenance.contents(tmp_path)[0].bytes
+    size = maintenance.list_items(tmp_path)[0].bytes
     assert maintenance.evict(tmp_path, 2 * size + 10) == [kept[0]]
     assert maintenance.evict(tmp_path, 0, keep=(kept[1],)) == [kept[2]]
-    assert [h.rows for h in maintenance.contents(tmp_path)] == [50]
+    assert [h.rows for h in maintenance.list_items(tmp_path)] == [50]
     assert maintenance.clear(tmp_path) > 0
-    assert maintenance.contents(tmp_path) == []
+    assert maintenance.list_items(tmp_path) == []
 
 
 def test_receipts_are_kept_with_the_rows(tmp_path):
     receipt = Receipt(3, (), "sha256:x", "sha256:x")
-    store.Shelf(tmp_path, CARD, TOP).seal(receipt)
+    store.Shelf(tmp_path, CARD, TOP).save_receipt(receipt)
     assert store.Shelf(tmp_path, CARD, TOP).receipts() == [receipt]
 
 
 def test_a_card_is_recalled_until_its_files_change(tmp_path):
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(b"one")
-    assert catalogue.recall(tmp_path, CARD.name, [weights]) is None
-    catalogue.remember(tmp_path, CARD, [weights])
-    assert catalogue.recall(tmp_path, CARD.name, [weights]) == CARD
+    assert cards.load_card(tmp_path, CARD.name, [weights]) is None
+    cards.save_card(tmp_path, CARD, [weights])
+    assert cards.load_card(tmp_path, CARD.name, [weights]) == CARD
     weights.write_bytes(b"other")
-    assert catalogue.recall(tmp_path, CARD.name, [weights]) is None
+    assert cards.load_card(tmp_path, CARD.name, [weights]) is None
 
 
 def test_a_cache_that_cannot_be_written_is_refused_in_words(tmp_path):
@@ -241,10 +225,10 @@ def test_a_cache_that_cannot_be_written_is_refused_in_words(tmp_path):
 
 
 def test_rows_that_somebody_changed_are_made_again_and_told(tmp_path):
-    from headstart.data.demo.photos import photos
+    from headstart.data.demo.photos import write_photos
     from headstart.workflows import check
 
-    source = photos(tmp_path / "some", 60)
+    source = write_photos(tmp_path / "some", 60)
 
     def findings(name):
         return check.check(source, into=tmp_path / name, backbone="stats", root=tmp_path / "cache").facts["findings"]

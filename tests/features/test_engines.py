@@ -8,18 +8,18 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from headstart.backbones.catalogue import find_card
+from headstart.backbones.cards import find_card
 from headstart.cli import summaries
 from headstart.core import hardware
 from headstart.core.errors import PlanError
 from headstart.core.plugins import member
 from headstart.core.task import Example
 from headstart.data import contents
-from headstart.features import extract, precision, prefetch
-from headstart.features.cache import maintenance
+from headstart.features import extract, precision, runner
+from headstart.features.cache import maintenance, store
 from headstart.features.engines import openvino
-from headstart.features.precision import Way
-from headstart.features.preprocessing_check import inputs
+from headstart.features.precision import CandidatePrecision
+from headstart.features.preprocessing_check import reference_inputs
 
 MOBILENET = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
 
@@ -42,8 +42,8 @@ def test_what_was_compiled_once_is_opened_without_torch_and_agrees_with_it(hub):
 import sys
 from pathlib import Path
 import numpy as np
-from headstart.features import extract
-from headstart.backbones.catalogue import find_card
+from headstart.features import runner
+from headstart.backbones.cards import find_card
 root = Path(sys.argv[1])
 card = find_card("{MOBILENET}", root)
 top = card.cut(len(card.blocks))
@@ -51,13 +51,13 @@ units = list(np.random.default_rng(0).integers(0, 256, (19, 224, 224, 3), dtype=
 """
     first = """
 from headstart.features.engines import torch
-assert extract.start(card, top, 5, root).engine == "torch float32"
-running = extract.start(card, top, 1000, root)
+assert runner.start_engine(card, top, 5, root).engine == "torch float32"
+running = runner.start_engine(card, top, 1000, root)
 fast, exact = running.rows(units), torch.start(card, top).rows(units)
 assert np.abs(fast - exact).max() <= 2e-5 * np.abs(exact).max()
 """
     both = """
-running = extract.start(card, top, 1000 if "torch" in sys.modules else 1, root)
+running = runner.start_engine(card, top, 1000 if "torch" in sys.modules else 1, root)
 rows, receipt = running.rows(units), running.receipt()
 assert np.array_equal(rows, running.rows(units))
 assert not receipt.moved and receipt.tensors > 100 and receipt.engine == "openvino float32"
@@ -76,7 +76,7 @@ def test_texts_are_compiled_at_any_length_and_at_any_cut(text, tmp_path):
     units = [dice.integers(4, 30, n).astype(np.int32) for n in (3, 8, 5, 8, 2)]
     for at in (2, 4):
         cut = card.cut(at)
-        ours = extract.start(card, replace(cut, engine="openvino"), 1, tmp_path).rows(units)
+        ours = runner.start_engine(card, replace(cut, engine="openvino"), 1, tmp_path).rows(units)
         theirs = member("engines", "torch").start(card, cut).rows(units)
         for a, b, unit in zip(ours, theirs, units, strict=True):
             assert a.shape == b.shape and (at == 4 or len(a) == len(unit))
@@ -99,13 +99,13 @@ def test_graphs_are_part_of_the_cache_and_go_when_it_is_full(vision, tmp_path):
     card = find_card(vision, tmp_path)
     for at in (3, 6):
         openvino.start(card, card.cut(at), tmp_path)
-    held = {h.cut: h for h in maintenance.contents(tmp_path)}
+    held = {h.cut: h for h in maintenance.list_items(tmp_path)}
     assert {h.kind for h in held.values()} == {"graph"} and {h.backbone for h in held.values()} == {card.name}
-    assert "graph" in summaries.held([asdict(h) for h in held.values()], 0, "here")
+    assert "graph" in summaries.cache_table([asdict(h) for h in held.values()], 0, "here")
     os.utime(tmp_path / "compiled" / held[6].key / "used", (1000, 1000))
     assert maintenance.evict(tmp_path, held[3].bytes) == [held[6].key]
     openvino.start(card, card.cut(3), tmp_path)  # what is left is whole
-    assert maintenance.clear(tmp_path, card.name) == held[3].bytes and not maintenance.contents(tmp_path)
+    assert maintenance.clear(tmp_path, card.name) == held[3].bytes and not maintenance.list_items(tmp_path)
 
 
 def test_bfloat16_lies_on_a_shelf_of_its_own_and_torch_can_compute_in_it(vision, tmp_path):
@@ -115,8 +115,8 @@ def test_bfloat16_lies_on_a_shelf_of_its_own_and_torch_can_compute_in_it(vision,
     units = list(np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8))
     exact, rough = (member("engines", "torch").start(card, cut).rows(units) for cut in (top, half))
     assert 1e-5 < np.abs(exact - rough).max() / np.abs(exact).max() < 0.1
-    assert extract.cache.key(card, top) != extract.cache.key(card, half)
-    assert extract.cache.key(card, top) == extract.cache.key(card, replace(top, engine="torch"))
+    assert store.shelf_key(card, top) != store.shelf_key(card, half)
+    assert store.shelf_key(card, top) == store.shelf_key(card, replace(top, engine="torch"))
 
 
 def test_where_bfloat16_loses_most_float32_can_be_kept(hub, tmp_path):
@@ -124,7 +124,9 @@ def test_where_bfloat16_loses_most_float32_can_be_kept(hub, tmp_path):
         pytest.skip("this processor has one precision")
     card = find_card(MOBILENET, tmp_path)
     top = card.cut(len(card.blocks))
-    photos = [units[0] for units in member("preprocess", "image").prepare(list(inputs("image")), card.preprocess)]
+    photos = [
+        units[0] for units in member("preprocess", "image").prepare(list(reference_inputs("image")), card.preprocess)
+    ]
     exact, rough, mixed = (
         openvino.start(card, replace(top, precision=p), tmp_path).rows(photos) for p in ("float32", "bfloat16", "mixed")
     )
@@ -137,69 +139,60 @@ def test_an_engine_that_is_not_there_is_named_with_those_that_are(vision, tmp_pa
     card = find_card(vision, tmp_path)
     top = card.cut(len(card.blocks))
     with pytest.raises(PlanError, match=r"no engine 'tensorflow'. There are: .*torch"):
-        precision.settle(card, top, [], tmp_path, "tensorflow")
+        precision.pick_precision(card, top, [], tmp_path, "tensorflow")
     with pytest.raises(PlanError, match="does not compute in 'int3'"):
-        precision.settle(card, top, [], tmp_path, "torch:int3")
+        precision.pick_precision(card, top, [], tmp_path, "torch:int3")
     with pytest.raises(PlanError, match=r"'onnx' does not run timm:.* What does: .*torch"):
-        extract.start(card, replace(top, engine="onnx"), 1, tmp_path)
+        runner.start_engine(card, replace(top, engine="onnx"), 1, tmp_path)
 
 
 @pytest.mark.parametrize(
     ("rough", "taken"),
     [
-        (Way("bfloat16", 9.0, cosine=0.9995), True),  # like enough for any task
-        (Way("bfloat16", 9.0, cosine=0.95, same=0.995), True),  # the task's own heads do not mind
-        (Way("bfloat16", 9.0, cosine=0.95, same=0.97), False),
-        (Way("bfloat16", 9.0, cosine=0.95), False),  # nobody asked the task
-        (Way("bfloat16", 3.0, cosine=1.0), False),  # no faster
+        (CandidatePrecision("bfloat16", 9.0, cosine=0.9995), True),  # like enough for any task
+        (CandidatePrecision("bfloat16", 9.0, cosine=0.95, agreement=0.995), True),  # the task's own heads do not mind
+        (CandidatePrecision("bfloat16", 9.0, cosine=0.95, agreement=0.97), False),
+        (CandidatePrecision("bfloat16", 9.0, cosine=0.95), False),  # nobody asked the task
+        (CandidatePrecision("bfloat16", 3.0, cosine=1.0), False),  # no faster
     ],
 )
 def test_a_faster_precision_must_keep_the_answers(vision, tmp_path, rough, taken):
-    cut, (why,) = precision._best(find_card(vision, tmp_path).cut(6), [Way("float32", 4.0), rough])
+    cut, (why,) = precision._pick_fastest(
+        find_card(vision, tmp_path).cut(6), [CandidatePrecision("float32", 4.0), rough]
+    )
     assert (cut.precision == "bfloat16") == taken
     assert ("taken" in why) == taken and f"{rough.rate / 4.0:.1f} times as fast" in why
 
 
 def test_a_race_is_run_once_on_the_tasks_own_inputs_and_remembered(vision, tmp_path, monkeypatch):
-    if not hardware.halves():
+    if not hardware.has_native_bfloat16():
         pytest.skip("this processor has one precision")
-    from headstart.data.demo.photos import photos
+    from headstart.data.demo.photos import write_photos
 
-    photos(tmp_path / "photos", 24)
+    write_photos(tmp_path / "photos", 24)
     files = sorted(p for p in (tmp_path / "photos").rglob("*") if p.is_file())
-    digests = contents.hashed([str(f) for f in files])
+    digests = contents.hash_files([str(f) for f in files])
     examples = [Example(f.name, f, d, f.parent.name) for f, d in zip(files, digests, strict=True)]
     card, root, said = find_card(vision, tmp_path), tmp_path / "root", []
     top = card.cut(len(card.blocks))
-    assert precision.settle(card, top, examples, root) == (top, [])  # too few to be worth a race
-    monkeypatch.setattr(precision, "LEAST", 10)
-    assert precision.settle(card, top, examples, root) == (top, [])  # and too fast
-    monkeypatch.setattr(precision, "WORTH", 0.0)
-    cut, (why,) = precision.settle(card, top, examples, root, say=lambda event, facts: said.append(event))
+    assert precision.pick_precision(card, top, examples, root) == (top, [])  # too few to be worth a race
+    monkeypatch.setattr(precision, "MIN_INPUTS", 10)
+    assert precision.pick_precision(card, top, examples, root) == (top, [])  # and too fast
+    monkeypatch.setattr(precision, "MIN_SECONDS", 0.0)
+    cut, (why,) = precision.pick_precision(card, top, examples, root, emit=lambda event, facts: said.append(event))
     assert said == ["racing"] and "bfloat16 is" in why and "cosine" in why
-    again, (same,) = precision.settle(card, top, examples, root, say=lambda event, facts: said.append(event))
+    again, (same,) = precision.pick_precision(card, top, examples, root, emit=lambda event, facts: said.append(event))
     assert (again, same, said) == (cut, why, ["racing"])
     extract.embed(examples, card, top, root)
-    assert precision.settle(card, top, examples, root) == (top, [])  # what lies there in float32 is not made again
-
-
-def test_items_made_ahead_come_in_order_and_errors_where_they_belong():
-    def items():
-        yield from range(5)
-        raise ValueError("the sixth")
-
-    got = []
-    with pytest.raises(ValueError, match="the sixth"):
-        got.extend(prefetch.ahead(items()))
-    given = prefetch.ahead(items())
-    got = [next(given) for _ in range(5)]
-    assert got == list(range(5))
-    given.close()
+    assert precision.pick_precision(card, top, examples, root) == (
+        top,
+        [],
+    )  # what lies there in float32 is not made again
 
 
 def test_rows_in_bfloat16_are_held_against_the_library_in_float32(hub, real_data, tmp_path):
     """What MobileNetV2 rounds is no wrong preparation; and what was fitted in bfloat16 answers in it."""
-    if not hardware.halves():
+    if not hardware.has_native_bfloat16():
         pytest.skip("this processor has one precision")
     from headstart.deployment import predict
     from headstart.workflows import fit

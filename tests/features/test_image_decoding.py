@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from headstart.core.backbone import Preprocess
 from headstart.core.errors import PlanError, Unreadable
-from headstart.features.image_decoding import decode
+from headstart.features.image_decoding import decode_image
 from headstart.features.preprocess import image
 
 
@@ -223,9 +223,9 @@ def big(width: int, height: int) -> Image.Image:
 )
 def test_a_large_jpeg_is_decoded_at_a_part_of_its_size_and_looks_the_same(size, kept):
     raw = saved(big(*size), "JPEG", quality=92)
-    assert decode(raw, 96).size == kept  # at least a thumbnail, and twice what the network reads
-    assert decode(raw).size == size
-    (fast,), (slow,) = image.prepare([raw, saved(decode(raw), "PNG")], SPEC)
+    assert decode_image(raw, 96).size == kept  # at least a thumbnail, and twice what the network reads
+    assert decode_image(raw).size == size
+    (fast,), (slow,) = image.prepare([raw, saved(decode_image(raw), "PNG")], SPEC)
     apart = np.abs(fast.astype(int) - slow)
     assert (kept == size and not apart.any()) or (0 < apart.mean() < 1.0 and apart.max() <= 12)
 
@@ -234,4 +234,4 @@ def test_a_large_jpeg_is_turned_upright_at_any_size():
     exif = Image.Exif()
     exif[0x0112] = 6
     raw = saved(big(1600, 800), "JPEG", exif=exif)
-    assert decode(raw, 96).size == (100, 200)
+    assert decode_image(raw, 96).size == (100, 200)

@@ -1,4 +1,4 @@
-"""Making a backbone: views for two networks, teachers asked once, runs that go on, folders that are checked."""
+"""Making a backbone: runs that go on where they stood, folders that are checked, and what is refused."""
 
 import json
 import shutil
@@ -6,118 +6,28 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import headstart
-from headstart.backbones.providers import own, stats
+from headstart.backbones.providers import own
 from headstart.core.errors import ArtifactError, HeadstartError, NameNotFound, PlanError, SourceError
-from headstart.data.demo.photos import photos
-from headstart.data.read import reading
+from headstart.core.options import DataOptions
+from headstart.data.demo.photos import write_photos
 from headstart.deployment import predict
-from headstart.features import augmentation
-from headstart.pretraining import image_corpus, pretrain, teacher_targets
+from headstart.pretraining import pretrain
 from headstart.workflows import fit as workflow
 
-TINY = {"student": "mobilenetv4_conv_small_035", "side": 64, "steps": 6, "settings": {"batch": "16", "views": "2"}}
+TINY = {"student": "mobilenetv4_conv_small_035", "side": 64, "steps": 6, "settings": {"batch_size": "16", "views": "2"}}
 
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
-    return photos(tmp_path_factory.mktemp("parts") / "photos", 60)
+    return write_photos(tmp_path_factory.mktemp("parts") / "photos", 60)
 
 
 @pytest.fixture(scope="module")
 def made(parts, tmp_path_factory):
     place = tmp_path_factory.mktemp("made")
     return pretrain.distill([parts], teachers=["stats"], into=place / "run", root=place / "cache", probe=parts, **TINY)
-
-
-def gathered(parts, tmp_path, edge=96):
-    return image_corpus.gather(reading(parts, label="").examples[""], tmp_path / "work", edge)
-
-
-def test_a_view_is_a_function_of_picture_number_policy_and_seed(parts, tmp_path):
-    some = gathered(parts, tmp_path)
-    first = some.view(3, 5, augmentation.PATIENT, 0, 64)
-    assert np.array_equal(first, some.view(3, 5, augmentation.PATIENT, 0, 64))
-    others = [
-        (3, 6, augmentation.PATIENT, 0),
-        (3, 5, augmentation.PATIENT, 1),
-        (3, 5, augmentation.STRONG, 0),
-        (4, 5, augmentation.PATIENT, 0),
-    ]
-    assert all(not np.array_equal(first, some.view(*what, 64)) for what in others)
-    assert np.array_equal(some.view(3, 0, augmentation.STRONG, 0, 64), some.view(3, 0, augmentation.GENTLE, 9, 64)), (
-        "view 0 is plain"
-    )
-
-
-def test_a_view_shows_the_same_at_any_size(parts, tmp_path):
-    some = gathered(parts, tmp_path)
-    for number in range(1, 6):
-        small, large = (some.view(1, number, augmentation.GENTLE, 0, side).astype(float) for side in (32, 96))
-        shrunk = large.reshape(32, 3, 32, 3, 3).mean((1, 3))
-        assert np.abs(small - shrunk).mean() < 6
-
-
-def test_flip_and_crop_are_what_they_say():
-    ramp = np.tile(np.arange(0, 200, 2, dtype=np.uint8)[None, :, None], (100, 1, 3))
-    still = (1.0, 1.0, 1.0, 0.0)
-    whole = augmentation.shown(ramp, augmentation.Look((0, 0, 1, 1), False, still, False, 0.0), 100)
-    assert np.array_equal(whole, ramp)
-    assert np.array_equal(
-        augmentation.shown(ramp, augmentation.Look((0, 0, 1, 1), True, still, False, 0.0), 100), ramp[:, ::-1]
-    )
-    right = augmentation.shown(ramp, augmentation.Look((0.5, 0, 1, 1), False, still, False, 0.0), 50)
-    assert right[0, 0, 0] == pytest.approx(101, abs=2)
-
-
-@given(seed=st.integers(0, 1000), height=st.integers(8, 300), width=st.integers(8, 300))
-@settings(max_examples=40, deadline=None)
-def test_every_view_lies_inside_its_picture(seed, height, width):
-    look = augmentation.drawn(np.random.default_rng(seed), augmentation.STRONG, height, width)
-    left, top, right, bottom = look.box
-    assert 0 <= left < right <= 1 + 1e-9
-    assert 0 <= top < bottom <= 1 + 1e-9
-
-
-def test_a_gray_view_has_no_colour_and_keeps_its_light():
-    rng = np.random.default_rng(0)
-    picture = rng.integers(40, 200, (32, 32, 3), dtype=np.uint8)
-    gray = augmentation.shown(picture, augmentation.Look((0, 0, 1, 1), False, (1, 1, 1, 0.5), True, 0.0), 32)
-    assert np.ptp(gray.astype(int), axis=2).max() <= 1
-    assert gray[..., 0].mean() == pytest.approx((picture @ augmentation.LUMA).mean(), abs=1)
-
-
-def test_unreadable_pictures_are_set_aside_and_equal_ones_count_once(parts, tmp_path):
-    folder = tmp_path / "some"
-    shutil.copytree(parts, folder)
-    one = next(folder.glob("*/*.jpg"))
-    shutil.copy(one, folder / "again.jpg")
-    (folder / "bad.jpg").write_bytes(b"no picture")
-    some = gathered(folder, tmp_path)
-    assert len(some) == 60
-    assert [(a.id, "not an image" in a.reason) for a in some.aside] == [("bad.jpg", True)]
-    (tmp_path / "none").mkdir()
-    (tmp_path / "none" / "bad.jpg").write_bytes(b"")
-    with pytest.raises(SourceError, match=r"bad\.jpg"):
-        gathered(tmp_path / "none", tmp_path)
-
-
-def test_a_teacher_is_asked_once_about_each_view(parts, tmp_path):
-    some, card = gathered(parts, tmp_path), stats.card("")
-    said = []
-    asked = [
-        teacher_targets.teach(
-            card, some, n, augmentation.GENTLE, 0, tmp_path, lambda event, facts: said.append((event, facts))
-        )
-        for n in (1, 2, 2)
-    ]
-    assert [facts["todo"] for event, facts in said if event == "opening"] == [60, 60]
-    assert np.array_equal(asked[0].rows, asked[1].rows[:60])
-    again = teacher_targets.teach(card, some, 1, augmentation.STRONG, 0, tmp_path)
-    assert not np.array_equal(again.rows, asked[0].rows), "another policy is another view"
 
 
 def test_a_student_becomes_a_backbone_that_fit_takes_without_torch(made, parts, tmp_path):
@@ -159,8 +69,8 @@ def test_its_graph_and_its_network_are_the_same_at_every_cut(made):
 def test_a_run_goes_on_where_it_stood_and_ends_as_if_it_had_not_stopped(parts, made, tmp_path, monkeypatch):
     import torch
 
-    monkeypatch.setattr(pretrain, "SAVED", 0.0)
-    monkeypatch.setattr(pretrain, "SAID", 0.0)
+    monkeypatch.setattr(pretrain, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(pretrain, "PROGRESS_SECONDS", 0.0)
 
     def stop(event):
         if event["event"] == "step" and event["done"] == 3:
@@ -173,12 +83,60 @@ def test_a_run_goes_on_where_it_stood_and_ends_as_if_it_had_not_stopped(parts, m
     with pytest.raises(PlanError, match=r"rate: 0\.002 then, 0\.1 now"):
         pretrain.distill([parts], **what, **TINY, rate=0.1)
     with pytest.raises(PlanError, match="other data"):
-        pretrain.distill([photos(tmp_path / "others", 61)], **what, **TINY)
+        pretrain.distill([write_photos(tmp_path / "others", 61)], **what, **TINY)
     again = pretrain.distill([parts], **what, **TINY)
     torch.set_num_threads(threads)
     one, two = ((m.folder / "backbone" / "model.safetensors").read_bytes() for m in (made, again))
     assert one == two
     assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+def test_an_unfinished_run_under_former_names_of_settings_goes_on(parts, tmp_path, monkeypatch):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    monkeypatch.setattr(pretrain, "CHECKPOINT_SECONDS", 0.0)
+    what = {"teachers": ["stats"], "root": tmp_path / "cache", "student": "test_resnet", "side": 32, "steps": 3}
+    what["settings"] = {"batch_size": "16", "augmentation": "gentle", "low_res_fraction": "0.5"}
+
+    def stop(event):
+        if event["event"] == "probe" and event["step"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain.distill([parts], into=tmp_path / "run", probe=parts, echo=stop, **what)
+    checkpoint = tmp_path / "run" / "checkpoint.safetensors"
+    with safe_open(checkpoint, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        facts = json.loads(file.metadata()["facts"])
+    facts["plan"]["settings"] = {"batch": "16", "policy": "gentle", "small": "0.5"}
+    save_file(tensors, checkpoint, metadata={"facts": json.dumps(facts)})
+    events = []
+    made = pretrain.distill([parts], into=tmp_path / "run", echo=events.append, **what)
+    assert [e["step"] for e in events if e["event"] == "resumed"] == [1]
+    assert [score["step"] for score in made.facts["figures"]["probe"]] == [1]
+    with pytest.raises(PlanError, match=r"'small' is now called 'low_res_fraction'"):
+        pretrain.distill([parts], into=tmp_path / "other", **{**what, "settings": {"small": "0.5"}})
+
+
+def test_weights_are_drawn_from_the_seed_and_torchs_own_generator_is_left_alone():
+    """The first weights are those of `torch.manual_seed(seed)`, and the state before comes back."""
+    import torch
+
+    from headstart.backbones.timm_trunk import build_trunk
+    from headstart.pretraining.contracts import UnlabelledData
+    from headstart.pretraining.pretrain_plan import PretrainPlan
+    from headstart.pretraining.student import init_student, seeded_torch
+
+    torch.manual_seed(3)
+    expected = build_trunk("expected", "test_resnet", {}).state_dict()
+    plan = PretrainPlan("simclr", "test_resnet", steps=1, rate=1e-3, side=32, seed=3)
+    before = torch.get_rng_state()
+    with seeded_torch(plan.seed):
+        student = init_student(plan, None, None, UnlabelledData("image", (), {}, ()), None, None)
+    assert torch.equal(torch.get_rng_state(), before)
+    weights = student.model.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in expected.items())
 
 
 def test_what_does_not_go_together_is_refused(parts, tmp_path):
@@ -192,15 +150,15 @@ def test_what_does_not_go_together_is_refused(parts, tmp_path):
         pretrain.distill([tmp_path / "t.csv"], teachers=["stats"], **TINY, **place)
     with pytest.raises(PlanError, match="multiple of 32"):
         pretrain.distill([parts], teachers=["stats"], **{**TINY, "side": 50}, **place)
-    with pytest.raises(PlanError, match="batch"):
-        pretrain.distill([parts], teachers=["stats"], **{**TINY, "settings": {"bach": "3"}}, **place)
+    with pytest.raises(PlanError, match="batch_size"):
+        pretrain.distill([parts], teachers=["stats"], **{**TINY, "settings": {"bach_size": "3"}}, **place)
 
 
 def test_a_fitted_model_can_teach_its_answers(parts, tmp_path):
     fitted = headstart.fit(parts, backbone="stats", into=tmp_path / "fitted", root=tmp_path / "cache")
     made = pretrain.distill(
         [parts], teachers=[str(fitted.folder)], pretext="logits", into=tmp_path / "run", root=tmp_path / "cache",
-        student="mobilenetv4_conv_small_035", side=64, steps=4, settings={"batch": "16"},
+        student="mobilenetv4_conv_small_035", side=64, steps=4, settings={"batch_size": "16"},
     )  # fmt: skip
     assert made.facts["objective"] == "logits"
     assert own.card(str(made.folder)).width == made.card.width
@@ -239,10 +197,10 @@ def test_distilled_features_are_learned():
     import torch
 
     from headstart.core.backbone import Preprocess
-    from headstart.pretraining.contracts import Corpus, Student, Teaching
+    from headstart.pretraining.contracts import Corpus, Student, TeacherTargets
     from headstart.pretraining.pretexts.features import Settings
     from headstart.training.tuning.loop import steps
-    from headstart.training.tuning.optim import adamw, cosine
+    from headstart.training.tuning.optim import adamw, cosine_schedule
 
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
@@ -255,15 +213,15 @@ def test_distilled_features_are_learned():
 
     spec = Preprocess("image", (("mean", (0.5, 0.5, 0.5)), ("std", (0.5, 0.5, 0.5)), ("input_size", (3, 4, 4))))
     student = Student(Flat(), Flat(), 48, spec)
-    corpus = Corpus(teachers=(Teaching("t", rows),), steps=400)
+    corpus = Corpus(teachers=(TeacherTargets("t", rows),), steps=400)
     for loss in ("mse", "cosine", "relational"):
         learner = replace(Settings(), loss=loss).learner(student, corpus)
         taken = list(
             steps(
                 learner,
-                lambda i: {"pixels": pixels, "at": np.arange(64)},
+                lambda i: {"pixels": pixels, "row": np.arange(64)},
                 adamw(learner, 0.05, 0.0),
-                cosine(0.05, 400),
+                cosine_schedule(0.05, 400),
                 400,
             )
         )
@@ -272,23 +230,24 @@ def test_distilled_features_are_learned():
 
 def test_a_backbone_may_give_the_floors_numbers_beside_its_own(tmp_path):
     """What ships: at the top both side by side, below it the network alone, and training takes either."""
-    from headstart.backbones.catalogue import find_card
+    from headstart.backbones.cards import find_card
     from headstart.backbones.network import open_above
     from headstart.data.read import read
-    from headstart.features.extract import embed, start
-    from headstart.training.tuning.learner import Learner, passed
+    from headstart.features.extract import embed
+    from headstart.features.runner import start_engine
+    from headstart.training.tuning.learner import Learner, forward_in_batches
 
     card = find_card("own:vision-small", tmp_path)
-    task = read(photos(tmp_path / "photos", 60), seed=0)
+    task = read(write_photos(tmp_path / "photos", 60), DataOptions(seed=0))
     top = embed(task.examples, card, card.cut(len(card.blocks)), tmp_path).x
     floor = find_card("stats", tmp_path)
     assert top.shape[1] == card.width > floor.width
     units = [np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)]
-    both = start(card, card.cut(len(card.blocks))).rows(units)
-    assert np.array_equal(both[:, -floor.width :], start(floor, floor.cut(1)).rows(units))
+    both = start_engine(card, card.cut(len(card.blocks))).rows(units)
+    assert np.array_equal(both[:, -floor.width :], start_engine(floor, floor.cut(1)).rows(units))
     cut = card.cut(len(card.blocks) - 2)
     learner = Learner(open_above(card, cut), 3)
-    rows = passed(learner, embed(task.examples, card, cut, tmp_path).x, learner.rows)
+    rows = forward_in_batches(learner, embed(task.examples, card, cut, tmp_path).x, learner.embed)
     assert np.allclose(rows, top[:, : card.width - floor.width], atol=2e-2 * np.abs(rows).max())
     fit = {"into": tmp_path / "run", "method": "lpft", "settings": {"steps": "4", "views": "0"}, "root": tmp_path}
     outcome = workflow.fit(tmp_path / "photos", **fit)

@@ -14,15 +14,15 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from report_samples import SAMPLES, SIX, mistake, run_of, sample
 
 from headstart.core.errors import ArtifactError
 from headstart.reporting import fit_page, formatting
+from tests.support.run_samples import SAMPLES, SIX, fit_result, mistake, write_run
 
 
 @pytest.fixture(scope="module", params=SAMPLES)
 def written(request, tmp_path_factory) -> Path:
-    folder = run_of(SAMPLES[request.param], tmp_path_factory.mktemp(request.param) / "run")
+    folder = write_run(SAMPLES[request.param], tmp_path_factory.mktemp(request.param) / "run")
     assert fit_page.write(folder) == folder / "report.html"
     return folder
 
@@ -118,7 +118,7 @@ anything = st.text(st.characters(codec=None, exclude_categories=()), max_size=40
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(anything, min_size=2, max_size=7, unique=True), text=anything)
 def test_no_name_breaks_the_page_or_a_plot(tmp_path, names, text):
-    result = sample("text", names, each=6, wrong=0.5, n=6)
+    result = fit_result("text", names, each=6, wrong=0.5, n=6)
     result |= {"verdict": text, "source": text, "command": text, "aside": [{"id": text, "reason": text}]}
     result["task"]["notes"] = result["plan"]["reasons"] = [text]
     result["findings"] = [{"guard": text, "level": "warn", "message": text, "fix": text}]
@@ -134,16 +134,16 @@ def test_no_name_breaks_the_page_or_a_plot(tmp_path, names, text):
 
 def test_a_long_name_is_cut_and_stands_whole_in_its_title(tmp_path):
     long = "a very long class name " * 13
-    found = shown(sample(names=[long, "b"], wrong=0.3), tmp_path)
+    found = shown(fit_result(names=[long, "b"], wrong=0.3), tmp_path)
     assert {"title": " ".join(long.split())} in found.all("bdi")
     assert all(len(words) < 400 for words in found.words if "very long" in words and "style" not in words)
 
 
 def test_marks_that_turn_the_reading_direction_are_taken_out():
-    assert formatting.clean("safe\u202egpj.exe") == "safe\ufffdgpj.exe"
-    assert formatting.clean("a\ud800b\x00c") == "a\ufffdb\ufffdc"
-    assert formatting.clean("z" + "\u0301" * 50) == "z" + "\u0301" * formatting.MARKS
-    assert formatting.clean("naïve 中文 🦄") == "naïve 中文 🦄"
+    assert formatting.sanitize("safe\u202egpj.exe") == "safe\ufffdgpj.exe"
+    assert formatting.sanitize("a\ud800b\x00c") == "a\ufffdb\ufffdc"
+    assert formatting.sanitize("z" + "\u0301" * 50) == "z" + "\u0301" * formatting.MAX_COMBINING_MARKS
+    assert formatting.sanitize("naïve 中文 🦄") == "naïve 中文 🦄"
 
 
 def test_the_page_says_what_matters_in_words(tmp_path):
@@ -154,7 +154,7 @@ def test_the_page_says_what_matters_in_words(tmp_path):
         *(
             "262 tensors",
             "0 moved",
-            "What to do: add --set weights=balanced",
+            "What to do: add --set class_weight=balanced",
             "dent/x.jpg: the file is empty (0 bytes)",
         ),
         *("--method logistic --seed 0", "sha256:5e5e", "[0.5, 0.5, 0.5]", "crack said to be dent", "99.0 % sure"),
@@ -217,12 +217,12 @@ def test_a_folder_without_a_result_says_how_its_run_ended(tmp_path):
         fit_page.write(tmp_path)
     (tmp_path / "journal.jsonl").write_text(json.dumps(journal[0]))
     with pytest.raises(ArtifactError, match="ended early, after: read"):
-        fit_page.png(tmp_path)
+        fit_page.write_pngs(tmp_path)
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(ArtifactError, match="cannot be read"):
         fit_page.write(tmp_path)
-    (tmp_path / "result.json").write_text('{"schema": 2}')
-    with pytest.raises(ArtifactError, match="says schema 2"):
+    (tmp_path / "result.json").write_text('{"schema": 3}')
+    with pytest.raises(ArtifactError, match="says schema 3"):
         fit_page.write(tmp_path)
 
 
@@ -231,7 +231,7 @@ def test_only_pictures_of_the_run_are_shown(tmp_path):
     (tmp_path / "secret.jpg").write_bytes(b"\xff\xd8\xffsecret")
     (tmp_path / "run" / "page.jpg").write_bytes(b"<svg onload='alert(1)'/>")
     (tmp_path / "run" / "good.jpg").write_bytes(b"\xff\xd8\xffgood")
-    result = sample(wrong=0.2)
+    result = fit_result(wrong=0.2)
     paths = ("../secret.jpg", str(tmp_path / "secret.jpg"), "page.jpg", "gone.jpg", "", "good.jpg")
     result["mistakes"] = [{**mistake(i, SIX, ""), "thumbnail": path} for i, path in enumerate(paths)]
     found = shown(result, tmp_path / "run").all("img")
@@ -241,8 +241,8 @@ def test_only_pictures_of_the_run_are_shown(tmp_path):
 def test_all_of_many_classes_are_in_the_table(tmp_path):
     table = shown(SAMPLES["many"], tmp_path).text.split("All 102 as a table")[1].split("Can its confidence")[0]
     for row in SAMPLES["many"]["details"]["per_class"]:
-        figures = [formatting.percent(row[key]) for key in ("recall", "precision", "f1")]
-        assert formatting.short(row["name"], 60) + "".join(["20", *figures]) in table
+        figures = [formatting.format_percent(row[key]) for key in ("recall", "precision", "f1")]
+        assert formatting.truncate(row["name"], 60) + "".join(["20", *figures]) in table
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_all_of_many_classes_are_in_the_table(tmp_path):
     ],
 )
 def test_shares_are_rounded_without_promising_too_much(value, words):
-    assert formatting.percent(value).replace("\u00a0", " ") == words
+    assert formatting.format_percent(value).replace("\u00a0", " ") == words
 
 
 @pytest.mark.parametrize(
@@ -266,31 +266,30 @@ def test_shares_are_rounded_without_promising_too_much(value, words):
     [(0.12345, "0.123"), (3.94, "3.94"), (12345.6, "12,346"), (-0.5, "−0.500"), (0, "0"), (2.5e-7, "2.50e−07")],
 )
 def test_plain_figures_have_three_digits(value, words):
-    assert formatting.plain(value) == words
+    assert formatting.format_number(value) == words
 
 
 def test_units():
     told = [
-        formatting.size(31000),
-        formatting.size(5.1e6),
-        formatting.seconds(0.05),
-        formatting.seconds(130),
-        formatting.amount(2223872),
+        formatting.format_bytes(31000),
+        formatting.format_bytes(5.1e6),
+        formatting.format_seconds(0.05),
+        formatting.format_seconds(130),
+        formatting.format_count(2223872),
     ]
     assert [t.replace("\u00a0", " ") for t in told] == ["31.0 KB", "5.1 MB", "0.05 s", "2 min 10 s", "2.2 million"]
 
 
 def test_a_page_is_written_fast_and_wakes_nothing(tmp_path):
-    folder = run_of(SAMPLES["many"], tmp_path / "run")
+    folder = write_run(SAMPLES["many"], tmp_path / "run")
     spent = []
     for _ in range(5):
         start = time.process_time()
         fit_page.write(folder)
         spent.append(time.process_time() - start)
     assert min(spent) < 0.08  # 0.026 s of one core for 102 classes
-    code = (
-        "import sys; from pathlib import Path; from headstart.reporting import fit_page; page.write(Path(sys.argv[1]));"
-    )
+    code = "import sys; from pathlib import Path; from headstart.reporting import fit_page;"
+    code += "fit_page.write(Path(sys.argv[1]));"
     code += "print(*({'numpy', 'PIL', 'jinja2', 'matplotlib', 'xml'} & {m.split('.')[0] for m in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_samples import SAMPLES, run_of, sample
 
 from headstart.reporting import fit_page, formatting
-from headstart.reporting.canvas import MARGIN, THEMES, TOP, Circle, Line, Rect, Text
-from headstart.reporting.confusion import FULL, frequent
+from headstart.reporting.canvas import MARGIN, THEMES, TITLE_HEIGHT, Circle, Line, Rect, Text
+from headstart.reporting.confusion import MAX_OPACITY, most_confused
+from tests.support.run_samples import SAMPLES, fit_result, write_run
 
 
 @pytest.fixture(scope="module", params=SAMPLES)
 def written(request, tmp_path_factory) -> Path:
-    folder = run_of(SAMPLES[request.param], tmp_path_factory.mktemp(request.param) / "run")
+    folder = write_run(SAMPLES[request.param], tmp_path_factory.mktemp(request.param) / "run")
     assert fit_page.write(folder) == folder / "report.html"
     return folder
 
@@ -37,9 +37,9 @@ def test_plots_are_files_that_stand_alone(written):
 def test_png_shows_the_same_picture_at_twice_the_size(tmp_path):
     from PIL import Image
 
-    folder = run_of(SAMPLES["six"], tmp_path / "run")
+    folder = write_run(SAMPLES["six"], tmp_path / "run")
     fit_page.write(folder)
-    files = fit_page.png(folder)
+    files = fit_page.write_pngs(folder)
     assert {f.stem for f in files} == {f.stem for f in (folder / "plots").glob("*.svg")}
     for file in files:
         root = ElementTree.parse(file.with_suffix(".svg")).getroot()
@@ -49,22 +49,22 @@ def test_png_shows_the_same_picture_at_twice_the_size(tmp_path):
         assert len(picture.getcolors(1 << 24)) > 20
     diagonal = Image.open(folder / "plots" / "confusion.png").convert("RGB")
     mark = next(m for m in drawing("confusion", SAMPLES["six"]).marks if getattr(m, "fill", "") == "accent")
-    x, y = (2 * (a + 4) for a in (mark.x + MARGIN, mark.y + TOP))
+    x, y = (2 * (a + 4) for a in (mark.x + MARGIN, mark.y + TITLE_HEIGHT))
     accent = tuple(int(THEMES["light"]["accent"][i : i + 2], 16) for i in (1, 3, 5))
-    blended = tuple(round(mark.alpha * c + (1 - mark.alpha) * 255) for c in accent)
+    blended = tuple(round(mark.opacity * c + (1 - mark.opacity) * 255) for c in accent)
     assert diagonal.getpixel((int(x), int(y))) == blended
 
 
 def drawing(name: str, result: dict):
-    return next(d for d in fit_page.drawings(result) if d.name == name)
+    return next(d for d in fit_page.plot_specs(result) if d.name == name)
 
 
 def texts(name: str, result: dict) -> list[str]:
-    return [m.words for m in drawing(name, result).marks if isinstance(m, Text)]
+    return [m.text for m in drawing(name, result).marks if isinstance(m, Text)]
 
 
 def test_the_headline_is_drawn_where_its_values_are():
-    result = sample(wrong=0)
+    result = fit_result(wrong=0)
     result["metrics"]["accuracy"] |= {"value": 0.5, "low": 0.25, "high": 1.0}
     result["baselines"] = {"majority": 0.0, "knn": None, "scratch": None}
     picture = drawing("headline", result)
@@ -80,18 +80,18 @@ def test_the_matrix_has_every_count_and_the_list_the_commonest_mixups():
     written = [int(w) for w in texts("confusion", result) if w.isdigit()]
     assert sorted(written) == sorted([*matrix[matrix > 0].tolist(), *range(1, 21), *range(1, 21)])
     wrong = sorted((n for i, row in enumerate(matrix) for j, n in enumerate(row) if i != j and n), reverse=True)
-    assert [n for n, _, _ in frequent(result)] == wrong[:20]
-    assert all(matrix[i, j] == n for n, i, j in frequent(result))
+    assert [n for n, _, _ in most_confused(result)] == wrong[:20]
+    assert all(matrix[i, j] == n for n, i, j in most_confused(result))
 
 
 def test_many_classes_lose_no_example_in_the_dense_matrix():
-    result = sample(names=[f"c{i}" for i in range(250)], each=2, wrong=0.5)
+    result = fit_result(names=[f"c{i}" for i in range(250)], each=2, wrong=0.5)
     matrix = np.array(result["details"]["confusion"])
     picture = drawing("confusion", result)
     cells = [m for m in picture.marks if isinstance(m, Rect) and m.fill in ("accent", "warm")]
-    assert max(c.x + c.w for c in cells) <= picture.width
+    assert max(c.x + c.width for c in cells) <= picture.width
     thirds = np.add.reduceat(np.add.reduceat(matrix, range(0, 250, 3), 0), range(0, 250, 3), 1)
-    side = cells[0].w
+    side = cells[0].width
     corner = min(c.x for c in cells), min(c.y for c in cells)
     drawn = {(round((c.y - corner[1]) / side), round((c.x - corner[0]) / side)) for c in cells}
     assert drawn == set(zip(*map(np.ndarray.tolist, np.nonzero(thirds)), strict=True))
@@ -105,19 +105,20 @@ def test_bars_stand_weakest_first():
 
 
 def test_a_class_without_test_examples_is_no_failure():
-    result = sample()
+    result = fit_result()
     result["details"]["per_class"][2] |= {"n": 0, "recall": 0.0, "precision": 0.0, "f1": 0.0, "low": 0.0, "high": 1.0}
     assert not [w for w in texts("classes", result) if w.startswith("missing")]
 
 
 @pytest.mark.parametrize(("blocks_", "cut"), [(12, 12), (12, 7), (12, 0), (17, 1)])
 def test_the_stack_shows_as_many_frozen_blocks_as_were_frozen(blocks_, cut):
-    result = sample(n=blocks_)
+    result = fit_result(n=blocks_)
     result["plan"]["cut"] = cut
     marks = drawing("stack", result).marks
     assert sum(getattr(m, "fill", "") == "frost" for m in marks) == cut
     assert (
-        sum(getattr(m, "fill", "") == "warm" and "passes on" in getattr(m, "hint", "") for m in marks) == blocks_ - cut
+        sum(getattr(m, "fill", "") == "warm" and "passes on" in getattr(m, "tooltip", "") for m in marks)
+        == blocks_ - cut
     )
     assert f"cut: {cut} of {blocks_} blocks" in texts("stack", result)
 
@@ -137,9 +138,9 @@ def test_a_race_shows_what_is_believed_of_each_and_which_was_taken(tmp_path):
     assert [d.fill for d in dots] == ["good", "accent"] and dots[0].x > dots[1].x
     for dot, line in zip(dots, lines, strict=True):
         assert dot.x - line.points[0][0] == pytest.approx(line.points[1][0] - dot.x)
-    words = fit_page.write(run_of(result, tmp_path / "run")).read_text(encoding="utf-8")
+    words = fit_page.write(write_run(result, tmp_path / "run")).read_text(encoding="utf-8")
     assert "contrast (taken)" in words and "wants &lt;classes&gt;" in words and "<u>" not in words
-    assert "How it was chosen" not in fit_page.write(run_of(SAMPLES["six"], tmp_path / "other")).read_text(
+    assert "How it was chosen" not in fit_page.write(write_run(SAMPLES["six"], tmp_path / "other")).read_text(
         encoding="utf-8"
     )
 
@@ -166,10 +167,10 @@ def test_words_have_the_contrast_that_wcag_asks_for(theme):
     for words in ("ink", "muted", "accent", "warm", "good"):
         assert min(contrast(tones[words], tones[ground]) for ground in ("paper", "page")) >= 4.5, words
     for fill in ("accent", "warm"):
-        assert contrast(tones["ink"], over(tones[fill], tones["paper"], FULL)) >= 4.5
+        assert contrast(tones["ink"], over(tones[fill], tones["paper"], MAX_OPACITY)) >= 4.5
     assert contrast(tones["ink"], over(tones["warm"], tones["page"], 0.3)) >= 4.5, "the word on the head"
 
 
 @given(st.text(max_size=80), st.floats(20, 300))
 def test_fitted_text_fits(text, room):
-    assert formatting.breadth(formatting.fit(text, 12, room), 12) <= room
+    assert formatting.text_width(formatting.fit_text(text, 12, room), 12) <= room

@@ -62,7 +62,7 @@ def classes(names: list[str], each: int, wrong: float) -> dict:
     return {**shape, "per_class": rows, "reliability": curve()}
 
 
-def sample(
+def fit_result(
     kind: str = "image", names: list[str] | None = None, each: int = 20, wrong: float = 0.04, n: int = 17
 ) -> dict:
     """What a fit of photos or texts into classes writes."""
@@ -83,7 +83,7 @@ def sample(
     )
     path = [{"strength": 10.0**e, "log_loss": 0.1 + 0.04 * (e + 2) ** 2} for e in np.arange(-5, 3.0)]
     return {
-        **{"schema": 1, "version": "0.1.0", "created": "2026-11-23T10:00:00Z", "source": f"data/{noun}"},
+        **{"schema": 2, "version": "0.1.0", "created": "2026-11-23T10:00:00Z", "source": f"data/{noun}"},
         "command": f"headstart fit data/{noun} --backbone {name} --method logistic --seed 0",
         "task": {
             **{"kind": kind, "objective": "classes", "classes": names, "folds": 0},
@@ -95,7 +95,7 @@ def sample(
         },
         "plan": {
             **{"backbone": name, "weights": weights, "cut": n, "blocks": n, "method": "logistic", "seed": 0},
-            "settings": {"weights": "none", "folds": 5},
+            "settings": {"class_weight": "none", "folds": 5},
             "reasons": ["Method 'logistic': the head for classes that has no setting to guess."],
         },
         "backbone": {
@@ -140,7 +140,7 @@ def mistake(i: int, names: list[str], text: str) -> dict:
 
 
 def tags() -> dict:
-    result = sample("image")
+    result = fit_result("image")
     names = ["beach", "boat", "child", "dog", "indoors", "night", "people", "snow"]
     rows = [
         {"name": n, "n": 40 + 11 * i, "precision": 0.9 - i / 30, "recall": 0.8 - i / 40, "f1": 0.85 - i / 35}
@@ -162,7 +162,7 @@ def tags() -> dict:
 
 
 def numbers() -> dict:
-    result = sample("image")
+    result = fit_result("image")
     rng = np.random.default_rng(1)
     truth = rng.uniform(18, 90, 200)
     said = truth + rng.normal(0, 5, 200)
@@ -189,7 +189,7 @@ def numbers() -> dict:
 
 def odd() -> dict:
     """Few texts in classes with hostile names, everything that can be warned of, and a cut in the middle."""
-    result = sample("text", HOSTILE, each=7, wrong=0.3, n=6)
+    result = fit_result("text", HOSTILE, each=7, wrong=0.3, n=6)
     result["plan"]["cut"] = 4
     result["params"]["trained"] = 900_000
     result["task"] |= {"folds": 5, "n": {"train": 42, "val": 0, "test": 0}, "notes": HOSTILE}
@@ -210,12 +210,12 @@ def odd() -> dict:
 
 
 SAMPLES = {
-    "six": sample(),
-    "many": sample(
+    "six": fit_result(),
+    "many": fit_result(
         names=[f"flower number {i} {'of the long kind ' * (i % 4)}".strip() for i in range(102)], wrong=0.15
     ),
-    "texts": sample("text", ["billing", "delivery", "login", "refund"], wrong=0.08, n=12),
-    "twenty": sample(names=[f"class_{i}" for i in range(20)], each=150, wrong=0.1, n=48),
+    "texts": fit_result("text", ["billing", "delivery", "login", "refund"], wrong=0.08, n=12),
+    "twenty": fit_result(names=[f"class_{i}" for i in range(20)], each=150, wrong=0.1, n=48),
     "tags": tags(),
     "number": numbers(),
     "odd": odd(),
@@ -224,13 +224,13 @@ SAMPLES["six"]["findings"] = [
     {
         **{"guard": "imbalance", "level": "warn", "evidence": {"dent": 300, "stain": 20}},
         "message": "'dent' has 300 training examples, 'stain' only 20: judge by balanced accuracy.",
-        "fix": "add --set weights=balanced, or label more of the rare classes",
+        "fix": "add --set class_weight=balanced, or label more of the rare classes",
     }
 ]
 SAMPLES["six"]["aside"] = [{"id": "dent/x.jpg", "reason": "the file is empty (0 bytes)"}]
 
 
-def run_of(result: dict, folder: Path) -> Path:
+def write_run(result: dict, folder: Path) -> Path:
     """A run folder with that result and its thumbnails."""
     from PIL import Image
 

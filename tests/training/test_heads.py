@@ -18,7 +18,7 @@ from headstart.data.objectives.tags import Tags
 from headstart.training.heads import cross_validation
 from headstart.training.heads import logistic as logistic_head
 from headstart.training.heads import ridge as ridge_head
-from headstart.training.heads.linear import basis, scaled, scaling
+from headstart.training.heads.linear import build_basis, column_scaling, scale_columns
 from headstart.training.heads.temperature_scaling import calibrate
 from headstart.training.methods import centroid, knn, logistic, mlp, ridge
 
@@ -47,11 +47,11 @@ def test_logistic_is_scikit_learns_solution_at_one_strength(digits, strength, ki
     train, test, _ = digits
     train, test = (part.rows(np.flatnonzero(part.y < kinds)) for part in (train, test))
     objective = Classes(tuple(map(str, range(kinds))))
-    ours = fitted(logistic.Settings(strengths=(strength,), calibrate="none"), train, objective)
-    mean, gain = scaling(train.x)
+    ours = fitted(logistic.Settings(strengths=(strength,), calibration="none"), train, objective)
+    mean, gain = column_scaling(train.x)
     theirs = LogisticRegression(C=strength, tol=1e-10, max_iter=5000)
-    theirs.fit(scaled(train.x, mean, gain).astype(np.float64), train.y)
-    reference = theirs.predict_proba(scaled(test.x, mean, gain).astype(np.float64))
+    theirs.fit(scale_columns(train.x, mean, gain).astype(np.float64), train.y)
+    reference = theirs.predict_proba(scale_columns(test.x, mean, gain).astype(np.float64))
     assert objective.probabilities(ours.scores(test.x)) == pytest.approx(reference, abs=1e-4)
 
 
@@ -83,8 +83,10 @@ def test_balanced_weights_find_the_rare_class():
     data, objective = rows(x, y), Classes(("common", "rare"))
     for module in (logistic, mlp):
         found = {
-            weights: (fitted(module.Settings(weights=weights), data, objective).scores(data.x).argmax(1) == 1)[y == 1]
-            for weights in ("none", "balanced")
+            weight: (fitted(module.Settings(class_weight=weight), data, objective).scores(data.x).argmax(1) == 1)[
+                y == 1
+            ]
+            for weight in ("none", "balanced")
         }
         assert found["balanced"].mean() > 0.6 > found["none"].mean()
 
@@ -92,9 +94,9 @@ def test_balanced_weights_find_the_rare_class():
 def test_ridge_leaves_each_row_out_exactly():
     rng = np.random.default_rng(0)
     x, t = rng.standard_normal((40, 7)), rng.standard_normal((40, 2))
-    turned = basis(x.astype(np.float32))
+    turned = build_basis(x.astype(np.float32))
     z = turned.z.astype(np.float64)
-    for strength, held in zip((0.3, 30.0), ridge_head._ones_out(turned, t, (0.3, 30.0)), strict=True):
+    for strength, held in zip((0.3, 30.0), ridge_head._leave_one_out(turned, t, (0.3, 30.0)), strict=True):
         for i in range(40):
             rest = np.delete(np.arange(40), i)
             model = Ridge(alpha=1 / strength).fit(z[rest], t[rest])
@@ -106,8 +108,8 @@ def test_ridge_is_scikit_learns_solution():
     x = rng.standard_normal((60, 9)) + 5
     y = (x[:, 0] - 2 * x[:, 1] + rng.standard_normal(60)).astype(np.float32)
     head = fitted(ridge.Settings(strengths=(20.0,)), rows(x, y), Number(0.0, 1.0))
-    mean, gain = scaling(x.astype(np.float32))
-    z = scaled(x.astype(np.float32), mean, gain).astype(np.float64)
+    mean, gain = column_scaling(x.astype(np.float32))
+    z = scale_columns(x.astype(np.float32), mean, gain).astype(np.float64)
     reference = Ridge(alpha=1 / 20).fit(z, y).predict(z)
     assert head.scores(x.astype(np.float32))[:, 0] == pytest.approx(reference, abs=1e-4)
 
@@ -132,7 +134,7 @@ def test_no_more_is_held_out_than_choosing_is_worth(count, most):
     both = np.arange(sum(count))
     data = Features(np.zeros((len(both), 2), np.float32), both % 3, tuple(map(str, both)))
     train, val = (data.rows(part) for part in np.split(both, [count[0]]))
-    learns, held = cross_validation.parted(train, val, Classes(("a", "b", "c")), np.random.default_rng(0))
+    learns, held = cross_validation.hold_out(train, val, Classes(("a", "b", "c")), np.random.default_rng(0))
     assert len(held) == most and sorted(learns.ids + held.ids) == sorted(data.ids)
 
 
@@ -141,9 +143,9 @@ def test_folds_keep_groups_whole_and_classes_in_proportion():
     y = rng.integers(0, 4, 200)
     objective = Classes(tuple("abcd"))
     names = [f"g{i // 4}" for i in range(200)]
-    fold = cross_validation.deal(rows(np.zeros((200, 1)), y, names), objective, 5, rng)
+    fold = cross_validation.assign_folds(rows(np.zeros((200, 1)), y, names), objective, 5, rng)
     assert all(len(set(fold[i : i + 4])) == 1 for i in range(0, 200, 4))
-    fold = cross_validation.deal(rows(np.zeros((200, 1)), y), objective, 5, rng)
+    fold = cross_validation.assign_folds(rows(np.zeros((200, 1)), y), objective, 5, rng)
     table = np.array([np.bincount(y[fold == f], minlength=4) for f in range(5)])
     assert np.ptp(table, axis=0).max() <= 1
 
@@ -179,7 +181,7 @@ def test_mlp_learns_what_no_linear_head_can():
     y = ((x[:, 0] > 0) != (x[:, 1] > 0)).astype(np.int64)
     train, test, objective = rows(x[:600], y[:600]), rows(x[600:], y[600:]), Classes(("even", "odd"))
     assert objective.score(fitted(logistic.Settings(), train, objective).scores(test.x), test.y) < 0.65
-    assert objective.score(fitted(mlp.Settings(rate=3e-3), train, objective).scores(test.x), test.y) > 0.93
+    assert objective.score(fitted(mlp.Settings(learning_rate=3e-3), train, objective).scores(test.x), test.y) > 0.93
 
 
 @pytest.mark.parametrize(
@@ -190,14 +192,14 @@ def test_mlp_learns_what_no_linear_head_can():
         (Number(0.0, 1.0), np.array([0.1, -1, 2, 0.5, 0, 1], np.float32)),
     ],
 )
-def test_the_slopes_of_the_mlp_are_those_of_its_loss(objective, y):
+def test_the_gradients_of_the_mlp_are_those_of_its_loss(objective, y):
     rng = np.random.default_rng(0)
-    method = mlp.Settings(units=5, dropout=0.0)
+    method = mlp.Settings(hidden_units=5, dropout=0.0)
     x = rng.standard_normal((6, 4)).astype(np.float32)
-    net = method._start(x, objective, rng)
+    net = method._initial(x, objective, rng)
     net.w2[:] = rng.standard_normal(net.w2.shape)
-    t, w = mlp._wanted(y, objective), mlp._counts(y, objective, "none")
-    slopes = method._slopes(net, x, t, w, objective.link, rng)
+    t, w = mlp._targets(y, objective), mlp._sample_weight(y, objective, "none")
+    slopes = method._gradients(net, x, t, w, objective.link, rng)
     half = 0.5 if name_of(objective) == "number" else 1.0
     for layer, slope in zip((net.w1, net.b1, net.w2, net.b2), slopes, strict=True):
         at = np.unravel_index(np.abs(slope).argmax(), slope.shape)
@@ -212,7 +214,7 @@ def test_the_slopes_of_the_mlp_are_those_of_its_loss(objective, y):
 
 def test_mlp_stops_where_validation_was_best(digits):
     train, test, objective = digits
-    head = fitted(mlp.Settings(passes=60, patience=5, rate=5e-3), train, objective, val=test)
+    head = fitted(mlp.Settings(epochs=60, patience=5, learning_rate=5e-3), train, objective, val=test)
     curve = head.notes["validation_loss"]
     assert len(curve) < 60
     assert head.notes["best_pass"] == int(np.argmin(curve)) + 1
@@ -220,12 +222,12 @@ def test_mlp_stops_where_validation_was_best(digits):
 
 def test_neighbours_and_means_answer_as_their_names_say(digits):
     train, test, objective = digits
-    one = fitted(knn.Settings(neighbours=(1,)), train, objective)
+    one = fitted(knn.Settings(n_neighbors=(1,)), train, objective)
     centred = train.x - train.x.mean(0), test.x - train.x.mean(0)
     a, b = (c / np.linalg.norm(c, axis=1, keepdims=True) for c in centred)
     assert np.array_equal(one.scores(test.x).argmax(1), train.y[(b @ a.T).argmax(1)])
-    mean, gain = scaling(train.x)
-    z, other = scaled(train.x, mean, gain), scaled(test.x, mean, gain)
+    mean, gain = column_scaling(train.x)
+    z, other = scale_columns(train.x, mean, gain), scale_columns(test.x, mean, gain)
     means = np.stack([z[train.y == k].mean(0) for k in range(10)])
     nearest = ((other[:, None] - means) ** 2).sum(2).argmin(1)
     assert np.mean(fitted(centroid.Settings(), train, objective).scores(test.x).argmax(1) == nearest) > 0.995
@@ -280,7 +282,7 @@ def test_a_column_that_varies_by_rounding_alone_has_no_weight():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((40, 6)).astype(np.float32)
     x[:, 4], x[:, 5] = 1e-33 * x[:, 4], 1e-8 * x[:, 5]
-    mean, gain = scaling(x)
+    mean, gain = column_scaling(x)
     assert gain[4] == gain[5] == 0 and (gain[:4] > 0).all()
     assert np.isfinite(mean).all()
 
@@ -318,14 +320,14 @@ def test_rows_that_are_streamed_give_the_head_that_rows_in_memory_give(link, tmp
     objective = Tags(names) if link == "tags" else Classes(names)
     data = Features(x, y, tuple(map(str, range(n))))
     nothing = data.rows(np.zeros(0, np.int64))
-    head = logistic.Settings(strengths=(30.0,), calibrate="none")
+    head = logistic.Settings(strengths=(30.0,), calibration="none")
 
     def fitted():
         return head.fit(data, nothing, objective, above=None, rng=np.random.default_rng(0))
 
     whole = fitted()
-    monkeypatch.setattr(logistic_head, "HELD", 0)
-    monkeypatch.setattr(logistic_head, "SAMPLED", n * d // 4)
+    monkeypatch.setattr(logistic_head, "IN_MEMORY", 0)
+    monkeypatch.setattr(logistic_head, "SAMPLE", n * d // 4)
     streamed = fitted()
     assert streamed.notes["rows"] == n and 500 < streamed.notes["rows_chosen_on"] < 1500
     a, b = whole.scores(x), streamed.scores(x)
@@ -337,8 +339,8 @@ def test_a_rare_class_is_not_lost_by_the_sample(monkeypatch):
     rng = np.random.default_rng(0)
     y = np.where(np.arange(3000) < 7, 2, np.arange(3000) % 2)
     x = (rng.standard_normal((3000, 8)) + 2 * np.eye(8)[y]).astype(np.float32)
-    monkeypatch.setattr(logistic_head, "HELD", 0)
-    monkeypatch.setattr(logistic_head, "SAMPLED", 300 * 8)
+    monkeypatch.setattr(logistic_head, "IN_MEMORY", 0)
+    monkeypatch.setattr(logistic_head, "SAMPLE", 300 * 8)
     data = Features(x, y, tuple(map(str, range(3000))))
     some = logistic_head._sample(data, Classes(("a", "b", "c")), rng)
     assert (some.y == 2).sum() == 7 and 250 < len(some) < 450

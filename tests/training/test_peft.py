@@ -1,17 +1,17 @@
 """Deltas that leave the backbone alone: nothing changes before the first step, and plain PEFT reads what is saved."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_methods import OBJECTIVE, crossed
 
-from headstart.backbones.catalogue import find_card
+from headstart.backbones.cards import find_card
 from headstart.backbones.network import open_above
 from headstart.core.errors import PlanError
 from headstart.core.plan import Above
 from headstart.core.plugins import member
+from tests.support.two_classes import OBJECTIVE, features_at_cut
 
 torch = pytest.importorskip("torch")
 peft = pytest.importorskip("peft")
@@ -25,24 +25,24 @@ def learner_of(name: str, backbone: str, tmp_path, kind: str, **settings):
 
     card, method = find_card(backbone, tmp_path), replace(member("methods", name).Settings(), **settings)
     cut = method.cut(card)
-    train, val = crossed(backbone, kind, cut, tmp_path)
+    train, val = features_at_cut(backbone, kind, cut, tmp_path)
 
     def above() -> Above:
         return open_above(card, cut)
 
-    learner, rows = tuned.opened(above, OBJECTIVE, train)
+    learner, rows = tuned.open_learner(above, OBJECTIVE, train)
     return learner, method, train, val, rows, above
 
 
 @pytest.mark.parametrize("kind", ["image", "text"])
 @pytest.mark.parametrize("name", ["lora", "adapter", "ia3"])
 def test_nothing_changes_before_the_first_step(name, kind, vision, text, tmp_path):
-    from headstart.training.tuning.learner import passed
+    from headstart.training.tuning.learner import forward_in_batches
 
     backbone = {"image": vision, "text": text}[kind]
     learner, method, train, _, rows, _ = learner_of(name, backbone, tmp_path, kind)
-    member("methods", name).alter(learner, asdict(method))
-    assert np.array_equal(passed(learner, train.x, learner.rows), rows)
+    method.modify(learner)
+    assert np.array_equal(forward_in_batches(learner, train.x, learner.embed), rows)
     learns = [n for n, p in learner.body.named_parameters() if p.requires_grad]
     assert learns and all(not n.endswith(("base_layer.weight", "qkv.weight")) for n in learns)
 
@@ -53,13 +53,13 @@ def test_nothing_changes_before_the_first_step(name, kind, vision, text, tmp_pat
 def test_plain_peft_reads_what_is_saved(name, kind, vision, text, tmp_path):
     from headstart.backbones.block_division import divide
     from headstart.backbones.network import Network
-    from headstart.backbones.transformers_encoder import divide as divide_text
-    from headstart.training.tuning.learner import Learner, passed
+    from headstart.backbones.transformers_encoder import divide_encoder as divide_text
+    from headstart.training.tuning.learner import Learner, forward_in_batches
 
     backbone = {"image": vision, "text": text}[kind]
     _, method, train, val, rows, above = learner_of(name, backbone, tmp_path, kind)
     fitted = replace(method, steps=6).fit(train, val, OBJECTIVE, above=above, rng=np.random.default_rng(0))
-    moved = passed(fitted.learner, train.x, fitted.learner.rows)
+    moved = forward_in_batches(fitted.learner, train.x, fitted.learner.embed)
     assert not np.allclose(moved, rows, atol=1e-4), "nothing was learned"
     for file, content in fitted.files().items():
         (tmp_path / file).parent.mkdir(exist_ok=True)
@@ -85,27 +85,27 @@ def test_plain_peft_reads_what_is_saved(name, kind, vision, text, tmp_path):
     theirs = Learner(
         Above(Network(division.stem, division.blocks, division.pool).above(method.cut(card)), card, method.cut(card)), 2
     )
-    assert np.allclose(passed(theirs, train.x, theirs.rows), moved, atol=1e-5)
+    assert np.allclose(forward_in_batches(theirs, train.x, theirs.embed), moved, atol=1e-5)
 
 
-@pytest.mark.parametrize("form", ["plain", "rs", "dora"])
-def test_merged_is_unmerged(form, vision, tmp_path):
-    from headstart.training.tuning.learner import passed
+@pytest.mark.parametrize("variant", ["plain", "rs", "dora"])
+def test_merged_is_unmerged(variant, vision, tmp_path):
+    from headstart.training.tuning.learner import forward_in_batches
 
-    _, method, train, val, _, above = learner_of("lora", vision, tmp_path, "image", form=form, steps=6)
+    _, method, train, val, _, above = learner_of("lora", vision, tmp_path, "image", variant=variant, steps=6)
     learner = method.fit(train, val, OBJECTIVE, above=above, rng=np.random.default_rng(0)).learner
-    apart = passed(learner, train.x, learner)
+    apart = forward_in_batches(learner, train.x, learner)
     for module in learner.body.modules():
         if hasattr(module, "merge") and hasattr(module, "lora_A"):
             module.merge()
-    assert np.allclose(passed(learner, train.x, learner), apart, atol=1e-5)
+    assert np.allclose(forward_in_batches(learner, train.x, learner), apart, atol=1e-5)
 
 
 def test_the_rank_keeps_to_one_hundredth_of_the_parameters():
     lora = member("methods", "lora")
-    assert lora.fitting(22_700_000, 27_600) == 8
-    assert lora.fitting(1000, 500) == 1
-    assert lora.fitting(10**9, 10) == lora.MOST
+    assert lora.choose_rank(22_700_000, 27_600) == 8
+    assert lora.choose_rank(1000, 500) == 1
+    assert lora.choose_rank(10**9, 10) == lora.MAX_RANK
 
 
 @pytest.mark.parametrize("name", ["lora", "ia3", "adapter", "prompt", "prefix", "dora"])
@@ -114,10 +114,10 @@ def test_a_hundredth_of_a_real_backbone_learns(name, hub, tmp_path):
 
     backbone = "timm:hf-hub:headstart-test/vit_tiny_patch16_224.augreg_in1k"
     module = member("methods", "lora" if name == "dora" else name)
-    method = module.Settings(form="dora") if name == "dora" else module.Settings()
+    method = module.Settings(variant="dora") if name == "dora" else module.Settings()
     card = find_card(backbone, tmp_path)
     learner = Learner(open_above(card, method.cut(card)), 2)
-    module.alter(learner, asdict(method))
+    method.modify(learner)
     learned = sum(p.numel() for p in learner.body.parameters() if p.requires_grad)
     assert 0 < learned < 0.01 * card.parameters
 
@@ -125,22 +125,22 @@ def test_a_hundredth_of_a_real_backbone_learns(name, hub, tmp_path):
 @pytest.mark.parametrize("blocks", [2, 4])
 @pytest.mark.parametrize("name", ["prompt", "prefix"])
 def test_padding_changes_nothing_beside_prompts(name, blocks, text, tmp_path):
-    from headstart.training.tuning.learner import arrays
+    from headstart.training.tuning.learner import collate
 
     learner, method, train, _, rows, _ = learner_of(name, text, tmp_path, "text", blocks=blocks)
-    member("methods", name).alter(learner, asdict(method))
+    method.modify(learner)
     learner.eval()
 
     def batch(index) -> dict:
-        return {k: torch.from_numpy(v) for k, v in arrays(train.x, np.array(index)).items()}
+        return {k: torch.from_numpy(v) for k, v in collate(train.x, np.array(index)).items()}
 
     nine = batch(range(9))
     assert not nine["mask"].all(), "some of these texts are padded"
     with torch.inference_mode():
-        together = learner.rows(nine)
-        alone = torch.cat([learner.rows(batch([i])) for i in range(9)])
+        together = learner.embed(nine)
+        alone = torch.cat([learner.embed(batch([i])) for i in range(9)])
         nine["x"][nine["mask"] == 0] = 7  # anything may stand there
-        other = learner.rows(nine)
+        other = learner.embed(nine)
     assert torch.allclose(together, alone, atol=1e-5) and torch.allclose(together, other, atol=1e-6)
     assert not np.allclose(together.numpy(), rows[:9], atol=1e-4), "the tokens are seen"
 
@@ -148,7 +148,7 @@ def test_padding_changes_nothing_beside_prompts(name, blocks, text, tmp_path):
 @pytest.mark.parametrize("name", ["prompt", "prefix"])
 def test_learned_tokens_stand_behind_the_class_token_and_leave_again(name, vision, tmp_path):
     learner, method, train, _, _, _ = learner_of(name, vision, tmp_path, "image", blocks=3)
-    member("methods", name).alter(learner, asdict(method))
+    method.modify(learner)
     count, seen = method.tokens, {}
     first = next(m for m in learner.body.modules() if hasattr(m, "tokens"))
     first.block.register_forward_pre_hook(lambda module, given: seen.update(inside=given[0]))
@@ -170,20 +170,20 @@ def test_prompts_want_tokens(name, hub, tmp_path):
     card, method = find_card(backbone, tmp_path), member("methods", name).Settings()
     learner = Learner(open_above(card, method.cut(card)), 2)
     with pytest.raises(PlanError, match="no row of tokens"):
-        member("methods", name).alter(learner, asdict(method))
+        method.modify(learner)
 
 
 @pytest.mark.parametrize("name", ["lora", "adapter", "ia3"])
 def test_convolutions_are_adapted_too(name, hub, tmp_path):
-    from headstart.training.tuning.learner import passed
+    from headstart.training.tuning.learner import forward_in_batches
 
     backbone = "timm:hf-hub:headstart-test/mobilenetv2_100.tf_in1k"
-    _, method, train, val, rows, above = learner_of(name, backbone, tmp_path, "image", blocks=2, steps=4, batch=8)
+    _, method, train, val, rows, above = learner_of(name, backbone, tmp_path, "image", blocks=2, steps=4, batch_size=8)
     fitted = method.fit(train, val, OBJECTIVE, above=above, rng=np.random.default_rng(0))
     assert not fitted.notes["frozen_above"]["moved"]
     back = member("methods", name).restore(fitted.state(), above)
     assert np.allclose(back.scores(train.x), fitted.scores(train.x), atol=1e-5)
-    assert not np.array_equal(passed(fitted.learner, train.x, fitted.learner.rows), rows)
+    assert not np.array_equal(forward_in_batches(fitted.learner, train.x, fitted.learner.embed), rows)
 
 
 def test_a_part_that_is_itself_a_layer_is_adapted_too():
@@ -207,7 +207,7 @@ def test_a_part_that_is_itself_a_layer_is_adapted_too():
         learner = Learner(Above(body, card, cut), 2)
         before = learner.body(x)  # the learner takes another memory format, and with several threads other sums
         assert list(peft_adapters.adaptable(learner)) == ["features.3", "features.5"]
-        member("methods", "lora").alter(learner, asdict(member("methods", "lora").Settings()))
+        member("methods", "lora").Settings().modify(learner)
         assert torch.equal(learner.body(x), before)
         for name, parameter in learner.body.named_parameters():
             if name.endswith("lora_B.default.weight"):

@@ -7,20 +7,20 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from test_report_browser import CLASHES, browser  # noqa: F401  (a fixture)
 
 from headstart.cli import main
 from headstart.core.errors import SourceError
-from headstart.data.demo.photos import photos
-from headstart.evaluation.guards.shortcut import guessed
+from headstart.data.demo.photos import write_photos
+from headstart.evaluation.guards.shortcut import naive_bayes_accuracy
 from headstart.workflows import check, fit
+from tests.support.browser import TEXT_CLASHES
 
 
 @pytest.fixture(scope="module")
 def flawed(tmp_path_factory):
     """Rendered photos: one broken, one under two labels, test photos in training as they are and saved again."""
     folder = tmp_path_factory.mktemp("flawed")
-    source = photos(folder / "all", 160)
+    source = write_photos(folder / "all", 160)
     files = sorted(p for p in source.rglob("*.jpg"))
     data = folder / "data"
     for n, path in enumerate(files):
@@ -141,26 +141,26 @@ def test_the_command(flawed, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_in_a_browser_nothing_overflows_or_overlaps(flawed, browser, width):  # noqa: F811
+def test_in_a_browser_nothing_overflows_or_overlaps(flawed, browser, width):
     folder, data = flawed
     checked(folder, data)
     page = browser.new_page(viewport={"width": width, "height": 900})
     page.goto((folder / "out" / "check.html").as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate(CLASHES) == []
+    assert page.evaluate(TEXT_CLASHES) == []
 
 
 def test_sizes_that_tell_are_a_shortcut_and_sizes_that_do_not_are_none():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, 300)
     noise = rng.normal(size=(300, 2))
-    assert guessed(noise, y) < 0.45
-    assert guessed(np.stack([y * 10 + noise[:, 0], noise[:, 1]], 1), y) > 0.95
+    assert naive_bayes_accuracy(noise, y) < 0.45
+    assert naive_bayes_accuracy(np.stack([y * 10 + noise[:, 0], noise[:, 1]], 1), y) > 0.95
 
 
 def test_how_a_network_is_fed_is_held_against_its_own_library(hub, tmp_path):
     """DeiT's normalisation before ViT-tiny: the classic mistake that gives no error."""
-    source = photos(tmp_path / "some", 60)
+    source = write_photos(tmp_path / "some", 60)
     right = "timm:hf-hub:headstart-test/vit_tiny_patch16_224.augreg_in1k"
     wrong = f"{right}?mean=0.485,0.456,0.406&std=0.229,0.224,0.225"
     said = {}
@@ -186,11 +186,11 @@ def test_the_old_classifier_is_asked_without_labels(hub, real_data, tmp_path):
 def test_a_photo_is_glanced_at_once(tmp_path, monkeypatch):
     from headstart.data.duplicates import image_stats
 
-    source = photos(tmp_path / "some", 60)
+    source = write_photos(tmp_path / "some", 60)
     check.check(source, into=tmp_path / "a", backbone="stats", root=tmp_path / "cache")
-    monkeypatch.setattr(image_stats, "_glanced", lambda *some: pytest.fail("it was glanced at again"))
+    monkeypatch.setattr(image_stats, "_compute", lambda *_: pytest.fail("it was looked at again"))
     check.check(source, into=tmp_path / "b", backbone="stats", root=tmp_path / "cache")
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 80, 3), np.uint8).astype(np.uint8))
     small = np.asarray(picture.convert("L").resize((9, 8), Image.Resampling.BOX))
     brighter = np.clip(small.astype(int) + 9, 0, 255)
-    assert image_stats.fingerprint(small) == image_stats.fingerprint(brighter), "brightness moves no bit"
+    assert image_stats.difference_hash(small) == image_stats.difference_hash(brighter), "brightness moves no bit"

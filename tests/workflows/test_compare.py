@@ -1,22 +1,18 @@
-"""Methods side by side on one split: the table says what the runs say, nothing is run twice, claims have p-values."""
+"""Methods side by side on one split: the table says what the runs say, and nothing is run twice."""
 
 import json
 import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from test_report_browser import CLASHES, browser  # noqa: F401  (a fixture)
 
 import headstart
 from headstart.cli import main, summaries
 from headstart.core.errors import NameNotFound, PlanError, SourceError, Stopped
-from headstart.core.statistics import compared, flipped, mcnemar
-from headstart.data.demo.photos import photos
-from headstart.evaluation import comparison_table
+from headstart.data.demo.photos import write_photos
 from headstart.workflows import compare
 from headstart.workflows import fit as workflow
+from tests.support.browser import TEXT_CLASHES
 
 HEADS = ("probe", "knn", "centroid", "mlp")
 
@@ -25,7 +21,7 @@ HEADS = ("probe", "knn", "centroid", "mlp")
 def compared_photos(tmp_path_factory):
     """A comparison of light heads on rendered photos; finetune cannot be had on the floor backbone."""
     folder = tmp_path_factory.mktemp("compare")
-    source = photos(folder / "photos", 90)
+    source = write_photos(folder / "photos", 90)
     said: list[dict] = []
     found = again(folder, source, said, methods=(*HEADS, "finetune"))
     return folder, source, found, said
@@ -72,7 +68,7 @@ def test_what_was_done_is_not_done_again(compared_photos):
 
 
 def test_other_labels_are_another_question(tmp_path):
-    source = photos(tmp_path / "photos", 60)
+    source = write_photos(tmp_path / "photos", 60)
     again(tmp_path, source, [], methods=["knn"], seeds=1)
     first, second = sorted(p for p in source.iterdir() if p.is_dir())[:2]
     moved = sorted(first.iterdir())[0]
@@ -83,7 +79,7 @@ def test_other_labels_are_another_question(tmp_path):
 
 
 def test_an_interrupted_comparison_goes_on(tmp_path):
-    source = photos(tmp_path / "photos", 60)
+    source = write_photos(tmp_path / "photos", 60)
 
     def stop(line):
         if line == {"event": "run", "run": "knn-1"}:
@@ -100,14 +96,14 @@ def test_an_interrupted_comparison_goes_on(tmp_path):
 
 
 def test_a_method_that_a_guard_stopped_does_not_stop_the_others(tmp_path, monkeypatch):
-    source, fit = photos(tmp_path / "photos", 60), workflow.fit
+    source, fit_with = write_photos(tmp_path / "photos", 60), workflow.fit_with
 
-    def guarded(*args, method, **given):
-        if method == "knn":
+    def guarded(source, data, borrow, learn, training, output):
+        if learn.method == "knn":
             raise Stopped("[rate] the loss grew")
-        return fit(*args, method=method, **given)
+        return fit_with(source, data, borrow, learn, training, output)
 
-    monkeypatch.setattr(workflow, "fit", guarded)
+    monkeypatch.setattr(workflow, "fit_with", guarded)
     rows = again(tmp_path, source, [], methods=["knn", "probe"], seeds=1).facts["methods"]
     assert [r["error"] for r in rows] == ["[rate] the loss grew", ""]
     with pytest.raises(Stopped):
@@ -135,17 +131,17 @@ def test_the_page_is_one_file_with_every_method(compared_photos):
 
 
 @pytest.mark.parametrize("width", [360, 390, 1280])
-def test_in_a_browser_nothing_overflows_or_overlaps(compared_photos, browser, width):  # noqa: F811
+def test_in_a_browser_nothing_overflows_or_overlaps(compared_photos, browser, width):
     sheet = browser.new_page(viewport={"width": width, "height": 900})
     sheet.goto((compared_photos[0] / "out" / "compare.html").as_uri())
     sheet.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
     assert sheet.evaluate("document.documentElement.scrollWidth") <= width
-    assert sheet.evaluate(CLASHES) == []
+    assert sheet.evaluate(TEXT_CLASHES) == []
     sheet.close()
 
 
 def test_the_terminal_shows_every_figure_in_100_columns(compared_photos):
-    text = summaries.contested(compared_photos[2].facts)
+    text = summaries.comparison_summary(compared_photos[2].facts)
     assert max(map(len, text.splitlines())) <= 100
     for r in compared_photos[2].facts["methods"][:4]:
         assert f"{100 * r['mean']:.1f} %" in text and f"{r['params']['trained']:,}" in text and r["best_for"] in text
@@ -159,7 +155,7 @@ def test_an_unknown_method_is_refused_at_once(tmp_path):
 
 
 def test_where_no_method_can_be_had_the_reason_is_raised(tmp_path):
-    source = photos(tmp_path / "photos", 60)
+    source = write_photos(tmp_path / "photos", 60)
     for asked, about in (({"methods": ["finetune"]}, "no network"), ({"budget": "fast"}, "--budget fast")):
         with pytest.raises(PlanError, match=about):
             again(tmp_path, source, [], **asked)
@@ -168,11 +164,11 @@ def test_where_no_method_can_be_had_the_reason_is_raised(tmp_path):
 def test_a_folder_of_others_is_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("notes")
     with pytest.raises(SourceError, match="holds no comparison"):
-        compare.compare(photos(tmp_path / "photos", 60), methods=["probe"], into=tmp_path, backbone="stats")
+        compare.compare(write_photos(tmp_path / "photos", 60), methods=["probe"], into=tmp_path, backbone="stats")
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):
-    source = photos(tmp_path / "photos", 60)
+    source = write_photos(tmp_path / "photos", 60)
     words = ["headstart", "compare", str(source), "--backbone", "stats", "--seeds", "1", "-q", "--json"]
     for methods, code in (("probe,knn", 0), ("probe,kn", 2)):
         monkeypatch.setattr(sys, "argv", [*words, "--methods", methods, "--into", str(tmp_path / "out")])
@@ -199,76 +195,6 @@ def test_vectors_and_numbers_are_compared_too(tmp_path):
     assert facts["methods"][0]["metric"] == "mae" and pair["measure"] == "minus absolute error"
     assert pair["difference"] == pytest.approx(means["knn"] - means["probe"], rel=1e-3), "the gain is that of the table"
     assert pair["verdict"] == "better" and facts["verdict"].startswith("The plain probe scored best")
-
-
-def runs_of(*values):
-    result = {"metrics": {"accuracy": {"value": 0.0}}, "head": {}, "task": {"n": {"train": 1, "val": 0}}, "plan": {}}
-    result |= {"params": {"trained": 1, "total": 1}, "bytes": {}, "seconds": {"fit": 1.0}}
-    return [{**result, "metrics": {"accuracy": {"value": v}}} for v in values]
-
-
-def test_an_interval_over_seeds_is_students_and_needs_three():
-    from scipy.stats import t
-
-    two, three = comparison_table.row("knn", runs_of(0.8, 0.9)), comparison_table.row("knn", runs_of(0.8, 0.82, 0.84))
-    assert two["low"] is None and two["high"] is None and two["mean"] == pytest.approx(0.85)
-    low, high = t.interval(0.95, 2, 0.82, 0.02 / 3**0.5)
-    assert (three["low"], three["high"]) == (pytest.approx(low, abs=1e-3), pytest.approx(high, abs=1e-3))
-
-
-def test_the_verdict_names_the_gain_and_who_is_as_good():
-    rng = np.random.default_rng(0)
-    hard = rng.random(400)
-    means = {"probe": 0.7, "lora": 0.9, "full": 0.905, "scratch": 0.4}
-    worth = {m: {str(i): float(h < mean) for i, h in enumerate(hard)} for m, mean in means.items()}
-    rows = [comparison_table.row(m, runs_of(np.mean(list(worth[m].values())))) for m in means]
-    for r in rows:
-        r["metrics"]["accuracy"]["better"] = "higher"
-    said = comparison_table.verdict(rows, comparison_table.pairs(worth, "classes", 0))
-    assert said.startswith("full is better than the plain probe by ") and "p < 0.001" in said
-    assert said.endswith("ship full. It cannot be told from lora.")
-    said = comparison_table.verdict(
-        rows[1:3], comparison_table.pairs({m: worth[m] for m in ("lora", "full")}, "classes", 0)
-    )
-    assert said.startswith("full scored best") and "surely better than none" in said
-
-
-def test_flips_of_signs_are_exact_and_do_not_cry_wolf():
-    rng = np.random.default_rng(0)
-    alike = flipped(np.array([1 / 3] * 6 + [0.0] * 50), rng)
-    assert alike == pytest.approx(2 / 2**6, abs=0.015), "six of six on one side, each way as likely"
-    claims = 0
-    for n in range(200):  # two equals: one answer against the mean of three, on 40 examples of differing difficulty
-        right = rng.beta(4, 0.2, 40)
-        one, three = rng.random(40) < right, (rng.random((3, 40)) < right).mean(0)
-        claims += flipped(one - three, np.random.default_rng(n)) < 0.05
-    assert claims <= 18, "5 % of 200, and three standard errors"
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_never_claims_more_than_one_test(p):
-    corrected = comparison_table.holm(p)
-    assert all(a <= b <= 1 for a, b in zip(p, corrected, strict=True))
-    order = np.argsort(p, kind="stable")
-    assert all(np.diff(np.array(corrected)[order]) >= -1e-12)
-
-
-@settings(deadline=None)  # the first call imports scipy
-@given(st.integers(0, 60), st.integers(0, 60))
-def test_mcnemar_is_the_binomial(won, lost):
-    from scipy.stats import binomtest
-
-    expected = binomtest(won, won + lost).pvalue if won + lost else 1.0
-    assert mcnemar(won, lost) == pytest.approx(expected, abs=1e-9)
-    assert mcnemar(won, lost) == mcnemar(lost, won)
-
-
-def test_a_test_turned_round_says_the_opposite():
-    rng = np.random.default_rng(0)
-    one, other = (rng.random(200) < share for share in (0.9, 0.6))
-    a = compared("accuracy", one.astype(float), other.astype(float), 0)
-    b = compared("accuracy", other.astype(float), one.astype(float), 0)
-    assert (a.verdict, b.verdict) == ("better", "worse") and a.p == b.p
 
 
 def test_the_line_that_repeats_a_comparison_repeats_it(compared_photos, monkeypatch, capsys):

@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import headstart
-from headstart.data.demo.photos import photos
+from headstart.data.demo.photos import write_photos
 from headstart.data.demo.tickets import tickets
 
 
@@ -45,7 +45,7 @@ def test_texts_and_labels_of_any_type():
 def test_photos_by_path_and_as_pictures(tmp_path):
     from PIL import Image
 
-    folder = photos(tmp_path / "photos", 60)
+    folder = write_photos(tmp_path / "photos", 60)
     files = sorted(folder.glob("*/*.jpg"))
     labels = [f.parent.name for f in files]
     model = headstart.TransferClassifier(backbone="stats").fit(files, labels)

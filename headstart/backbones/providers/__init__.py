@@ -1,0 +1,1 @@
+"""One file a library that backbones come from: timm, transformers, CLIP, our own, no network."""

@@ -1,6 +1,6 @@
-"""No network: hand-made statistics of a photo, or hashed words of a text. A floor that any real backbone must beat.
+"""The baseline without a network, which any real backbone must beat: image statistics, or hashed words of a text.
 
-"stats" for photos: colour on a grid; histograms of gradient orientation (after Dalal and Triggs 2005) at two scales;
+"stats" for images: colour on a grid; histograms of gradient orientation (after Dalal and Triggs 2005) at two scales;
 local binary patterns (Ojala et al. 2002) at three radii; energy in bands of scale, of light and of colour.
 "stats:text": a bag of hashed words and characters, signed (Weinberger et al. 2009), sub-linear in counts.
 """
@@ -21,9 +21,9 @@ ORIENTATIONS = 8
 RADII = (1, 2, 4)
 BANDS = (1, 2, 4, 8)
 BUCKETS = 2048
-WIDTH = 614  # numbers a photo gives
+WIDTH = 614  # of the statistics of an image
 RECIPE = {"version": 1, "side": SIDE, "orientations": ORIENTATIONS, "radii": RADII, "bands": BANDS, "buckets": BUCKETS}
-PHOTO = (
+IMAGE_SETTINGS = (
     ("crop_mode", "squash"),
     ("crop_pct", 1.0),
     ("input_size", (3, SIDE, SIDE)),
@@ -34,15 +34,15 @@ PHOTO = (
 
 
 def card(local: str) -> Backbone:
-    """The floor for photos (""), or for texts ("text")."""
+    """The baseline for images (""), or for texts ("text")."""
     digest = of_value({**RECIPE, "kind": local})
     weights = f"sha256:{digest}{digest}"
     if local == "":
-        photo, blocks = Preprocess("image", PHOTO), (Block("statistics", (WIDTH,)),)
-        return Backbone("stats", weights, photo, blocks, WIDTH, pretrained_on="nothing", licence="apache-2.0")
+        spec, blocks = Preprocess("image", IMAGE_SETTINGS), (Block("statistics", (WIDTH,)),)
+        return Backbone("stats", weights, spec, blocks, WIDTH, pretrained_on="nothing", licence="apache-2.0")
     if local == "text":
-        words, blocks = Preprocess("words", (("buckets", BUCKETS),)), (Block("words", (BUCKETS,)),)
-        return Backbone("stats:text", weights, words, blocks, BUCKETS, pretrained_on="nothing", licence="apache-2.0")
+        spec, blocks = Preprocess("words", (("buckets", BUCKETS),)), (Block("words", (BUCKETS,)),)
+        return Backbone("stats:text", weights, spec, blocks, BUCKETS, pretrained_on="nothing", licence="apache-2.0")
     raise PlanError(f"stats:{local} is not a backbone. There are two: stats (photos) and stats:text.")
 
 
@@ -57,28 +57,28 @@ def runs(card: Backbone, cut: Cut) -> str:
 
 
 def classifier(card: Backbone) -> tuple[np.ndarray, np.ndarray] | None:
-    """None: statistics name nothing."""
+    """None: statistics come without a head."""
     return None
 
 
 def reference(card: Backbone, raws: Callable[[], list[bytes | str]]) -> np.ndarray | None:
-    """None: no library has it."""
+    """None: there is no library."""
     return None
 
 
 def parts(card: Backbone):
-    """Plain functions: from a batch to what enters the statistics, the statistics, and nothing more."""
+    """(stem, blocks, pool) as plain functions: batch -> colour channels or hashes -> statistics, and the identity."""
     if card.local == "text":
-        return _tokens, [_bag], _same
-    return _light, [_statistics], _same
+        return _tokens, [_bag_of_words], _identity
+    return _opponent_colours, [_statistics], _identity
 
 
-def _same(x: np.ndarray) -> np.ndarray:
+def _identity(x: np.ndarray) -> np.ndarray:
     return x
 
 
-def _light(batch: dict[str, np.ndarray]) -> np.ndarray:
-    """(b, 3, h, w) in 0..1 -> (b, 3, h, w): light, red against green, blue against yellow."""
+def _opponent_colours(batch: dict[str, np.ndarray]) -> np.ndarray:
+    """(b, 3, h, w) in 0..1 -> (b, 3, h, w): lightness, red against green, blue against yellow."""
     r, g, b = batch["pixels"][:, 0], batch["pixels"][:, 1], batch["pixels"][:, 2]
     return np.stack([(r + g + b) / 3, r - g, b - (r + g) / 2], axis=1)
 
@@ -86,15 +86,20 @@ def _light(batch: dict[str, np.ndarray]) -> np.ndarray:
 def _statistics(x: np.ndarray) -> np.ndarray:
     """(b, 3, h, w) -> (b, d)"""
     light = x[:, 0]
-    spread = light.std(axis=(1, 2), keepdims=True) + 0.02
-    even = (light - light.mean(axis=(1, 2), keepdims=True)) / spread
-    found = [_colour(x), _edges(even), _edges(_halved(even)), *(_patterns(light, r) for r in RADII)]
-    found += [_energies(even), _energies(x[:, 1] / spread), _energies(x[:, 2] / spread)]
-    return np.concatenate(found, axis=1).astype(np.float32)
+    std = light.std(axis=(1, 2), keepdims=True) + 0.02
+    standardized = (light - light.mean(axis=(1, 2), keepdims=True)) / std
+    statistics = [
+        _colour_grid(x),
+        _gradient_histograms(standardized),
+        _gradient_histograms(_downsample(standardized)),
+        *(_binary_patterns(light, r) for r in RADII),
+    ]
+    statistics += [_band_energies(standardized), _band_energies(x[:, 1] / std), _band_energies(x[:, 2] / std)]
+    return np.concatenate(statistics, axis=1).astype(np.float32)
 
 
-def _colour(x: np.ndarray) -> np.ndarray:
-    """Mean and spread on a 4 x 4 grid: (b, 96)"""
+def _colour_grid(x: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation of each channel on a 4 x 4 grid: (b, 96)"""
     cells = _cells(x, 4)
     return np.concatenate([cells.mean(axis=(-1, -3)), np.sqrt(cells.var(axis=(-1, -3)) + 1e-6)], axis=1).reshape(
         len(x), -1
@@ -107,21 +112,24 @@ def _cells(x: np.ndarray, grid: int) -> np.ndarray:
     return x[..., : h * grid, : w * grid].reshape(*x.shape[:-2], grid, h, grid, w)
 
 
-def _halved(x: np.ndarray) -> np.ndarray:
+def _downsample(x: np.ndarray) -> np.ndarray:
     return _cells(x, x.shape[-1] // 2).mean(axis=(-1, -3))
 
 
-def _edges(x: np.ndarray) -> np.ndarray:
-    """Strength by orientation: means on a 4 x 4 grid, and the strongest of 16 x 16 cells: (b, 17 * ORIENTATIONS)"""
+def _gradient_histograms(x: np.ndarray) -> np.ndarray:
+    """Gradient magnitude by orientation, means on a 4 x 4 grid and maximum on 16 x 16: (b, 17 * ORIENTATIONS)"""
     dy = x[:, 2:, 1:-1] - x[:, :-2, 1:-1]
     dx = x[:, 1:-1, 2:] - x[:, 1:-1, :-2]
-    size = np.sqrt(dx * dx + dy * dy)
+    magnitude = np.sqrt(dx * dx + dy * dy)
     angle = (np.arctan2(dy, dx) % np.pi) * (ORIENTATIONS / np.pi)
     low = np.floor(angle)
     share = angle - low
     first = low.astype(np.int8) % ORIENTATIONS
     maps = np.stack(
-        [size * ((first == o) * (1 - share) + (first == (o - 1) % ORIENTATIONS) * share) for o in range(ORIENTATIONS)],
+        [
+            magnitude * ((first == o) * (1 - share) + (first == (o - 1) % ORIENTATIONS) * share)
+            for o in range(ORIENTATIONS)
+        ],
         1,
     )
     means = _cells(maps, 4).mean(axis=(-1, -3)).reshape(len(x), -1)
@@ -129,8 +137,8 @@ def _edges(x: np.ndarray) -> np.ndarray:
     return np.sqrt(np.concatenate([means, strongest], axis=1) + 1e-6)
 
 
-def _patterns(x: np.ndarray, radius: int) -> np.ndarray:
-    """Shares of rotation-invariant uniform local binary patterns, whole and by quarter: (b, 50)"""
+def _binary_patterns(x: np.ndarray, radius: int) -> np.ndarray:
+    """Histogram of rotation-invariant uniform local binary patterns, of the image and its quarters: (b, 50)"""
     r = radius
     steps = [(-r, -r), (-r, 0), (-r, r), (0, r), (r, r), (r, 0), (r, -r), (0, -r)]
     h, w = x.shape[1:]
@@ -138,31 +146,31 @@ def _patterns(x: np.ndarray, radius: int) -> np.ndarray:
     bits = np.stack([x[:, r + a : h - r + a, r + b : w - r + b] > middle + 0.004 for a, b in steps])
     changes = (bits != np.roll(bits, 1, axis=0)).sum(0)
     codes = np.where(changes <= 2, bits.sum(0), 9)
-    hot = np.stack([codes == c for c in range(10)], axis=1).astype(np.float32)
-    quarters = _cells(hot, 2).mean(axis=(-1, -3)).reshape(len(x), -1)
-    return np.sqrt(np.concatenate([hot.mean(axis=(-1, -2)), quarters], axis=1) + 1e-6)
+    one_hot = np.stack([codes == c for c in range(10)], axis=1).astype(np.float32)
+    quarters = _cells(one_hot, 2).mean(axis=(-1, -3)).reshape(len(x), -1)
+    return np.sqrt(np.concatenate([one_hot.mean(axis=(-1, -2)), quarters], axis=1) + 1e-6)
 
 
-def _energies(x: np.ndarray) -> np.ndarray:
-    """What each band of scale holds: mean, extremes and peakedness, and how it spreads over 4 x 4 cells."""
-    found, before = [], x
+def _band_energies(x: np.ndarray) -> np.ndarray:
+    """Energy of each band of scale: quantiles over 4 x 4 cells, peakedness, and extremes."""
+    energies, before = [], x
     for step in BANDS:
-        blurred = _blurred(before, step)
+        blurred = _blur(before, step)
         band = before - blurred
         power = _cells(band * band, 4).mean(axis=(-1, -3)).reshape(len(x), -1)
         mean = power.mean(1, keepdims=True)
         ordered = np.sort(power, axis=1)[:, [0, 4, 8, 12, 15]]
         peak = np.stack([band.max(axis=(1, 2)), -band.min(axis=(1, 2))], axis=1)
-        found += [
+        energies += [
             np.log(ordered + 1e-5),
             np.log((ordered[:, -1:] + 1e-5) / (mean + 1e-5)),
             np.sqrt(np.maximum(peak, 0)),
         ]
         before = blurred
-    return np.concatenate(found, axis=1)
+    return np.concatenate(energies, axis=1)
 
 
-def _blurred(x: np.ndarray, step: int) -> np.ndarray:
+def _blur(x: np.ndarray, step: int) -> np.ndarray:
     """Binomial blur (1, 2, 1) / 4 with a stride, edges repeated."""
     for axis in (1, 2):
         pad = [(0, 0)] * 3
@@ -181,11 +189,11 @@ def _tokens(batch: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return batch["tokens"], batch["owner"]
 
 
-def _bag(x: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Flat hashes and whose they are -> (b, BUCKETS) of length 1. The lowest bit is the sign, the rest the bucket."""
+def _bag_of_words(x: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Flat hashes and the text of each -> (b, BUCKETS) of length 1. The lowest bit is the sign, the rest the bucket."""
     tokens, owner = x
     n = int(owner[-1]) + 1
-    where = owner.astype(np.int64) * BUCKETS + (tokens >> 1) % BUCKETS
-    count = np.bincount(where, weights=1.0 - 2.0 * (tokens & 1), minlength=n * BUCKETS).reshape(n, BUCKETS)
+    buckets = owner.astype(np.int64) * BUCKETS + (tokens >> 1) % BUCKETS
+    count = np.bincount(buckets, weights=1.0 - 2.0 * (tokens & 1), minlength=n * BUCKETS).reshape(n, BUCKETS)
     bag = np.sign(count) * np.log1p(np.abs(count))
     return (bag / np.maximum(np.linalg.norm(bag, axis=1, keepdims=True), 1e-9)).astype(np.float32)

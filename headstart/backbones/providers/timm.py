@@ -1,4 +1,4 @@
-"""Vision networks out of timm: any classifier, from the hub, from its cache, or from a folder.
+"""Vision networks of timm: any classifier, from the hub, from its cache, or from a folder.
 
 Named timm:hf-hub:owner/name, timm:resnet50.a1_in1k (timm's own list), or timm:FOLDER with config.json and
 model.safetensors. What the weights do not say can be stated: timm:NAME?mean=0.5,0.5,0.5&std=0.5,0.5,0.5.
@@ -19,17 +19,18 @@ from headstart.backbones import hub
 from headstart.core import digest
 from headstart.core.backbone import Backbone, Block, Cut, Preprocess
 from headstart.core.errors import NameNotFound, PlanError, WeightsNotFound, missing_extra
+from headstart.core.messages import did_you_mean
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
 
-WANTED = ("config.json", "model.safetensors")
-FACTS = ("crop_mode", "crop_pct", "input_size", "interpolation", "mean", "std")
+REQUIRED_FILES = ("config.json", "model.safetensors")
+PREPROCESS_KEYS = ("crop_mode", "crop_pct", "input_size", "interpolation", "mean", "std")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
-CROPS = ("center", "squash", "border")
-SOURCES = {
+CROP_MODES = ("center", "squash", "border")
+DATASETS = {
     "in1k": "ImageNet-1k",
     "in12k": "ImageNet-12k",
     "in21k": "ImageNet-21k",
@@ -44,35 +45,35 @@ SOURCES = {
 
 
 def files(local: str) -> list[Path]:
-    """config.json and model.safetensors. Imports timm only for a name of timm's own list."""
+    """config.json and model.safetensors. Imports timm only for names of timm's own list."""
     return list(_paths(local).values())
 
 
 def card(local: str) -> Backbone:
-    """What the weights' own config.json says, and the cuts that this network proved to have.
+    """What the weights' own config.json says, and the proven division of the network.
 
-    Raises PlanError naming each fact of preprocessing that neither the weights nor the name state; WeightsNotFound.
+    Raises PlanError naming each preprocessing setting that neither the weights nor the name state; WeightsNotFound.
     """
     name = f"timm:{local}"
     paths = _paths(local)
-    config, cfg = _config(name, paths["config.json"], hub.stated(local)[1])
+    config, cfg = _config(name, paths["config.json"], hub.split_overrides(local)[1])
     spec = _spec(name, cfg)
     model = _load(name, config, cfg, paths["model.safetensors"])
     count = sum(p.numel() for p in model.parameters())
     from headstart.backbones.block_division import divide
 
-    division = divide(model, tuple(cfg["input_size"]), _heads(cfg))
+    division = divide(model, tuple(cfg["input_size"]), _classifier_names(cfg))
     descriptions = cfg.get("label_descriptions") or {}
     return Backbone(
         name,
-        digest.of_files([paths[f] for f in WANTED]),
+        digest.of_files([paths[f] for f in REQUIRED_FILES]),
         spec,
         tuple(Block(n, s) for n, s in zip(division.names, division.shapes, strict=True)),
         division.width,
         count,
         paths["model.safetensors"].stat().st_size,
-        tuple(str(descriptions.get(n, n)) for n in cfg.get("label_names") or ()) or _imagenet(cfg),
-        _source(str(cfg.get("tag") or "")),
+        tuple(str(descriptions.get(n, n)) for n in cfg.get("label_names") or ()) or _imagenet_classes(cfg),
+        _pretrained_on(str(cfg.get("tag") or "")),
         str(cfg.get("license") or ""),
     )
 
@@ -85,21 +86,21 @@ def runs(card: Backbone, cut: Cut) -> str:
 def parts(card: Backbone) -> tuple[nn.Module, list[nn.Module], nn.Module]:
     """(stem, blocks, pool), proven on these weights to be the network that the card describes."""
     paths = _paths(card.local)
-    hub.unchanged(card, [paths[f] for f in WANTED])
-    config, cfg = _config(card.name, paths["config.json"], hub.stated(card.local)[1])
+    hub.check_weights_unchanged(card, [paths[f] for f in REQUIRED_FILES])
+    config, cfg = _config(card.name, paths["config.json"], hub.split_overrides(card.local)[1])
     model = _load(card.name, config, cfg, paths["model.safetensors"])
     from headstart.backbones.block_division import divide
 
-    division = divide(model, tuple(cfg["input_size"]), _heads(cfg))
-    hub.same_blocks(card, division.names)
+    division = divide(model, tuple(cfg["input_size"]), _classifier_names(cfg))
+    hub.check_same_blocks(card, division.names)
     return division.stem, division.blocks, division.pool
 
 
 def reference(card: Backbone, raws: Callable[[], list[bytes | str]]) -> np.ndarray | None:
-    """(n, d) float32 of photos by timm's own transform. What the weights' own files say counts, not what was stated."""
-    paths, (_, said) = _paths(card.local), hub.stated(card.local)
+    """(n, d) float32 of images by timm's own transform. The weights' own files take precedence over what was stated."""
+    paths, (_, overrides) = _paths(card.local), hub.split_overrides(card.local)
     own = _config(card.name, paths["config.json"], {})[1]
-    config, cfg = _config(card.name, paths["config.json"], {k: v for k, v in said.items() if own.get(k) is None})
+    config, cfg = _config(card.name, paths["config.json"], {k: v for k, v in overrides.items() if own.get(k) is None})
     model = _load(card.name, config, cfg, paths["model.safetensors"])
     import torch
     from PIL import Image
@@ -108,48 +109,48 @@ def reference(card: Backbone, raws: Callable[[], list[bytes | str]]) -> np.ndarr
     transform = create_transform(**resolve_data_config({}, pretrained_cfg=cfg))
     pixels = [transform(Image.open(io.BytesIO(r)).convert("RGB")) for r in raws() if isinstance(r, bytes)]
     with torch.inference_mode():
-        whole: Any = model
-        return whole.forward_head(whole.forward_features(torch.stack(pixels)), pre_logits=True).flatten(1).numpy()
+        network: Any = model
+        return network.forward_head(network.forward_features(torch.stack(pixels)), pre_logits=True).flatten(1).numpy()
 
 
 def classifier(card: Backbone) -> tuple[np.ndarray, np.ndarray] | None:
-    """The head that the weights came with, (k, d) and (k,) float32; None where it is not one matrix."""
+    """The classifier of the weights, (k, d) and (k,) float32; None where it is not one matrix."""
     paths = _paths(card.local)
-    _, cfg = _config(card.name, paths["config.json"], hub.stated(card.local)[1])
-    heads = _heads(cfg)
+    _, cfg = _config(card.name, paths["config.json"], hub.split_overrides(card.local)[1])
+    heads = _classifier_names(cfg)
     if len(heads) != 1:
         return None
     from safetensors import safe_open
 
     with safe_open(paths["model.safetensors"], "numpy") as state:
-        there = set(state.keys())
-        weight, bias = (state.get_tensor(n) if n in there else None for n in (f"{heads[0]}.weight", f"{heads[0]}.bias"))
+        names = set(state.keys())
+        weight, bias = (state.get_tensor(n) if n in names else None for n in (f"{heads[0]}.weight", f"{heads[0]}.bias"))
     if weight is None or bias is None or weight.size != len(weight) * card.width:
         return None
     return weight.reshape(len(weight), card.width).astype(np.float32), bias.astype(np.float32)
 
 
 def _paths(local: str) -> dict[str, Path]:
-    """Where the two files lie that `local` names."""
-    name, _ = hub.stated(local)
-    source, colon, rest = name.partition(":")
-    if colon and source in ("hf-hub", "hf_hub"):
-        return hub.snapshot(rest, WANTED)
-    where = rest if colon and source == "local-dir" else name
-    if Path(where).expanduser().is_dir() or where.startswith((".", "/", "~")):
-        return hub.locate(where, WANTED)
-    if not set(where).isdisjoint("/\\:"):
+    """The paths of the two files that `local` names."""
+    name, _ = hub.split_overrides(local)
+    scheme, colon, rest = name.partition(":")
+    if colon and scheme in ("hf-hub", "hf_hub"):
+        return hub.snapshot_files(rest, REQUIRED_FILES)
+    folder = rest if colon and scheme == "local-dir" else name
+    if Path(folder).expanduser().is_dir() or folder.startswith((".", "/", "~")):
+        return hub.locate_files(folder, REQUIRED_FILES)
+    if not set(folder).isdisjoint("/\\:"):
         raise WeightsNotFound(
-            f"timm:{name}: there is no folder {where}. A repository on the hub is written timm:hf-hub:owner/name."
+            f"timm:{name}: there is no folder {folder}. A repository on the hub is written timm:hf-hub:owner/name."
         )
-    return hub.snapshot(_repo(where), WANTED)
+    return hub.snapshot_files(_repo(folder), REQUIRED_FILES)
 
 
 def _repo(name: str) -> str:
-    """The hub repository of a name of timm's own list. A name with its tag that is cached needs no look at the list."""
-    if "." in name and hub.cached(f"timm/{name}"):
+    """The hub repository of a name of timm's own list, which is not needed for a cached name with its tag."""
+    if "." in name and hub.is_cached(f"timm/{name}"):
         return f"timm/{name}"
-    timm = _timm(f"timm:{name}")
+    timm = _import_timm(f"timm:{name}")
     architecture = name.partition(".")[0]
     cfg = timm.get_pretrained_cfg(name, allow_unregistered=True) if timm.is_model(architecture) else None
     if cfg is None:
@@ -163,8 +164,8 @@ def _repo(name: str) -> str:
     return cfg.hf_hub_id
 
 
-def _config(name: str, path: Path, said: dict[str, str]) -> tuple[dict, dict]:
-    """config.json, and its pretrained_cfg joined by what the user stated."""
+def _config(name: str, path: Path, overrides: dict[str, str]) -> tuple[dict, dict]:
+    """config.json, and its pretrained_cfg updated by what the user stated."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         cfg = dict(config.get("pretrained_cfg", config))  # weights of before 2023 have one flat table
@@ -173,16 +174,17 @@ def _config(name: str, path: Path, said: dict[str, str]) -> tuple[dict, dict]:
         raise PlanError(f"{name}: {path} is not a config.json of timm: {type(error).__name__}: {error}.") from error
     for key in ("num_classes", "label_names", "label_descriptions"):
         cfg.update({key: config[key]} if key in config else {})
-    for key, text in said.items():
-        cfg[key] = _stated(name, key, text)
+    for key, text in overrides.items():
+        cfg[key] = _parse_override(name, key, text)
     return {"architecture": architecture, "model_args": config.get("model_args") or {}}, cfg
 
 
-def _stated(name: str, key: str, text: str) -> object:
-    if key not in FACTS:
-        near = get_close_matches(key, FACTS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise PlanError(f"{name}: {key!r} cannot be stated of a timm backbone.{hint} What can: {', '.join(FACTS)}.")
+def _parse_override(name: str, key: str, text: str) -> object:
+    if key not in PREPROCESS_KEYS:
+        hint = did_you_mean(key, PREPROCESS_KEYS)
+        raise PlanError(
+            f"{name}: {key!r} cannot be stated of a timm backbone.{hint} What can: {', '.join(PREPROCESS_KEYS)}."
+        )
     try:
         if key == "input_size":
             return [3, int(text), int(text)]
@@ -193,8 +195,8 @@ def _stated(name: str, key: str, text: str) -> object:
 
 
 def _spec(name: str, cfg: dict) -> Preprocess:
-    """How inputs must be prepared, from the weights' own words; nothing is assumed."""
-    missing = [key for key in FACTS if cfg.get(key) is None]
+    """The preprocessing that the weights state; nothing is assumed."""
+    missing = [key for key in PREPROCESS_KEYS if cfg.get(key) is None]
     if missing:
         example = {"mean": "0.485,0.456,0.406", "std": "0.229,0.224,0.225", "input_size": "224", "crop_pct": "0.875"}
         example |= {"crop_mode": "center", "interpolation": "bicubic"}
@@ -203,25 +205,27 @@ def _spec(name: str, cfg: dict) -> Preprocess:
             f"A guess would be silently wrong. State what its authors used, for example: "
             f"--backbone '{name}{'&' if '?' in name else '?'}{'&'.join(f'{k}={example[k]}' for k in missing)}'"
         )
-    wrong = {
+    invalid = {
         "mean": len(cfg["mean"]) != 3,
         "std": len(cfg["std"]) != 3 or min(cfg["std"]) <= 0,
         "crop_pct": not 0 < cfg["crop_pct"] <= 4,
         "input_size": len(cfg["input_size"]) != 3 or cfg["input_size"][0] != 3 or min(cfg["input_size"]) < 1,
         "interpolation": cfg["interpolation"] not in INTERPOLATIONS,
-        "crop_mode": cfg["crop_mode"] not in CROPS,
+        "crop_mode": cfg["crop_mode"] not in CROP_MODES,
     }
-    for key in (k for k, bad in wrong.items() if bad):
+    for key in (k for k, is_invalid in invalid.items() if is_invalid):
         raise PlanError(
             f"{name}: {key} is {cfg[key]!r}, which cannot be followed: expected are three channels, "
-            f"an interpolation of {', '.join(INTERPOLATIONS)}, a crop_mode of {', '.join(CROPS)}."
+            f"an interpolation of {', '.join(INTERPOLATIONS)}, a crop_mode of {', '.join(CROP_MODES)}."
         )
-    return Preprocess("image", tuple((k, tuple(cfg[k]) if isinstance(cfg[k], list) else cfg[k]) for k in FACTS))
+    return Preprocess(
+        "image", tuple((k, tuple(cfg[k]) if isinstance(cfg[k], list) else cfg[k]) for k in PREPROCESS_KEYS)
+    )
 
 
 def _load(name: str, config: dict, cfg: dict, weights: Path) -> nn.Module:
-    """The network with its weights in fp32. Raises PlanError naming what does not fit."""
-    timm = _timm(name)
+    """The network with its weights in float32. Raises PlanError naming what does not fit."""
+    timm = _import_timm(name)
     import torch
     from safetensors.torch import load_file
 
@@ -229,50 +233,52 @@ def _load(name: str, config: dict, cfg: dict, weights: Path) -> nn.Module:
         raise PlanError(
             f"{name} is a {config['architecture']}, which timm {timm.__version__} does not know. Try a newer timm."
         )
-    own = {k: cfg[k] for k in ("input_size", "fixed_input_size", "num_classes", "classifier", "first_conv") if k in cfg}
+    model_cfg = {
+        k: cfg[k] for k in ("input_size", "fixed_input_size", "num_classes", "classifier", "first_conv") if k in cfg
+    }
     try:
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # initial weights are drawn and thrown away: the caller's dice stay as they are
-            model = timm.create_model(config["architecture"], pretrained_cfg=own, **config["model_args"])
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn and discarded: the caller's RNG stays
+            model = timm.create_model(config["architecture"], pretrained_cfg=model_cfg, **config["model_args"])
     except (TypeError, ValueError, RuntimeError, AssertionError, NotImplementedError) as error:
         raise PlanError(f"{name}: timm cannot build what its config.json describes: {error}") from error
     state = load_file(weights)
-    heads = _heads(cfg)
-    wrong = [w for w in _load_into(model, state) if not w.partition(" ")[2].startswith(tuple(f"{h}." for h in heads))]
-    if wrong:
-        more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+    heads = _classifier_names(cfg)
+    mismatches = [
+        w for w in _load_into(model, state) if not w.partition(" ")[2].startswith(tuple(f"{h}." for h in heads))
+    ]
+    if mismatches:
+        more = f" and {len(mismatches) - 4} more" if len(mismatches) > 4 else ""
         raise PlanError(
-            f"{name}: {weights.name} does not fit a {config['architecture']}: {', '.join(wrong[:4])}{more}."
+            f"{name}: {weights.name} does not fit a {config['architecture']}: {', '.join(mismatches[:4])}{more}."
         )
     return model.eval()
 
 
 def _load_into(model: nn.Module, state: dict[str, torch.Tensor]) -> list[str]:
     """Loads what fits; gives "missing NAME", "unknown NAME" and "misshapen NAME" for what does not."""
-    own = model.state_dict()
-    odd = {k for k in state if k in own and state[k].shape != own[k].shape}
-    result = model.load_state_dict({k: v for k, v in state.items() if k not in odd}, strict=False)
+    expected = model.state_dict()
+    misshapen = {k for k in state if k in expected and state[k].shape != expected[k].shape}
+    result = model.load_state_dict({k: v for k, v in state.items() if k not in misshapen}, strict=False)
     return [
-        *(f"missing {k}" for k in result.missing_keys if k not in odd),
+        *(f"missing {k}" for k in result.missing_keys if k not in misshapen),
         *(f"unknown {k}" for k in result.unexpected_keys),
-        *(f"misshapen {k}" for k in sorted(odd)),
+        *(f"misshapen {k}" for k in sorted(misshapen)),
     ]
 
 
-def _heads(cfg: dict) -> tuple[str, ...]:
+def _classifier_names(cfg: dict) -> tuple[str, ...]:
     """Names of the classifier modules: two where a network was distilled with a head of its own."""
-    given = cfg.get("classifier") or ()
-    return (given,) if isinstance(given, str) else tuple(given)
+    names = cfg.get("classifier") or ()
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _source(tag: str) -> str:
-    """What a tag says of the pretraining data, in order: "augreg_in21k_ft_in1k" -> "ImageNet-21k, then ImageNet-1k"."""
-    return ", then ".join(SOURCES[word] for word in tag.split("_") if word in SOURCES)
+def _pretrained_on(tag: str) -> str:
+    """The pretraining data that a tag names, in order: "augreg_in21k_ft_in1k" -> "ImageNet-21k, then ImageNet-1k"."""
+    return ", then ".join(DATASETS[word] for word in tag.split("_") if word in DATASETS)
 
 
-def _imagenet(cfg: dict) -> tuple[str, ...]:
-    """The classes of ImageNet-1k, which its weights seldom write down, in timm's own order."""
+def _imagenet_classes(cfg: dict) -> tuple[str, ...]:
+    """The classes of ImageNet-1k in timm's order; its weights seldom list them."""
     if cfg.get("num_classes") != 1000 or not str(cfg.get("tag") or "").endswith("in1k"):
         return ()
     from timm.data import ImageNetInfo
@@ -281,7 +287,7 @@ def _imagenet(cfg: dict) -> tuple[str, ...]:
     return tuple(names.index_to_description(i) for i in range(names.num_classes()))
 
 
-def _timm(name: str):
+def _import_timm(name: str):
     try:
         import timm
     except ImportError as error:

@@ -33,19 +33,19 @@ def runs(card: Backbone, cut: Cut) -> str:
 
 
 def classifier(card: Backbone) -> tuple[np.ndarray, np.ndarray] | None:
-    """None: nothing is known of where they come from."""
+    """None: nothing is known of their network."""
     return None
 
 
 def reference(card: Backbone, raws: Callable[[], list[bytes | str]]) -> np.ndarray | None:
-    """None: vectors come as they are."""
+    """None: there is no library."""
     return None
 
 
 def parts(card: Backbone):
-    """Three functions that hand on what they get."""
-    return _same, [_same], _same
+    """Three functions that pass the vectors on."""
+    return _identity, [_identity], _identity
 
 
-def _same(x):
+def _identity(x):
     return x["vectors"] if isinstance(x, dict) else x

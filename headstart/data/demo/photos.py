@@ -10,32 +10,41 @@ from pathlib import Path
 import numpy as np
 
 from headstart.core.errors import SourceError
+from headstart.core.files import write_atomic
 from headstart.data.demo.defects import Damage, dent, scratch, stain
-from headstart.data.demo.shapes import Part, part
-from headstart.data.demo.surfaces import SIDE, Metal, bench, clouds, grain, grid, local, metal, smoothstep, stretched
+from headstart.data.demo.shapes import Part, random_part
+from headstart.data.demo.surfaces import (
+    SIDE,
+    Metal,
+    fractal_noise,
+    local_coordinates,
+    pixel_grid,
+    random_bench,
+    random_metal,
+    smoothstep,
+    upsample,
+    white_noise,
+)
 
 DEFECTS = {"scratch": scratch, "dent": dent, "stain": stain}
 SHARES = (0.35, 0.34, 0.31)
 
 
-def photos(into: Path, n: int = 800, seed: int = 0, workers: int | None = None) -> Path:
+def write_photos(into: Path, n: int = 800, seed: int = 0, workers: int | None = None) -> Path:
     """`into`, now holding n photos in scratch/, dent/ and stain/.
 
     Photo i depends on (seed, i) alone: neither n nor `workers` (threads; None leaves it to Python) changes a byte.
     Those that are there already stay as they are.
     Raises SourceError if `into` holds anything else, which would be taken for photos of the demo.
     """
-    names = [f"{_defect(np.random.default_rng([seed, i]))}/part_{i:04d}.jpg" for i in range(n)]
+    names = [f"{_draw_defect(np.random.default_rng([seed, i]))}/part_{i:04d}.jpg" for i in range(n)]
     _refuse_strangers(into, set(names))
     for kind in DEFECTS:
         (into / kind).mkdir(parents=True, exist_ok=True)
 
     def write(i: int) -> None:
-        file = into / names[i]
-        if not file.exists():  # it is there whole or not at all, so a second demo renders nothing
-            temporary = file.with_name(f".{file.name}.tmp")
-            temporary.write_bytes(photo(seed, i))
-            temporary.replace(file)
+        if not (into / names[i]).exists():  # it is there whole or not at all, so a second demo renders nothing
+            write_atomic(into / names[i], render_photo(seed, i))
 
     with ThreadPoolExecutor(workers) as pool:
         for _ in pool.map(write, range(n)):
@@ -43,34 +52,33 @@ def photos(into: Path, n: int = 800, seed: int = 0, workers: int | None = None) 
     return into
 
 
-def photo(seed: int, i: int) -> bytes:
+def render_photo(seed: int, i: int) -> bytes:
     """Photo i as JPEG."""
     rng = np.random.default_rng([seed, i])
-    happens = DEFECTS[_defect(rng)]
-    piece = part(rng)
-    face = metal(rng, piece.u, piece.v, piece.angle)
-    return _exposed(rng, _lit(rng, piece, face, happens(rng, piece)))
+    make_damage = DEFECTS[_draw_defect(rng)]
+    piece = random_part(rng)
+    face = random_metal(rng, piece.u, piece.v, piece.angle)
+    return _expose(rng, _shade(rng, piece, face, make_damage(rng, piece)))
 
 
-def _defect(rng: np.random.Generator) -> str:
+def _draw_defect(rng: np.random.Generator) -> str:
     # Drawn before all else, so that names are known before the first photo is rendered.
     return list(DEFECTS)[rng.choice(len(DEFECTS), p=SHARES)]
 
 
 def _refuse_strangers(into: Path, names: set[str]) -> None:
-    found = [*into.glob("*"), *(file for kind in DEFECTS for file in into.glob(f"{kind}/*"))]
-    known = names | set(DEFECTS)
-    strange = sorted(p.relative_to(into).as_posix() for p in found if not p.name.startswith("."))
-    if strange := [name for name in strange if name not in known]:
+    paths = [*into.glob("*"), *(file for kind in DEFECTS for file in into.glob(f"{kind}/*"))]
+    visible = sorted(path.relative_to(into).as_posix() for path in paths if not path.name.startswith("."))
+    if strange := [name for name in visible if name not in names | set(DEFECTS)]:
         raise SourceError(
             f"{into} holds {strange[0]}, which is not one of the {len(names)} photos to be rendered "
             f"({len(strange)} such in all). Name another folder, or remove this one first."
         )
 
 
-def _lit(rng: np.random.Generator, piece: Part, face: Metal, damage: Damage) -> np.ndarray:
+def _shade(rng: np.random.Generator, piece: Part, face: Metal, damage: Damage) -> np.ndarray:
     """(SIDE, SIDE, 3) of linear light: the part on its bench, under one lamp, in a room that it mirrors."""
-    x, y = grid()
+    x, y = pixel_grid()
     azimuth, height = rng.uniform(-pi, pi), rng.uniform(0.55, 1.1)
     lamp = cos(azimuth) * cos(height), sin(azimuth) * cos(height), sin(height)
     near = rng.uniform(0.1, 0.5) / SIDE
@@ -81,33 +89,33 @@ def _lit(rng: np.random.Generator, piece: Part, face: Metal, damage: Damage) -> 
     steep = 1 + sx * sx + sy * sy
     fill = rng.uniform(0.2, 0.4)
     diffuse = fill + np.maximum(lz - sx * lx - sy * ly, 0) / (np.sqrt(steep) * far)
-    mirrored = _mirrored(rng, lamp, face.gloss, -sx / steep - 0.5 / SIDE * x, -sy / steep - 0.5 / SIDE * y)
+    reflection = _reflection(rng, lamp, face.gloss, -sx / steep - 0.5 / SIDE * x, -sy / steep - 0.5 / SIDE * y)
 
     shiny = 0.45 + 0.35 * face.gloss
-    tone = np.clip(face.tone * _handled(rng) * damage.tone, 0.05, 2)
-    seen = (tone * ((1 - shiny) * diffuse + shiny * mirrored))[..., None] * face.tint
+    tone = np.clip(face.tone * _handling_marks(rng) * damage.tone, 0.05, 2)
+    surface = (tone * ((1 - shiny) * diffuse + shiny * reflection))[..., None] * face.tint
     if damage.film is not None:
-        layer = (0.85 * diffuse + 0.15 * mirrored)[..., None] * damage.colour
-        seen += damage.film[..., None] * (layer - seen)
+        layer = (0.85 * diffuse + 0.15 * reflection)[..., None] * damage.colour
+        surface += damage.film[..., None] * (layer - surface)
 
     cover = np.clip(0.5 - piece.edge, 0, 1)
     reach = rng.uniform(4, 14) / tan(height)
     shadow = _shadow(cover, -cos(azimuth) * reach, -sin(azimuth) * reach)
-    table = ((1 - 0.75 * shadow) * (fill + lz / far))[..., None] * bench(rng)
-    return table + cover[..., None] * (seen - table)
+    table = ((1 - 0.75 * shadow) * (fill + lz / far))[..., None] * random_bench(rng)
+    return table + cover[..., None] * (surface - table)
 
 
-def _mirrored(
+def _reflection(
     rng: np.random.Generator, lamp: tuple[float, float, float], gloss: float, rx: np.ndarray, ry: np.ndarray
 ) -> np.ndarray:
     """What a face mirrors in the directions (rx, ry): walls, a window and the lamp, blurred where it is dull."""
     a, b = np.meshgrid(np.linspace(-1, 1, 48, dtype=np.float32), np.linspace(-1, 1, 48, dtype=np.float32))
-    walls = np.maximum(0.4 + 0.3 * stretched(grain(rng, 4, 4), 48), 0.05)
+    walls = np.maximum(0.4 + 0.3 * upsample(white_noise(rng, 4, 4), 48), 0.05)
     turn, px, py = rng.uniform(0, pi), rng.uniform(-0.6, 0.6), rng.uniform(-0.6, 0.6)
     u, v = cos(turn) * (a - px) + sin(turn) * (b - py), cos(turn) * (b - py) - sin(turn) * (a - px)
     window = rng.uniform(0.2, 0.9) * (np.abs(u) < rng.uniform(0.1, 0.25)) * (np.abs(v) < rng.uniform(0.2, 0.7))
     glow = np.exp(-((a - lamp[0] / 2) ** 2 + (b - lamp[1] / 2) ** 2) / (0.4 - 0.3 * gloss) ** 2)
-    room = np.maximum(stretched(stretched(walls + window + glow, int(5 + 30 * gloss)), 512), 0.02)
+    room = np.maximum(upsample(upsample(walls + window + glow, int(5 + 30 * gloss)), 512), 0.02)
     row, column = (np.clip(255.5 * (r + 1), 0, 511).astype(np.intp) for r in (ry, rx))
     return room[row, column]
 
@@ -123,32 +131,32 @@ def _shadow(cover: np.ndarray, dx: float, dy: float) -> np.ndarray:
     return np.minimum((0.8 * cast + 0.3 * contact) / 255, 1)
 
 
-def _handled(rng: np.random.Generator) -> np.ndarray:
+def _handling_marks(rng: np.random.Generator) -> np.ndarray:
     """(SIDE, SIDE) factor near 1, the traces of ordinary handling: dust, and now and then the ridges of a finger."""
-    tone = np.where(grain(rng) > 3.6, np.float32(0.75), np.float32(1))
+    tone = np.where(white_noise(rng) > 3.6, np.float32(0.75), np.float32(1))
     if rng.random() < 0.25:
-        a, b = local(rng.uniform(-70, 70), rng.uniform(-70, 70), rng.uniform(-pi, pi))
-        ridges = 1 + np.sin(1.3 * np.hypot(a + 20, 1.4 * b) + 2 * clouds(rng, 4, 1))
+        a, b = local_coordinates(rng.uniform(-70, 70), rng.uniform(-70, 70), rng.uniform(-pi, pi))
+        ridges = 1 + np.sin(1.3 * np.hypot(a + 20, 1.4 * b) + 2 * fractal_noise(rng, 4, 1))
         tone *= 1 + 0.035 * ridges * smoothstep(1, 0.5, np.hypot(a / 16, b / 22))
     return tone
 
 
-def _exposed(rng: np.random.Generator, light: np.ndarray) -> bytes:
+def _expose(rng: np.random.Generator, light: np.ndarray) -> bytes:
     """The JPEG of a camera that meters, has its own white, darkens its corners, blurs and adds noise.
 
     Brightness and tint are drawn here, after the defect: they tell nothing about it.
     """
     from PIL import Image, ImageFilter
 
-    a, b = local(rng.normal(0, 20), rng.normal(0, 20), 0)
+    a, b = local_coordinates(rng.normal(0, 20), rng.normal(0, 20), 0)
     corners = 1 - rng.uniform(0, 0.45) * (a * a + b * b) / SIDE**2
     warm, green = rng.normal(0, 0.08), rng.normal(0, 0.025)
     white = np.array((1 + warm, 1 + green, 1 - warm), np.float32)
-    seen = np.maximum(light * (rng.uniform(0.12, 0.32) / float(light.mean()) * corners)[..., None] * white, 0)
-    film = 1.25 * seen * (1 + seen / 3) / (0.55 + seen) * smoothstep(-0.25, 0.3, seen)
-    coded = (255 * np.clip(film, 0, 1) ** np.float32(1 / 2.2)).astype(np.uint8)
+    exposure = np.maximum(light * (rng.uniform(0.12, 0.32) / float(light.mean()) * corners)[..., None] * white, 0)
+    response = 1.25 * exposure * (1 + exposure / 3) / (0.55 + exposure) * smoothstep(-0.25, 0.3, exposure)
+    coded = (255 * np.clip(response, 0, 1) ** np.float32(1 / 2.2)).astype(np.uint8)
     sharp = Image.fromarray(coded).filter(ImageFilter.GaussianBlur(rng.uniform(0.35, 0.9)))
-    noise = rng.uniform(1, 4) * grain(rng)[..., None]
+    noise = rng.uniform(1, 4) * white_noise(rng)[..., None]
     noise = noise + rng.uniform(0.5, 1.5) * rng.standard_normal((SIDE, SIDE, 3), dtype=np.float32)
     final = Image.fromarray(np.clip(np.asarray(sharp) + noise, 0, 255).astype(np.uint8))
     file = BytesIO()

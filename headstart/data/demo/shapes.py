@@ -7,7 +7,7 @@ from math import cos, pi, sin
 
 import numpy as np
 
-from headstart.data.demo.surfaces import local, smoothstep
+from headstart.data.demo.surfaces import local_coordinates, smoothstep
 
 # An outline: (SIDE, SIDE) distances to the edge, negative in the metal; the height of the face; where holes may be.
 Outline = tuple[np.ndarray, np.ndarray | float, list[tuple[float, float]]]
@@ -28,17 +28,17 @@ class Part:
     angle: float
 
 
-def part(rng: np.random.Generator) -> Part:
+def random_part(rng: np.random.Generator) -> Part:
     """A random part in a random place, metal over most of the photo."""
     while True:
-        piece = _anywhere(rng)
+        piece = _random_placement(rng)
         if np.mean(piece.edge < 0) > 0.7:
             return piece
 
 
-def _anywhere(rng: np.random.Generator) -> Part:
+def _random_placement(rng: np.random.Generator) -> Part:
     angle, zoom = rng.uniform(-pi, pi), rng.uniform(1.35, 2.3)
-    u, v = (axis / zoom for axis in local(rng.normal(0, 45), rng.normal(0, 45), angle))
+    u, v = (axis / zoom for axis in local_coordinates(rng.normal(0, 45), rng.normal(0, 45), angle))
     outlines = (_plate, _disc, _bracket, _gear, _pipe, _link, _sheet, _nut)
     edge, relief, spots = outlines[rng.integers(len(outlines))](rng, u, v)
     size, bolted = rng.uniform(4, 7), rng.random() < 0.3
@@ -49,7 +49,7 @@ def _anywhere(rng: np.random.Generator) -> Part:
             edge = np.maximum(edge, size - np.hypot(u - a, v - b))
     bevel = rng.uniform(1.5, 4)
     rise = bevel * rng.uniform(0.5, 1) * smoothstep(0, bevel, -edge)
-    return Part(edge * zoom, (relief + rise + _marks(rng, u, v, zoom)) * zoom, u, v, angle)
+    return Part(edge * zoom, (relief + rise + _engraving(rng, u, v, zoom)) * zoom, u, v, angle)
 
 
 def _box(u: np.ndarray, v: np.ndarray, half_u: float, half_v: float, corner: float) -> np.ndarray:
@@ -103,9 +103,11 @@ def _pipe(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> Outline:
 
 def _link(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> Outline:
     reach, big, small = rng.uniform(75, 100), rng.uniform(58, 72), rng.uniform(48, 60)
-    left, right = np.hypot(u + reach - 15, v), np.hypot(u - reach, v)
-    body = np.minimum(np.minimum(left - big, right - small), _box(u, v, reach, rng.uniform(38, 48), 1))
-    return np.maximum(body, np.maximum(0.3 * big - left, 0.3 * small - right)), 0.0, []
+    left_distance, right_distance = np.hypot(u + reach - 15, v), np.hypot(u - reach, v)
+    body = np.minimum(
+        np.minimum(left_distance - big, right_distance - small), _box(u, v, reach, rng.uniform(38, 48), 1)
+    )
+    return np.maximum(body, np.maximum(0.3 * big - left_distance, 0.3 * small - right_distance)), 0.0, []
 
 
 def _sheet(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> Outline:
@@ -126,7 +128,7 @@ def _bolt(rng: np.random.Generator, u: np.ndarray, v: np.ndarray, size: float) -
     return 2.5 * smoothstep(1, -1, head) + 1.2 * smoothstep(1, -1, np.hypot(u, v) - 1.5 * size)
 
 
-def _marks(rng: np.random.Generator, u: np.ndarray, v: np.ndarray, zoom: float) -> np.ndarray | float:
+def _engraving(rng: np.random.Generator, u: np.ndarray, v: np.ndarray, zoom: float) -> np.ndarray | float:
     """What was cut in on purpose: ruled lines along the part, a stamped number, or nothing."""
     kind, depth = rng.random(), rng.uniform(0.5, 1.1)
     if kind < 0.08:
@@ -135,11 +137,11 @@ def _marks(rng: np.random.Generator, u: np.ndarray, v: np.ndarray, zoom: float) 
         away = np.abs(across - first - step * np.clip(np.rint((across - first) / step), 0, n - 1))
         return -depth * smoothstep(2, 0.6, away) * smoothstep(1, -1, np.abs(along) - rng.uniform(40, 200))
     if kind < 0.22:
-        return -depth * _stamp(rng, u - rng.uniform(-60, 10), v - rng.uniform(-50, 40), zoom)
+        return -depth * _stamped_number(rng, u - rng.uniform(-60, 10), v - rng.uniform(-50, 40), zoom)
     return 0.0
 
 
-def _stamp(rng: np.random.Generator, u: np.ndarray, v: np.ndarray, zoom: float) -> np.ndarray:
+def _stamped_number(rng: np.random.Generator, u: np.ndarray, v: np.ndarray, zoom: float) -> np.ndarray:
     """A serial number in the part's own direction, 1 where the stamp went in. zoom: photo pixels in a unit of u."""
     from PIL import Image, ImageDraw, ImageFilter, ImageFont
 

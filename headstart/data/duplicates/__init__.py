@@ -1,0 +1,1 @@
+"""Near-duplicates among images and texts, found without comparing all pairs."""

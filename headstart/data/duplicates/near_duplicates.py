@@ -1,8 +1,8 @@
 """Near-duplicates: photos of one moment, one photo saved twice, one text written twice. Equal bytes are told by digest.
 
-Photos. Twins have fingerprints (glance.py) that differ in few bits, and rows of features whose cosine, each column at
-mean 0 and spread 1, is high; both also beside what either has with the rest of the data, as flat, dark or drawn
-pictures are all alike. Of copies made of four real sets (hymenoptera, trashnet, flowers102 at 64 pixels, neu_defects;
+Photos. Twins have fingerprints (image_stats.py) that differ in few bits, and standardised embeddings of high cosine
+similarity; both also relative to what either has with the rest of the data, as flat, dark or drawn pictures are all
+alike. Of copies made of four real sets (hymenoptera, trashnet, flowers102 at 64 pixels, neu_defects;
 120 photos each, seen through vision-small) that finds, in this order: saved again at quality 40, 100, 97, 96 and 92 %;
 brighter by a quarter, 96, 94, 97 and 74 %; cropped by 3 %, 97, 98, 96 and 69 %, by 6 %, 60, 79, 66 and 42 %; two thirds
 as wide and saved at quality 60, 100, 91, 28 and 90 %. A backbone whose features change with the compression finds
@@ -10,7 +10,7 @@ fewer: mobilenetv2 27 % of neu_defects saved at quality 40. Of a burst it finds 
 Not found: mirrored, turned, recoloured or more heavily cropped photos, and other views of the same thing. Taken for
 twins though they are not: some simple drawings and digits of one kind, and gray surfaces that differ in grain alone.
 
-Texts. Twins have the same words and neighbours of words, whatever their case, punctuation or long numbers; common words
+Texts. Twins share their words and bigrams, whatever their case, punctuation or long numbers; common words
 weigh little. Rephrased texts are not found, nor is what stands beyond the first 4,096 characters.
 """
 
@@ -18,90 +18,91 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from headstart.core.errors import Unreadable
-from headstart.core.observations import Glances, Surveyed
+from headstart.core.observations import DataSurvey, ImageStats
 from headstart.core.task import Example
-from headstart.data import contents
-from headstart.data.duplicates import similarity_joins
+from headstart.data.connected_components import connected_components
+from headstart.data.contents import decode_text, iter_contents
+from headstart.data.duplicates.hamming_join import hamming_join
+from headstart.data.duplicates.jaccard_join import build_sets, jaccard_join
 
 # Cosine of twins whose fingerprints are equal, and what each bit between them asks for more. On trashnet (2,527 photos,
 # seen through vision-small) pairs at 0.78 and below are other things of one kind, as told by looking.
-LIKE, STEP = 0.78, 0.01
-# Of the distance to the nearest OTHERS of the data, the most that twins are apart: in features, and in bits. Of 711
+MIN_COSINE, COSINE_PER_BIT = 0.78, 0.01
+# Of the distance to the nearest 5 % of the data, the most that twins are apart: in features, and in bits. Of 711
 # pairs of neu_defects that are otherwise close enough 35 are left, of 74 of trashnet's 54, of 41,914 of usps's 385.
-APART, FEW, OTHERS = 0.25, 0.5, 0.05
-# Prints that agree in all but MOSTLY bits, where those of the nearest others are TELLING away, speak for themselves:
-# then a cosine of HALF and half of the distance do. Finds 91 instead of 71 % of trashnet's photos made smaller, 96
-# instead of 77 % of flowers saved again, and one pair more in trashnet as it is.
-MOSTLY, SAME, TELLING, HALF = 2, 0.15, 14, 0.5
-SAMPLE = 512  # photos that stand for the rest
-MOST = 300_000  # pairs of fingerprints that are looked at, the closest
-SKETCH, SLACK = 128, 0.1  # numbers that stand for a row's many at first, and four times their error in a cosine of 0.85
-CLOSEST, EACH = 10_000, 2  # pairs whose rows are compared, those that seem most alike: so many, or so many a photo
-BLOCK = 2048  # pairs whose rows are held at once
-# Weighted Jaccard of words and pairs of words. At 0.7: "Please CALL 0871… there is an urgent message", a question in
+MAX_RELATIVE_DISTANCE, MAX_RELATIVE_BITS, NEIGHBOUR_SHARE = 0.25, 0.5, 0.05
+# Fingerprints that agree in all but EQUAL_BITS bits, where those of the nearest others are DISTINCTIVE_BITS away, speak
+# for themselves: then a cosine of RELAXED and that share of the distance do. Finds 91 instead of 71 % of trashnet's
+# photos made smaller, 96 instead of 77 % of flowers saved again, and one pair more in trashnet as it is.
+EQUAL_BITS, EQUAL_RELATIVE_BITS, DISTINCTIVE_BITS, RELAXED = 2, 0.15, 14, 0.5
+REFERENCE_PHOTOS = 512  # photos that stand for the rest
+MAX_FINGERPRINT_PAIRS = 300_000  # pairs of fingerprints that are looked at, the closest
+PROJECTION_DIM, PROJECTION_SLACK = 128, 0.1  # of a first look at cosines, and four times its error at a cosine of 0.85
+MAX_PAIRS, PAIRS_PER_PHOTO = 10_000, 2  # pairs compared in full, the most promising: so many, or so many a photo
+CHUNK_PAIRS = 2048  # pairs whose rows are held at once
+# Weighted Jaccard of words and bigrams. At 0.7: "Please CALL 0871… there is an urgent message", a question in
 # another order; 0.6 takes in "… code word for the letter B" and "F" (trec6).
-ALIKE = 0.7
-LONG = 4096  # characters of a text that are looked at
-WORDS = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
-NUMBER = re.compile(r"\d{5,}")  # a telephone or an order number, not a year
+MIN_JACCARD = 0.7
+MAX_CHARACTERS = 4096  # of a text that are looked at
+WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+LONG_NUMBER = re.compile(r"\d{5,}")  # a telephone or an order number, not a year
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two near-duplicates, positions i < j in the task's examples. likeness: above 0, 1 is the most"""
+    """Two near-duplicates, positions i < j in the task's examples. similarity: above 0, 1 is the most"""
 
     i: int
     j: int
-    likeness: float
+    similarity: float
 
 
-def pairs(survey: Surveyed) -> list[Pair]:
-    """Near-duplicates among the examples of a task, the most alike first; none where they are bare vectors.
+def find_near_duplicates(survey: DataSurvey) -> list[Pair]:
+    """Near-duplicates among the examples of a task, the most similar first; none where they are bare vectors.
 
     Equal bytes are no pair. Of many equal ones each is paired with one on either side of the split.
     """
     task = survey.task
-    at: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    where = np.zeros((len(task.examples), 2), np.int64)
-    for number, (name, index) in enumerate(task.parts.items()):
-        at[name] = index, survey.parts[name].x if len(index) else np.zeros((0, 0), np.float32)
-        where[index] = np.stack([np.full(len(index), number), np.arange(len(index))], 1)
-    xs = [x for _, x in at.values()]
+    blocks: list[np.ndarray] = []
+    location = np.zeros((len(task.examples), 2), np.int64)  # (part, row there) of each example
+    for part, (name, index) in enumerate(task.parts.items()):
+        blocks.append(survey.parts[name].x if len(index) else np.zeros((0, 0), np.float32))
+        location[index] = np.stack([np.full(len(index), part), np.arange(len(index))], 1)
 
     def rows(index: np.ndarray) -> np.ndarray:
-        out = np.empty((len(index), max(x.shape[1] for x in xs)), np.float32)
-        for number, x in enumerate(xs):
-            mine = where[index, 0] == number
-            if mine.any():
-                out[mine] = x[where[index[mine], 1]]
+        out = np.empty((len(index), max(x.shape[1] for x in blocks)), np.float32)
+        for part, x in enumerate(blocks):
+            in_part = location[index, 0] == part
+            if in_part.any():
+                out[in_part] = x[location[index[in_part], 1]]
         return out
 
-    return _pairs(task.kind, task.examples, rows, survey.glances, sides(survey))
+    return _find_pairs(task.kind, task.examples, rows, survey.image_stats, split_sides(survey))
 
 
-def shared(
-    kind: str, examples: Sequence[Example], x: np.ndarray, glances: Glances | None, first: int
+def find_shared_examples(
+    kind: str, examples: Sequence[Example], x: np.ndarray, image_stats: ImageStats | None, n_first: int
 ) -> list[tuple[int, int, float]]:
-    """Of one list after another, examples[:first] and the rest: (i, j, likeness) of what stands in both, each i once.
+    """Of two lists, examples[:n_first] and the rest: (i, j, similarity) of what stands in both, each i once.
 
-    x: (n, d).  glances: of all of them, where they are photos.  Equal bytes have likeness 1
+    x: (n, d).  image_stats: of all of them, where they are photos.  Equal bytes have similarity 1
     """
-    side = (np.arange(len(examples)) >= first).astype(np.int64)
-    there = {e.digest: j for j, e in enumerate(examples[first:], first)}
-    found = {i: (there[e.digest], 1.0) for i, e in enumerate(examples[:first]) if e.digest in there}
-    for pair in _pairs(kind, examples, lambda index: x[index], glances, side):
-        if pair.i < first <= pair.j:
-            found.setdefault(pair.i, (pair.j, pair.likeness))
-    return [(i, j, like) for i, (j, like) in sorted(found.items(), key=lambda item: -item[1][1])]
+    side = (np.arange(len(examples)) >= n_first).astype(np.int64)
+    second = {e.digest: j for j, e in enumerate(examples[n_first:], n_first)}
+    matches = {i: (second[e.digest], 1.0) for i, e in enumerate(examples[:n_first]) if e.digest in second}
+    for pair in _find_pairs(kind, examples, lambda index: x[index], image_stats, side):
+        if pair.i < n_first <= pair.j:
+            matches.setdefault(pair.i, (pair.j, pair.similarity))
+    return [(i, j, similarity) for i, (j, similarity) in sorted(matches.items(), key=lambda item: -item[1][1])]
 
 
-def sides(survey: Surveyed) -> np.ndarray:
+def split_sides(survey: DataSurvey) -> np.ndarray:
     """(n,) int64, who is judged by whom: the fold; or 1 for the test part, 0 for what is learned and chosen from."""
     task = survey.task
     if task.folds is not None:
@@ -111,162 +112,166 @@ def sides(survey: Surveyed) -> np.ndarray:
     return side
 
 
-def groups(n: int, some: Iterable[Pair]) -> np.ndarray:
-    """(n,) int64, the first position of all that hang together through pairs; its own for what is alone."""
-    parent = list(range(n))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = i = parent[parent[i]]
-        return i
-
-    for pair in some:
-        a, b = root(pair.i), root(pair.j)
-        parent[max(a, b)] = min(a, b)
-    return np.array([root(i) for i in range(n)], np.int64)
-
-
-def grouped(kind: str, examples: Sequence[Example], x: np.ndarray, glances: Glances | None) -> tuple[str, ...]:
+def group_near_duplicates(
+    kind: str, examples: Sequence[Example], x: np.ndarray, image_stats: ImageStats | None
+) -> tuple[str, ...]:
     """A group for each example, "" = alone: the owner's own groups, joined where they hold near-duplicates.
 
-    kind: of the task.  x: (n, d) float32 at the top of the frozen backbone.  glances: of the photos, else None
+    kind: of the task.  x: (n, d) float32 at the top of the frozen backbone.  image_stats: of the photos, else None
     """
-    found = _pairs(kind, examples, lambda index: x[index], glances, np.zeros(len(examples), np.int64))
+    pairs = _find_pairs(kind, examples, lambda index: x[index], image_stats, np.zeros(len(examples), np.int64))
     first: dict[str, int] = {}
-    named = [Pair(first.setdefault(e.group, i), i, 1.0) for i, e in enumerate(examples) if e.group]
-    root = groups(len(examples), [*found, *named])
+    edges = [(pair.i, pair.j) for pair in pairs]
+    edges += [(first.setdefault(e.group, i), i) for i, e in enumerate(examples) if e.group]
+    component = connected_components(len(examples), edges)
     names: dict[int, str] = {}
     for i in sorted(range(len(examples)), key=lambda i: examples[i].group):
         if examples[i].group:
-            names.setdefault(int(root[i]), examples[i].group)
-    many = np.bincount(root, minlength=len(examples)) > 1
-    return tuple(names.get(r) or (f"twins of {examples[r].id}" if many[r] else "") for r in root.tolist())
+            names.setdefault(int(component[i]), examples[i].group)
+    shared = np.bincount(component, minlength=len(examples)) > 1
+    return tuple(names.get(c) or (f"twins of {examples[c].id}" if shared[c] else "") for c in component.tolist())
 
 
-def _pairs(
+def _find_pairs(
     kind: str,
     examples: Sequence[Example],
     rows: Callable[[np.ndarray], np.ndarray],
-    glances: Glances | None,
+    image_stats: ImageStats | None,
     side: np.ndarray,
 ) -> list[Pair]:
-    """rows: positions -> (m, d) float32"""
+    """rows: positions -> (m, d) float32.  side: (n,) int64"""
     if kind == "text":
-        keys = [_written(content) for _, content in contents.stream(examples)]
-    elif kind == "image" and glances is not None:
-        blank = (glances.prints == 0) & ~glances.colour.any(1)
+        keys = [_normalize_text(content) for _, content in iter_contents(examples)]
+    elif kind == "image" and image_stats is not None:
+        blank = (image_stats.prints == 0) & ~image_stats.colour.any(1)
         keys = ["" if no else e.digest or e.id for e, no in zip(examples, blank.tolist(), strict=True)]
     else:
         return []
-    members: dict[str, list[int]] = defaultdict(list)
+    positions: dict[str, list[int]] = defaultdict(list)
     for i, key in enumerate(keys):
         if key:
-            members[key].append(i)
-    having = list(members.values())
-    first = np.array([some[0] for some in having], np.int64)
-    a, b, likeness = _texts(list(members)) if glances is None else _photos(glances.prints[first], first, rows)
-    joined = [(n, n, 1.0) for n, some in enumerate(having) if len(some) > 1] if kind == "text" else []
-    joined += zip(a.tolist(), b.tolist(), likeness.tolist(), strict=True)
-    one = [list({side[i]: i for i in reversed(some)}.values()) for some in having]
-    found: dict[tuple[int, int], float] = {}
-    for n, m, like in joined:
-        for some, others in ((having[n], one[m]), (one[n], having[m])):
-            for i in some:
-                for j in others:
+            positions[key].append(i)
+    clusters = list(positions.values())  # of one key each
+    first = np.array([cluster[0] for cluster in clusters], np.int64)
+    if image_stats is None:
+        a, b, similarity = _text_pairs(list(positions))
+    else:
+        a, b, similarity = _photo_pairs(image_stats.prints[first], first, rows)
+    joined = [(c, c, 1.0) for c, cluster in enumerate(clusters) if len(cluster) > 1] if kind == "text" else []
+    joined += zip(a.tolist(), b.tolist(), similarity.tolist(), strict=True)
+    one_per_side = [list({side[i]: i for i in reversed(cluster)}.values()) for cluster in clusters]
+    pairs: dict[tuple[int, int], float] = {}
+    for c, d, value in joined:
+        for everyone, partners in ((clusters[c], one_per_side[d]), (one_per_side[c], clusters[d])):
+            for i in everyone:
+                for j in partners:
                     if examples[i].digest != examples[j].digest:
-                        found[min(i, j), max(i, j)] = like
-    return sorted((Pair(i, j, like) for (i, j), like in found.items()), key=lambda p: (-p.likeness, p.i, p.j))
+                        pairs[min(i, j), max(i, j)] = value
+    return sorted((Pair(i, j, value) for (i, j), value in pairs.items()), key=lambda p: (-p.similarity, p.i, p.j))
 
 
-def _written(content: object) -> str:
+def _normalize_text(content: object) -> str:
     """The words of a text, in lower case and one space apart; "" for what has none."""
     if isinstance(content, Unreadable):
         return ""
-    text = content if isinstance(content, str) else contents.decoded(bytes(content))[0]  # type: ignore[call-overload]
-    return NUMBER.sub("0", " ".join(WORDS.findall(text[:LONG].casefold())))
+    text = content if isinstance(content, str) else decode_text(bytes(content))[0]  # type: ignore[call-overload]
+    return LONG_NUMBER.sub("0", " ".join(WORD.findall(text[:MAX_CHARACTERS].casefold())))
 
 
-def _texts(keys: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of texts by their words and neighbouring words, with their ends."""
-    known: dict[str, int] = {}
-    words = [[known.setdefault(word, len(known) + 1) for word in key.split(" ")] for key in keys]
-    sizes = np.array([len(some) for some in words], np.int64)
-    owner = np.repeat(np.arange(len(keys)), sizes)
-    word = np.array([n for some in words for n in some], np.int64)
-    last = np.cumsum(sizes) - 1
+def _text_pairs(texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(i, j, similarity) of normalized texts by their words and bigrams, with their ends."""
+    ids: dict[str, int] = {}
+    words = [[ids.setdefault(word, len(ids) + 1) for word in text.split(" ")] for text in texts]
+    lengths = np.array([len(text) for text in words], np.int64)
+    owner = np.repeat(np.arange(len(texts)), lengths)
+    word = np.array([n for text in words for n in text], np.int64)
+    last = np.cumsum(lengths) - 1
     after, before = np.zeros_like(word), np.zeros_like(word)  # 0 is an end
     after[:-1], before[1:] = word[1:], word[:-1]
-    after[last], before[last - sizes + 1] = 0, 0
-    starts = before == 0
-    two = len(known) + 1
-    code = np.concatenate([word, two * word + two + after, two + word[starts]])
+    after[last], before[last - lengths + 1] = 0, 0
+    is_start = before == 0
+    base = len(ids) + 1
+    code = np.concatenate([word, base * word + base + after, base + word[is_start]])
     element = np.unique(code, return_inverse=True)[1].reshape(-1)
-    return similarity_joins.alike(
-        similarity_joins.sets(np.concatenate([owner, owner, owner[starts]]), element, len(keys)), ALIKE
-    )
+    sets = build_sets(np.concatenate([owner, owner, owner[is_start]]), element, len(texts))
+    return jaccard_join(sets, MIN_JACCARD)
 
 
-def _photos(
-    prints: np.ndarray, position: np.ndarray, rows: Callable[[np.ndarray], np.ndarray]
+def _photo_pairs(
+    fingerprints: np.ndarray, position: np.ndarray, rows: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of photos whose rows are rows(position)."""
-    i, j, bits = similarity_joins.within(prints)
-    closest = np.argsort(bits, kind="stable")[:MOST]
+    """(i, j, similarity) of photos whose embeddings are rows(position)."""
+    i, j, bits = hamming_join(fingerprints)
+    closest = np.argsort(bits, kind="stable")[:MAX_FINGERPRINT_PAIRS]
     i, j, bits = i[closest], j[closest], bits[closest]
     if not len(i):
         return i, j, bits.astype(np.float64)
     # The same numbers are drawn at every call: a finding is a function of the data.
     rng = np.random.default_rng(0)
-    drawn = rng.permutation(len(position))[:SAMPLE]
-    sample = rows(position[drawn])
-    mean, spread = sample.mean(0), sample.std(0)
-    gain = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-6 * np.maximum(np.abs(mean), 1e-3))
+    sample = rng.permutation(len(position))[:REFERENCE_PHOTOS]
+    reference = rows(position[sample])
+    mean, std = reference.mean(0), reference.std(0)
+    scale = np.divide(1, std, out=np.zeros_like(std), where=std > 1e-6 * np.maximum(np.abs(mean), 1e-3))
 
-    def directions(index: np.ndarray) -> np.ndarray:
-        return _unit((rows(position[index]) - mean) * gain)
+    def standardized(index: np.ndarray) -> np.ndarray:
+        return _normalize((rows(position[index]) - mean) * scale)
 
     # Source: Johnson and Lindenstrauss 1984: cosines survive a projection on a few directions at random.
-    few = rng.standard_normal((len(mean), SKETCH)).astype(np.float32)
-    need = np.where(bits <= MOSTLY, HALF, LIKE + STEP * bits)
-    sketch = np.zeros((len(position), SKETCH), np.float32)
-    for index in _stretches(np.unique(np.concatenate([i, j]))):
-        sketch[index] = _unit(directions(index) @ few)
-    seems = _cosines(lambda index: sketch[index], i, j) - need
-    some = np.flatnonzero(seems >= -SLACK)
-    some = np.sort(some[np.argsort(-seems[some], kind="stable")[: max(CLOSEST, EACH * len(prints))]])
-    i, j, bits, need = i[some], j[some], bits[some], need[some]
-    cosine = _cosines(directions, i, j)
-    near = cosine >= need
+    projection = rng.standard_normal((len(mean), PROJECTION_DIM)).astype(np.float32)
+    required = np.where(bits <= EQUAL_BITS, RELAXED, MIN_COSINE + COSINE_PER_BIT * bits)
+    projected = np.zeros((len(position), PROJECTION_DIM), np.float32)
+    for index in _chunks(np.unique(np.concatenate([i, j]))):
+        projected[index] = _normalize(standardized(index) @ projection)
+    margin = _cosines(lambda index: projected[index], i, j) - required
+    promising = np.flatnonzero(margin >= -PROJECTION_SLACK)
+    limit = max(MAX_PAIRS, PAIRS_PER_PHOTO * len(fingerprints))
+    promising = np.sort(promising[np.argsort(-margin[promising], kind="stable")[:limit]])
+    i, j, bits, required = i[promising], j[promising], bits[promising], required[promising]
+    cosine = _cosines(standardized, i, j)
+    near = cosine >= required
     i, j, bits, cosine = i[near], j[near], bits[near], cosine[near]
-    rest, bits_rest = np.zeros(len(position)), np.zeros(len(position))
-    others = directions(drawn)
-    rank = min(len(drawn), 2 + int(np.ceil(OTHERS * len(drawn)))) - 1  # itself and its twin may be among them
-    for index in _stretches(np.unique(np.concatenate([i, j]))):
-        rest[index] = 1 + np.partition(-(directions(index) @ others.T), rank, axis=1)[:, rank]
-        differ = np.bitwise_count(prints[index, None] ^ prints[drawn])
-        bits_rest[index] = np.partition(differ, rank, axis=1)[:, rank]
-    far, wide = np.minimum(rest[i], rest[j]), np.minimum(bits_rest[i], bits_rest[j])
-    close = (cosine >= LIKE + STEP * bits) & (1 - cosine <= APART * far) & (bits <= FEW * wide)
-    told = (bits <= np.minimum(MOSTLY, SAME * wide)) & (wide >= TELLING) & (1 - cosine <= HALF * far)
-    apart = close | told
-    return i[apart], j[apart], np.minimum(cosine[apart], 1.0)
+    # How far the nearest NEIGHBOUR_SHARE of the sample is from each photo.
+    neighbour_distance, neighbour_bits = np.zeros(len(position)), np.zeros(len(position))
+    others = standardized(sample)
+    rank = (
+        min(len(sample), 2 + int(np.ceil(NEIGHBOUR_SHARE * len(sample)))) - 1
+    )  # itself and its twin may be among them
+    for index in _chunks(np.unique(np.concatenate([i, j]))):
+        similarity = standardized(index) @ others.T
+        neighbour_distance[index] = 1 + np.partition(-similarity, rank, axis=1)[:, rank]
+        differing = np.bitwise_count(fingerprints[index, None] ^ fingerprints[sample])
+        neighbour_bits[index] = np.partition(differing, rank, axis=1)[:, rank]
+    distance = np.minimum(neighbour_distance[i], neighbour_distance[j])
+    distance_bits = np.minimum(neighbour_bits[i], neighbour_bits[j])
+    by_features = (
+        (cosine >= MIN_COSINE + COSINE_PER_BIT * bits)
+        & (1 - cosine <= MAX_RELATIVE_DISTANCE * distance)
+        & (bits <= MAX_RELATIVE_BITS * distance_bits)
+    )
+    by_fingerprint = (
+        (bits <= np.minimum(EQUAL_BITS, EQUAL_RELATIVE_BITS * distance_bits))
+        & (distance_bits >= DISTINCTIVE_BITS)
+        & (1 - cosine <= RELAXED * distance)
+    )
+    twins = by_features | by_fingerprint
+    return i[twins], j[twins], np.minimum(cosine[twins], 1.0)
 
 
-def _cosines(directions: Callable[[np.ndarray], np.ndarray], i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """(m,) float64, products of directions(i) and directions(j); rows are taken once for BLOCK pairs."""
+def _cosines(unit_rows: Callable[[np.ndarray], np.ndarray], i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """(m,) float64, products of unit_rows(i) and unit_rows(j); rows are taken once for CHUNK_PAIRS pairs."""
     out = np.zeros(len(i))
     order = np.argsort(i, kind="stable")
-    for some in _stretches(order):
-        index, at = np.unique(np.concatenate([i[some], j[some]]), return_inverse=True)
-        z = directions(index)
-        a, b = np.split(at.reshape(-1), 2)
-        out[some] = np.einsum("ij,ij->i", z[a], z[b])
+    for chunk in _chunks(order):
+        index, inverse = np.unique(np.concatenate([i[chunk], j[chunk]]), return_inverse=True)
+        z = unit_rows(index)
+        a, b = np.split(inverse.reshape(-1), 2)
+        out[chunk] = np.einsum("ij,ij->i", z[a], z[b])
     return out
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
+def _normalize(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
-def _stretches(values: np.ndarray) -> Iterator[np.ndarray]:
-    return (values[start : start + BLOCK] for start in range(0, len(values), BLOCK))
+def _chunks(values: np.ndarray) -> Iterator[np.ndarray]:
+    return (values[start : start + CHUNK_PAIRS] for start in range(0, len(values), CHUNK_PAIRS))

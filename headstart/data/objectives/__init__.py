@@ -1,0 +1,1 @@
+"""One file a kind of label: classes, tags, number; loss, metrics and intervals of each."""

@@ -11,14 +11,22 @@ import numpy as np
 
 from headstart.core.errors import SourceError
 from headstart.core.result import Metric
-from headstart.core.statistics import around, around_share, bin_of, reliability, resampled, wilson
+from headstart.core.statistics import (
+    bootstrap,
+    bootstrap_interval,
+    confidence_bins,
+    precision_recall_f1,
+    reliability_curve,
+    share_interval,
+    wilson_interval,
+)
 
-BINS = 15  # of confidence; the number of Guo et al. 2017
-FEW_CODES = 20  # distinct whole numbers that may be classes, however few examples there are
-MOST_CODES = 50  # distinct whole numbers from 0 on that are taken for classes without asking
+CALIBRATION_BINS = 15  # of confidence; the number of Guo et al. 2017
+MIN_DISTINCT_NUMBERS = 20  # distinct whole numbers that may be classes, however few examples there are
+MAX_CODES = 50  # distinct whole numbers from 0 on that are taken for classes without asking
 
 
-def is_codes(labels: Sequence, most: int = MOST_CODES) -> bool:
+def are_class_codes(labels: Sequence, most: int = MAX_CODES) -> bool:
     """Whether whole numbers are surely classes: two values, or 0, 1, 2 … at most `most`, each seen twice."""
     if not all(isinstance(v, int) and not isinstance(v, bool) for v in labels):
         return False
@@ -33,8 +41,8 @@ def fits(labels: Sequence) -> bool:
         return False
     if any(isinstance(v, str | bool) for v in labels):
         return all(isinstance(v, str | bool | int) for v in labels)
-    whole = all(float(v).is_integer() for v in labels)
-    return is_codes(labels) or (whole and len(set(labels)) <= max(FEW_CODES, len(labels) / 2))
+    integers = all(float(v).is_integer() for v in labels)
+    return are_class_codes(labels) or (integers and len(set(labels)) <= max(MIN_DISTINCT_NUMBERS, len(labels) / 2))
 
 
 def of(labels: Sequence) -> Classes:
@@ -47,13 +55,13 @@ def of(labels: Sequence) -> Classes:
         raise SourceError(
             f"An example has {len(several)} labels, {list(several)!r}. For several at once say --task tags."
         )
-    values = {name(v): v for v in labels}
+    values = {class_name(v): v for v in labels}
     numbers = all(isinstance(v, int | float) for v in values.values())
-    found = sorted(values, key=lambda n: float(values[n])) if numbers else sorted(values)
-    if len(found) < 2:
-        seen = repr(found[0]) if found else "nothing"
-        raise SourceError(f"All examples have the same label, {seen}. Two classes are the least.")
-    return Classes(tuple(found))
+    names = sorted(values, key=lambda n: float(values[n])) if numbers else sorted(values)
+    if len(names) < 2:
+        only = repr(names[0]) if names else "nothing"
+        raise SourceError(f"All examples have the same label, {only}. Two classes are the least.")
+    return Classes(tuple(names))
 
 
 def restore(facts: dict) -> Classes:
@@ -61,7 +69,7 @@ def restore(facts: dict) -> Classes:
     return Classes(tuple(facts["names"]))
 
 
-def name(label: object) -> str:
+def class_name(label: object) -> str:
     """A label as the class's name: 3 and 3.0 are "3"; a list of one is that one."""
     if isinstance(label, tuple | list) and len(label) == 1:
         label = label[0]
@@ -90,13 +98,13 @@ class Classes:
 
     def strata(self, labels: Sequence) -> list:
         """Every class is its own."""
-        return [name(v) for v in labels]
+        return [class_name(v) for v in labels]
 
     def encode(self, labels: Sequence) -> np.ndarray:
         """(n,) int64. Raises SourceError for a label that is no class."""
         position = {n: i for i, n in enumerate(self.names)}
         try:
-            return np.array([position[name(v)] for v in labels], dtype=np.int64)
+            return np.array([position[class_name(v)] for v in labels], dtype=np.int64)
         except KeyError as error:
             raise SourceError(
                 f"{error.args[0]!r} is none of the {self.width} classes: {', '.join(self.names[:10])}."
@@ -134,11 +142,11 @@ class Classes:
         order = np.argsort(y, kind="stable")
         logs, y = _log_softmax(scores[order]), y[order]
         predicted = logs.argmax(1)
-        right = predicted == y
+        correct = predicted == y
         losses = -np.maximum(logs[np.arange(n), y], np.log(np.finfo(float).eps))
         confidence = np.exp(logs.max(1))
-        gaps = np.zeros((n, BINS))
-        gaps[np.arange(n), bin_of(confidence, BINS)] = right - confidence
+        gaps = np.zeros((n, CALIBRATION_BINS))
+        gaps[np.arange(n), confidence_bins(confidence, CALIBRATION_BINS)] = correct - confidence
         sums = np.column_stack([losses, gaps]) / n
 
         ratios = _balanced_and_f1(y, predicted, k)
@@ -147,17 +155,17 @@ class Classes:
             means = w @ sums
             return np.column_stack([*ratios(w), means[:, 0], np.abs(means[:, 1:]).sum(1)])
 
-        values, drawn = resampled(statistic, n, rng)
+        values, draws = bootstrap(statistic, n, rng)
         balanced, f1, loss, ece = values.tolist()
         shares = np.bincount(y, minlength=k) / n
         top, present = float(shares.max()), int((shares > 0).sum())
         entropy = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
         return (
-            Metric("accuracy", float(right.mean()), *wilson(int(right.sum()), n), top, n),
-            Metric("balanced_accuracy", balanced, *around_share(balanced, drawn[:, 0], n), 1 / present, n),
-            Metric("macro_f1", f1, *around_share(f1, drawn[:, 1], n), 2 * top / (1 + top) / present, n),
-            Metric("log_loss", loss, *around(loss, drawn[:, 2], 0), entropy, n, better="lower"),
-            Metric("ece", ece, *around(ece, drawn[:, 3], 0, 1), 0.0, n, better="lower"),
+            Metric("accuracy", float(correct.mean()), *wilson_interval(int(correct.sum()), n), top, n),
+            Metric("balanced_accuracy", balanced, *share_interval(balanced, draws[:, 0], n), 1 / present, n),
+            Metric("macro_f1", f1, *share_interval(f1, draws[:, 1], n), 2 * top / (1 + top) / present, n),
+            Metric("log_loss", loss, *bootstrap_interval(loss, draws[:, 2], 0), entropy, n, better="lower"),
+            Metric("ece", ece, *bootstrap_interval(ece, draws[:, 3], 0, 1), 0.0, n, better="lower"),
         )
 
     def details(self, scores: np.ndarray, y: np.ndarray) -> dict:
@@ -168,20 +176,12 @@ class Classes:
         matrix = np.bincount(y * k + predicted, minlength=k * k).reshape(k, k)
         rows = []
         for i, label in enumerate(self.names):
-            hit, true, said = int(matrix[i, i]), int(matrix[i].sum()), int(matrix[:, i].sum())
-            low, high = wilson(hit, true)
-            precision, recall, f1 = hit / max(said, 1), hit / max(true, 1), 2 * hit / max(true + said, 1)
-            facts = {
-                "name": label,
-                "n": true,
-                "precision": precision,
-                "recall": recall,
-                "f1": f1,
-                "low": low,
-                "high": high,
-            }
-            rows.append(facts)
-        curve = reliability(np.exp(logs.max(1)), predicted == y, BINS)
+            hits, true, positives = int(matrix[i, i]), int(matrix[i].sum()), int(matrix[:, i].sum())
+            low, high = wilson_interval(hits, true)
+            rows.append(
+                {"name": label, "n": true, **precision_recall_f1(hits, true, positives), "low": low, "high": high}
+            )
+        curve = reliability_curve(np.exp(logs.max(1)), predicted == y, CALIBRATION_BINS)
         return {
             "kind": "classes",
             "names": list(self.names),
@@ -202,17 +202,17 @@ def _balanced_and_f1(
     y: np.ndarray, predicted: np.ndarray, k: int
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """How often each example counts, (r, n), -> balanced accuracy and macro-F1, (r,) each. y is sorted."""
-    said = np.argsort(predicted, kind="stable")
-    true, true_at = np.unique(y, return_index=True)
-    named, named_at = np.unique(predicted[said], return_index=True)
-    right = (predicted == y).astype(np.float64)
+    by_prediction = np.argsort(predicted, kind="stable")
+    true, true_starts = np.unique(y, return_index=True)
+    named, named_starts = np.unique(predicted[by_prediction], return_index=True)
+    correct = (predicted == y).astype(np.float64)
 
     def ratios(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        hits, trues, saids = (np.zeros((len(w), k)) for _ in range(3))
-        hits[:, true] = np.add.reduceat(w * right, true_at, axis=1)
-        trues[:, true] = np.add.reduceat(w, true_at, axis=1)
-        saids[:, named] = np.add.reduceat(w[:, said], named_at, axis=1)
-        recall, f1 = hits / np.maximum(trues, 1), 2 * hits / np.maximum(trues + saids, 1)
-        return recall.sum(1) / (trues > 0).sum(1), f1.sum(1) / (trues + saids > 0).sum(1)
+        hits, trues, positives = (np.zeros((len(w), k)) for _ in range(3))
+        hits[:, true] = np.add.reduceat(w * correct, true_starts, axis=1)
+        trues[:, true] = np.add.reduceat(w, true_starts, axis=1)
+        positives[:, named] = np.add.reduceat(w[:, by_prediction], named_starts, axis=1)
+        recall, f1 = hits / np.maximum(trues, 1), 2 * hits / np.maximum(trues + positives, 1)
+        return recall.sum(1) / (trues > 0).sum(1), f1.sum(1) / (trues + positives > 0).sum(1)
 
     return ratios

@@ -11,17 +11,17 @@ import numpy as np
 
 from headstart.core.errors import SourceError
 from headstart.core.result import Metric
-from headstart.core.statistics import around, resampled
-from headstart.data.objectives.classes import is_codes
+from headstart.core.statistics import bootstrap, bootstrap_interval
+from headstart.data.objectives.classes import are_class_codes
 
-BINS = 4
-SHOWN = 500  # points of the report's scatter plot
+QUANTILE_BINS = 4
+MAX_PLOT_POINTS = 500  # points of the report's scatter plot
 
 
 def fits(labels: Sequence) -> bool:
     """Whether labels can be quantities: numbers that are not surely the codes of classes."""
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in labels)
-    return bool(labels) and numbers and not is_codes(labels)
+    return bool(labels) and numbers and not are_class_codes(labels)
 
 
 def of(labels: Sequence) -> Number:
@@ -78,7 +78,7 @@ class Number:
     def strata(self, labels: Sequence) -> list:
         """The quarter that each label falls into."""
         values = _floats(labels)
-        borders = np.unique(np.quantile(values, np.arange(1, BINS) / BINS))
+        borders = np.unique(np.quantile(values, np.arange(1, QUANTILE_BINS) / QUANTILE_BINS))
         return np.searchsorted(borders, values).tolist()
 
     def encode(self, labels: Sequence) -> np.ndarray:
@@ -87,7 +87,7 @@ class Number:
 
     def decode(self, scores: np.ndarray) -> list:
         """Numbers in the labels' own unit."""
-        return self._own(scores[:, 0]).tolist()
+        return self._unscaled(scores[:, 0]).tolist()
 
     def targets(self, y: np.ndarray) -> np.ndarray:
         """(n, 1) float32, as encoded."""
@@ -111,10 +111,10 @@ class Number:
         Chance is the mean of the training labels for every example. Where y does not vary, R² is 1 for a perfect
         answer, else 0, and the correlation is 0. Resamples keep the ranks of the whole sample.
         """
-        truth, answer = self._own(y), self._own(scores[:, 0])
-        errors, n = answer - truth, len(y)
+        truth, predicted = self._unscaled(y), self._unscaled(scores[:, 0])
+        errors, n = predicted - truth, len(y)
         centred = truth - truth.mean()
-        a, b = _ranks(truth), _ranks(answer)
+        a, b = _ranks(truth), _ranks(predicted)
         columns = np.column_stack([np.abs(errors), errors**2, centred, centred**2, a, b, a * a, b * b, a * b]) / n
 
         def statistic(w: np.ndarray) -> np.ndarray:
@@ -125,28 +125,35 @@ class Number:
             rank = np.where(spread > 0, (rab - ra * rb) / np.where(spread > 0, spread, 1), 0.0)
             return np.column_stack([mae, np.sqrt(mse), r2, rank])
 
-        values, drawn = resampled(statistic, n, rng)
+        values, draws = bootstrap(statistic, n, rng)
         mae, rmse, r2, rank = values.tolist()
         constant = truth - self.mean
         return (
-            Metric("mae", mae, *around(mae, drawn[:, 0], 0), float(np.abs(constant).mean()), n, better="lower"),
             Metric(
-                "rmse", rmse, *around(rmse, drawn[:, 1], 0), float(np.sqrt((constant**2).mean())), n, better="lower"
+                "mae", mae, *bootstrap_interval(mae, draws[:, 0], 0), float(np.abs(constant).mean()), n, better="lower"
             ),
-            Metric("r2", r2, *around(r2, drawn[:, 2], highest=1), 0.0, n),
-            Metric("spearman", rank, *around(rank, drawn[:, 3], -1, 1), 0.0, n),
+            Metric(
+                "rmse",
+                rmse,
+                *bootstrap_interval(rmse, draws[:, 1], 0),
+                float(np.sqrt((constant**2).mean())),
+                n,
+                better="lower",
+            ),
+            Metric("r2", r2, *bootstrap_interval(r2, draws[:, 2], highest=1), 0.0, n),
+            Metric("spearman", rank, *bootstrap_interval(rank, draws[:, 3], -1, 1), 0.0, n),
         )
 
     def details(self, scores: np.ndarray, y: np.ndarray) -> dict:
         """Truth against answer of at most 500 examples evenly through the part, and how the errors spread."""
-        truth, answer = self._own(y), self._own(scores[:, 0])
-        some = np.unique(np.linspace(0, len(y) - 1, min(SHOWN, len(y))).astype(np.int64))
-        marks = (0.05, 0.25, 0.5, 0.75, 0.95)
-        spread = dict(zip(map(str, marks), np.quantile(answer - truth, marks).tolist(), strict=True))
-        shown = {"truth": truth[some].tolist(), "predicted": answer[some].tolist()}
-        return {"kind": "number", **shown, "residual_quantiles": spread}
+        truth, predicted = self._unscaled(y), self._unscaled(scores[:, 0])
+        index = np.unique(np.linspace(0, len(y) - 1, min(MAX_PLOT_POINTS, len(y))).astype(np.int64))
+        levels = (0.05, 0.25, 0.5, 0.75, 0.95)
+        quantiles = dict(zip(map(str, levels), np.quantile(predicted - truth, levels).tolist(), strict=True))
+        shown = {"truth": truth[index].tolist(), "predicted": predicted[index].tolist()}
+        return {"kind": "number", **shown, "residual_quantiles": quantiles}
 
-    def _own(self, encoded: np.ndarray) -> np.ndarray:
+    def _unscaled(self, encoded: np.ndarray) -> np.ndarray:
         return encoded.astype(np.float64) * self.spread + self.mean
 
 

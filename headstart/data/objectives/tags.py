@@ -12,11 +12,19 @@ import numpy as np
 
 from headstart.core.errors import SourceError
 from headstart.core.result import Metric
-from headstart.core.statistics import RESAMPLES, around, around_share, reliability, resampled, wilson
+from headstart.core.statistics import (
+    RESAMPLES,
+    bootstrap,
+    bootstrap_interval,
+    precision_recall_f1,
+    reliability_curve,
+    share_interval,
+    wilson_interval,
+)
 
 SEPARATORS = ";|,"
-COLUMNS = ("tags", "tag", "labels", "categories", "keywords", "topics", "genres")
-RARE = 20  # examples of a tag; a rarer one is too few to keep its share in every part
+TAG_COLUMNS = ("tags", "tag", "labels", "categories", "keywords", "topics", "genres")
+MIN_TAG_COUNT = 20  # examples of a tag; a rarer one is too few to keep its share in every part
 PRECISION_CELLS = 20_000_000  # examples x tags x resamples of average precision, which must sort: about 1 s
 
 
@@ -25,37 +33,37 @@ def fits(labels: Sequence) -> bool:
     return bool(labels) and all(isinstance(v, tuple | list) for v in labels)
 
 
-def parse(labels: Sequence, column: str) -> list[tuple] | None:
+def parse_tag_column(labels: Sequence, column: str) -> list[tuple] | None:
     """Words with separators as lists of tags, when the column's name says that it holds several; else None.
 
     One of ; | , must separate, or each label be a list as Python or JSON writes it.
     """
-    return split(labels) if column.lower() in COLUMNS else None
+    return split_tags(labels) if column.lower() in TAG_COLUMNS else None
 
 
-def split(labels: Sequence) -> list[tuple] | None:
+def split_tags(labels: Sequence) -> list[tuple] | None:
     """Words with a separator as lists of tags, None where there is none or labels are no words."""
     if not labels or not all(isinstance(v, str) for v in labels):
         return None
     if all(v.startswith("[") and v.endswith("]") for v in labels):
-        return [_listed(v) for v in labels]
-    used = [mark for mark in SEPARATORS if any(mark in v for v in labels)]
-    if not used:
+        return [_parse_list(v) for v in labels]
+    separator = next((mark for mark in SEPARATORS if any(mark in v for v in labels)), None)
+    if separator is None:
         return None
-    return [tuple(tag.strip() for tag in v.split(used[0]) if tag.strip()) for v in labels]
+    return [tuple(tag.strip() for tag in v.split(separator) if tag.strip()) for v in labels]
 
 
-def _listed(text: str) -> tuple:
+def _parse_list(text: str) -> tuple:
     from ast import literal_eval
 
     try:
-        found = json.loads(text)
+        tags = json.loads(text)
     except ValueError:
         try:
-            found = literal_eval(text)
+            tags = literal_eval(text)
         except (ValueError, SyntaxError) as error:
             raise SourceError(f'The label {text[:80]!r} is not a list of tags, as in ["a", "b"].') from error
-    return tuple(str(tag) for tag in found)
+    return tuple(str(tag) for tag in tags)
 
 
 def of(labels: Sequence) -> Tags:
@@ -63,11 +71,11 @@ def of(labels: Sequence) -> Tags:
 
     Raises SourceError when there is none.
     """
-    found = {tag for v in labels for tag in names(v)}
-    if not found:
+    names = {tag for v in labels for tag in tag_names(v)}
+    if not names:
         raise SourceError("No example has a tag, so there is nothing to learn.")
-    numbers = all(tag.lstrip("-").isdigit() for tag in found)
-    return Tags(tuple(sorted(found, key=int) if numbers else sorted(found)))
+    numbers = all(tag.lstrip("-").isdigit() for tag in names)
+    return Tags(tuple(sorted(names, key=int) if numbers else sorted(names)))
 
 
 def restore(facts: dict) -> Tags:
@@ -75,7 +83,7 @@ def restore(facts: dict) -> Tags:
     return Tags(tuple(facts["names"]))
 
 
-def names(label: object) -> tuple[str, ...]:
+def tag_names(label: object) -> tuple[str, ...]:
     """The tags of one example; a label that is no list is one tag."""
     return tuple(str(tag) for tag in label) if isinstance(label, tuple | list) else (str(label),)
 
@@ -102,18 +110,20 @@ class Tags:
 
     def strata(self, labels: Sequence) -> list:
         """The rarest tag of each example that still has RARE examples; "" where it has none."""
-        counts = Counter(tag for v in labels for tag in names(v))
-        keys = [min(((n, t) for t in names(v) if (n := counts[t]) >= RARE), default=(0, ""))[1] for v in labels]
-        # What is left of a tag after its rarer company took its examples can again be too few to share out.
-        left = Counter(keys)
-        return [k if left[k] >= RARE else "" for k in keys]
+        counts = Counter(tag for v in labels for tag in tag_names(v))
+        keys = [
+            min(((n, t) for t in tag_names(v) if (n := counts[t]) >= MIN_TAG_COUNT), default=(0, ""))[1] for v in labels
+        ]
+        # What remains of a tag after its rarer company took its examples can again be too few to stratify by.
+        remaining = Counter(keys)
+        return [k if remaining[k] >= MIN_TAG_COUNT else "" for k in keys]
 
     def encode(self, labels: Sequence) -> np.ndarray:
         """(n, k) float32. Raises SourceError for a tag that is unknown."""
         position = {n: i for i, n in enumerate(self.names)}
         y = np.zeros((len(labels), self.width), np.float32)
         for row, label in enumerate(labels):
-            for tag in names(label):
+            for tag in tag_names(label):
                 if tag not in position:
                     raise SourceError(f"{tag!r} is none of the {self.width} tags: {', '.join(self.names[:10])}.")
                 y[row, position[tag]] = 1
@@ -135,8 +145,8 @@ class Tags:
 
     def score(self, scores: np.ndarray, y: np.ndarray) -> float:
         """Micro-F1."""
-        said = scores >= 0
-        return float(2 * (said * y).sum() / max(said.sum() + y.sum(), 1))
+        predicted = scores >= 0
+        return float(2 * (predicted * y).sum() / max(predicted.sum() + y.sum(), 1))
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """(n, k) float64, each by itself."""
@@ -151,50 +161,54 @@ class Tags:
         """
         n, k = y.shape
         bounded, truth = _bounded(scores), y > 0.5
-        said = bounded >= 0
-        exact = (said == truth).all(1)
+        predicted = bounded >= 0
+        exact = (predicted == truth).all(1)
         losses = (np.logaddexp(0, bounded) - bounded * truth).mean(1)
-        columns = np.column_stack([said & truth, truth, said, exact, losses]).astype(np.float64)
+        columns = np.column_stack([predicted & truth, truth, predicted, exact, losses]).astype(np.float64)
 
         def statistic(w: np.ndarray) -> np.ndarray:
             sums = w @ columns
-            hits, trues, saids = np.split(sums[:, : 3 * k], 3, axis=1)
-            both = trues + saids
-            macro = (2 * hits / np.maximum(both, 1)).sum(1) / np.maximum((both > 0).sum(1), 1)
-            micro = 2 * hits.sum(1) / np.maximum(both.sum(1), 1)
+            hits, trues, positives = np.split(sums[:, : 3 * k], 3, axis=1)
+            total = trues + positives
+            macro = (2 * hits / np.maximum(total, 1)).sum(1) / np.maximum((total > 0).sum(1), 1)
+            micro = 2 * hits.sum(1) / np.maximum(total.sum(1), 1)
             return np.column_stack([micro, macro, sums[:, 3 * k :] / n])
 
-        (micro, macro, match, loss), drawn = resampled(statistic, n, rng)
-        precision, precisions = self._precision(bounded, truth, rng)
+        (micro, macro, match, loss), draws = bootstrap(statistic, n, rng)
+        precision, precision_draws = self._average_precision(bounded, truth, rng)
         shares = truth.mean(0)
         present = shares[shares > 0]
         commonest = max(Counter(map(bytes, truth)).values()) / n
         inner = present[present < 1]
         entropy = float(-(inner * np.log(inner) + (1 - inner) * np.log(1 - inner)).sum()) / k
         return (
-            Metric("micro_f1", float(micro), *around_share(float(micro), drawn[:, 0], n), _best_constant(shares), n),
+            Metric("micro_f1", float(micro), *share_interval(float(micro), draws[:, 0], n), _best_constant(shares), n),
             Metric(
                 "macro_f1",
                 float(macro),
-                *around_share(float(macro), drawn[:, 1], n),
+                *share_interval(float(macro), draws[:, 1], n),
                 float((2 * shares / (1 + shares)).mean()),
                 n,
             ),
-            Metric("exact_match", float(match), *wilson(int(exact.sum()), n), commonest, n),
-            Metric("log_loss", float(loss), *around(float(loss), drawn[:, 3], 0), entropy, n, better="lower"),
+            Metric("exact_match", float(match), *wilson_interval(int(exact.sum()), n), commonest, n),
+            Metric(
+                "log_loss", float(loss), *bootstrap_interval(float(loss), draws[:, 3], 0), entropy, n, better="lower"
+            ),
             Metric(
                 "mean_average_precision",
                 precision,
-                *around(precision, precisions, 0, 1),
+                *bootstrap_interval(precision, precision_draws, 0, 1),
                 float(present.mean()) if len(present) else 0.0,
                 n,
             ),
         )
 
-    def _precision(self, scores: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> tuple[float, np.ndarray]:
+    def _average_precision(
+        self, scores: np.ndarray, truth: np.ndarray, rng: np.random.Generator
+    ) -> tuple[float, np.ndarray]:
         """Mean average precision, and (r,) of its resamples: fewer than RESAMPLES, but 100, on large parts."""
         n, k = truth.shape
-        rows = int(np.clip(PRECISION_CELLS // max(n * k, 1), 100, RESAMPLES))
+        resamples = int(np.clip(PRECISION_CELLS // max(n * k, 1), 100, RESAMPLES))
         order = np.argsort(-scores, axis=0, kind="stable")
         ranked = [
             (o, truth[o, i], np.flatnonzero(np.diff(scores[o, i], append=np.inf)))
@@ -204,31 +218,28 @@ class Tags:
 
         def statistic(w: np.ndarray) -> np.ndarray:
             total, count = np.zeros(len(w)), np.zeros(len(w))
-            for o, right, ends in ranked:
-                some = w[:, o]
+            for o, relevant, ends in ranked:
+                sorted_w = w[:, o]
                 # Only after the last of equal scores is there a threshold.
-                hits, seen = np.cumsum(some * right, axis=1)[:, ends], np.cumsum(some, axis=1)[:, ends]
+                hits, retrieved = np.cumsum(sorted_w * relevant, axis=1)[:, ends], np.cumsum(sorted_w, axis=1)[:, ends]
                 gained = np.diff(hits, axis=1, prepend=0)
-                every = hits[:, -1]
-                total += (gained * hits / np.maximum(seen, 1)).sum(1) / np.maximum(every, 1)
-                count += every > 0
+                positives = hits[:, -1]
+                total += (gained * hits / np.maximum(retrieved, 1)).sum(1) / np.maximum(positives, 1)
+                count += positives > 0
             return (total / np.maximum(count, 1))[:, None]
 
-        (value,), drawn = resampled(statistic, n, rng, rows)
-        return float(value), drawn[:, 0]
+        (value,), draws = bootstrap(statistic, n, rng, resamples)
+        return float(value), draws[:, 0]
 
     def details(self, scores: np.ndarray, y: np.ndarray) -> dict:
         """A table of the tags, and the reliability of every single yes or no."""
-        truth, said = y > 0.5, scores >= 0
+        truth, predicted = y > 0.5, scores >= 0
         rows = []
         for i, tag in enumerate(self.names):
-            hit, true, named = int((truth[:, i] & said[:, i]).sum()), int(truth[:, i].sum()), int(said[:, i].sum())
-            f1 = 2 * hit / max(true + named, 1)
-            rows.append(
-                {"name": tag, "n": true, "precision": hit / max(named, 1), "recall": hit / max(true, 1), "f1": f1}
-            )
+            hits, true, positives = (int(c[:, i].sum()) for c in (truth & predicted, truth, predicted))
+            rows.append({"name": tag, "n": true, **precision_recall_f1(hits, true, positives)})
         p = self.probabilities(scores)
-        curve = reliability(np.maximum(p, 1 - p).ravel(), (said == truth).ravel())
+        curve = reliability_curve(np.maximum(p, 1 - p).ravel(), (predicted == truth).ravel())
         return {"kind": "tags", "names": list(self.names), "per_tag": rows, "reliability": curve}
 
 
@@ -239,5 +250,5 @@ def _bounded(scores: np.ndarray) -> np.ndarray:
 def _best_constant(shares: np.ndarray) -> float:
     """The best micro-F1 of naming one set of tags always: some number of the commonest."""
     ordered = np.sort(shares)[::-1]
-    named = np.arange(1, len(ordered) + 1)
-    return float((2 * np.cumsum(ordered) / np.maximum(named + ordered.sum(), 1e-12)).max())
+    n_tags = np.arange(1, len(ordered) + 1)
+    return float((2 * np.cumsum(ordered) / np.maximum(n_tags + ordered.sum(), 1e-12)).max())

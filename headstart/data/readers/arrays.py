@@ -16,8 +16,8 @@ from headstart.core import digest
 from headstart.core.errors import SourceError, Unreadable
 from headstart.core.result import SetAside
 from headstart.core.task import Example
-from headstart.data.contents import IMAGES, Reading, hashed
-from headstart.data.readers.table import clean
+from headstart.data.contents import IMAGE_SUFFIXES, Reading, hash_files
+from headstart.data.readers.table import clean_label
 from headstart.data.split_names import part_of
 
 EXPECTED = (
@@ -50,71 +50,71 @@ def read(
     examples: dict[str, list[Example]] = {}
     aside: list[SetAside] = []
     kinds, notes = set(), []
-    for part, given in parts.items():
-        x, y, groups = _given(given, part, label)
-        found, contents, marks, more = _contents(x, kind)
-        kinds.add(found)
-        notes += more
+    for part, data in parts.items():
+        x, labels, groups = _unpack(data, part, label)
+        part_kind, contents, digests, part_notes = _contents(x, kind)
+        kinds.add(part_kind)
+        notes += part_notes
         examples[part] = []
-        for i, (content, mark, wanted) in enumerate(zip(contents, marks, y, strict=True)):
+        for i, (content, digest_or_reason, value) in enumerate(zip(contents, digests, labels, strict=True)):
             name = f"{part}:{i}" if part else str(i)
-            if isinstance(mark, Unreadable):
-                aside.append(SetAside(name, str(mark)))
-            elif wanted is None and label != "":
+            if isinstance(digest_or_reason, Unreadable):
+                aside.append(SetAside(name, str(digest_or_reason)))
+            elif value is None and label != "":
                 aside.append(SetAside(name, "no label"))
             else:
-                examples[part].append(Example(name, content, mark, wanted, groups[i]))
+                examples[part].append(Example(name, content, digest_or_reason, value, groups[i]))
     if len(kinds) > 1:
         raise SourceError(f"The parts hold different things: {' and '.join(sorted(kinds))}.")
-    chosen = kinds.pop()
-    return Reading(chosen, examples, (f"Kind: {chosen}, because of what X holds.", *dict.fromkeys(notes)), tuple(aside))
+    kind = kinds.pop()
+    return Reading(kind, examples, (f"Kind: {kind}, because of what X holds.", *dict.fromkeys(notes)), tuple(aside))
 
 
-def _given(given: object, part: str, label: str | None) -> tuple[Sequence, list, list[str]]:
+def _unpack(data: object, part: str, label: str | None) -> tuple[Sequence, list, list[str]]:
     """X, the labels and the groups of one part."""
     where = f" of part {part!r}" if part else ""
-    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
-        raise SourceError(
-            f"The data{where} are a {type(given).__name__}. A pair (X, y) is expected, or (X, y, groups)."
-        )
-    x, y = given[0], given[1]
-    groups = given[2] if len(given) == 3 else None
-    if isinstance(x, str | bytes | Path) or not _sized(x):
+    if not isinstance(data, tuple | list) or len(data) not in (2, 3):
+        raise SourceError(f"The data{where} are a {type(data).__name__}. A pair (X, y) is expected, or (X, y, groups).")
+    x, y = data[0], data[1]
+    groups = data[2] if len(data) == 3 else None
+    if isinstance(x, str | bytes | Path) or not _has_length(x):
         raise SourceError(f"X{where} is a {type(x).__name__}. {EXPECTED}.")
     if y is None and label != "":
         raise SourceError(f"y{where} is missing: one label for each of the {len(x)} examples is expected.")
-    labels = [None] * len(x) if y is None else _labels(y)
+    labels = [None] * len(x) if y is None else _plain_labels(y)
     names = [""] * len(x) if groups is None else ["" if g is None else str(g) for g in groups]
-    for what, some in (("labels", labels), ("groups", names)):
-        if len(some) != len(x):
-            raise SourceError(f"X{where} has {len(x)} examples and there are {len(some)} {what}. One each is expected.")
+    for noun, values in (("labels", labels), ("groups", names)):
+        if len(values) != len(x):
+            raise SourceError(
+                f"X{where} has {len(x)} examples and there are {len(values)} {noun}. One each is expected."
+            )
     return x, labels, names
 
 
-def _sized(x: Any) -> bool:
+def _has_length(x: Any) -> bool:
     try:
         return len(x) >= 0
     except TypeError:
         return False
 
 
-def _labels(y: Any) -> list:
+def _plain_labels(y: Any) -> list:
     """Labels as plain Python values; rows of 0 and 1 become the positions of the ones."""
-    array = np.asarray(y) if not isinstance(y, list | tuple) else None
-    if array is None:
-        return [clean(v.item() if isinstance(v, np.generic) else v) for v in y]
+    if isinstance(y, list | tuple):
+        return [clean_label(v.item() if isinstance(v, np.generic) else v) for v in y]
+    array = np.asarray(y)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 2 and np.isin(array, (0, 1)).all():
         return [tuple(str(i) for i in np.flatnonzero(row)) for row in array]
     if array.ndim != 1:
         raise SourceError(f"y has shape {array.shape}. One label an example is expected, or (n, tags) of 0 and 1.")
-    return [clean(v) for v in array.tolist()]
+    return [clean_label(v) for v in array.tolist()]
 
 
 def _contents(x: Sequence, kind: str | None) -> tuple[str, list, list[str | Unreadable], list[str]]:
     """Kind, contents, digests (or why there is none), and notes."""
-    array = _plain(x)
+    array = _as_array(x)
     if array is not None and array.ndim == 2 and kind in (None, "vector"):
         rows = np.ascontiguousarray(array, dtype="<f4")
         contents: list = [row.tobytes() for row in rows]
@@ -124,24 +124,24 @@ def _contents(x: Sequence, kind: str | None) -> tuple[str, list, list[str | Unre
             raise SourceError(
                 f"X holds {array.dtype} pictures of shape {array.shape[1:]}. Give uint8 from 0 to 255. {EXPECTED}."
             )
-        return _images([png(picture) for picture in array])
+        return _images([encode_png(picture) for picture in array])
     items = list(x)
     if not items:
         raise SourceError(f"X is empty. {EXPECTED}.")
     if all(isinstance(i, str) or i is None for i in items):
-        return _words(items, kind)
+        return _texts_or_paths(items, kind)
     if all(isinstance(i, os.PathLike) for i in items):
-        return "image", [Path(i) for i in items], hashed([os.fspath(i) for i in items]), []
+        return "image", [Path(i) for i in items], hash_files([os.fspath(i) for i in items]), []
     if all(isinstance(i, bytes) for i in items):
         return _images(items)
     if all(isinstance(i, np.ndarray) and i.dtype == np.uint8 for i in items):
-        return _images([png(i) for i in items])
-    if all(_is_picture(i) for i in items):
-        return _images([_lossless(i) for i in items])
+        return _images([encode_png(i) for i in items])
+    if all(_is_pil_image(i) for i in items):
+        return _images([_encode_lossless(i) for i in items])
     raise SourceError(f"X holds {', '.join(sorted({type(i).__name__ for i in items})[:4])}. {EXPECTED}.")
 
 
-def _plain(x: Sequence) -> np.ndarray | None:
+def _as_array(x: Sequence) -> np.ndarray | None:
     """X as an array of numbers, if it is one: an array, a frame or a list of rows of numbers."""
     if isinstance(x, list | tuple):
         if not x or not all(_is_row(row) for row in x):
@@ -162,35 +162,31 @@ def _images(contents: list[bytes]) -> tuple[str, list, list[str | Unreadable], l
     return "image", contents, [digest.of_bytes(c) for c in contents], []
 
 
-def _words(items: list, kind: str | None) -> tuple[str, list, list[str | Unreadable], list[str]]:
+def _texts_or_paths(items: list, kind: str | None) -> tuple[str, list, list[str | Unreadable], list[str]]:
     """Strings are texts, unless each of them ends like an image and the first is a file, or `kind` says so."""
-    words = [(i or "").encode("utf-8", "replace").decode("utf-8") for i in items]
-    named = all(w.lower().endswith(IMAGES) for w in words) and os.path.isfile(words[0])
-    if kind == "image" or (kind is None and named):
-        note = (
-            []
-            if kind
-            else ["The strings in X are taken as paths, because they end like images and the first is a file."]
-        )
-        return "image", [Path(w) for w in words], hashed(words), note
-    marks = [digest.of_bytes(w.encode()) if w.strip() else Unreadable("empty text") for w in words]
-    return "text", words, marks, []
+    strings = [(i or "").encode("utf-8", "replace").decode("utf-8") for i in items]
+    are_paths = all(s.lower().endswith(IMAGE_SUFFIXES) for s in strings) and os.path.isfile(strings[0])
+    if kind == "image" or (kind is None and are_paths):
+        note = "The strings in X are taken as paths, because they end like images and the first is a file."
+        return "image", [Path(s) for s in strings], hash_files(strings), [] if kind else [note]
+    digests = [digest.of_bytes(s.encode()) if s.strip() else Unreadable("empty text") for s in strings]
+    return "text", strings, digests, []
 
 
-def _is_picture(item: object) -> bool:
+def _is_pil_image(item: object) -> bool:
     """A PIL image, told by its module: importing PIL to ask would cost 0.1 s where there is none."""
     return any(c.__module__ == "PIL.Image" and c.__name__ == "Image" for c in type(item).__mro__)
 
 
-def _lossless(picture) -> bytes:
+def _encode_lossless(image) -> bytes:
     """A PIL image as the bytes of a file that holds the same pixels and the same orientation."""
     buffer = io.BytesIO()
-    exact = picture.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
-    picture.save(buffer, "PNG" if exact else "TIFF", **({"exif": picture.getexif()} if picture.getexif() else {}))
+    fits_png = image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+    image.save(buffer, "PNG" if fits_png else "TIFF", **({"exif": image.getexif()} if image.getexif() else {}))
     return buffer.getvalue()
 
 
-def png(picture: np.ndarray) -> bytes:
+def encode_png(picture: np.ndarray) -> bytes:
     """A uint8 picture, (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), as a PNG file. Raises SourceError for other shapes.
 
     Source: PNG specification, third edition, chapters 5 and 11; every row has filter 0.

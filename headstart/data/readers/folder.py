@@ -10,25 +10,28 @@ from pathlib import Path
 
 from headstart.core import digest
 from headstart.core.errors import SourceError, Unreadable
-from headstart.core.messages import plain
+from headstart.core.messages import join_plain
 from headstart.core.result import SetAside
 from headstart.core.task import Example
-from headstart.data.contents import IMAGES, Reading, decoded, hashed, reason
+from headstart.data.contents import IMAGE_SUFFIXES, Reading, decode_text, describe_os_error, hash_files
 from headstart.data.split_names import part_of
-from headstart.data.tabular import tables
+from headstart.data.tabular import find_tables
 
-TEXTS = (".txt",)
-IGNORED = {"thumbs.db", "desktop.ini", "icon\r", "__macosx", "lost+found", "node_modules"}
-PROSE = {"readme", "license", "licence", "copying", "changelog", "citation", "notice", "classes", "labels"}
+TEXT_SUFFIXES = (".txt",)
+IGNORED_NAMES = {"thumbs.db", "desktop.ini", "icon\r", "__macosx", "lost+found", "node_modules"}
+DOCUMENTATION_STEMS = {
+    *("readme", "license", "licence", "copying", "changelog"),
+    *("citation", "notice", "classes", "labels"),
+}
 # A table named so, beside class folders, may well hold the real labels.
-TELLING = ("label", "labels", "metadata", "annotation", "annotations", "index")
+LABEL_TABLE_WORDS = ("label", "labels", "metadata", "annotation", "annotations", "index")
 
 
 def reads(source: object) -> bool:
     """Whether it is a folder with class folders, or one without tables."""
     if not (isinstance(source, str | Path) and os.path.isdir(source)):
         return False
-    return not tables(Path(source)) or len(_holding(Path(source))) > 1
+    return not find_tables(Path(source)) or len(_data_folders(Path(source))) > 1
 
 
 def read(
@@ -39,29 +42,29 @@ def read(
     Suffixes say what a file is meant to be; whether it is so shows when it is decoded.
     Raises SourceError when there are no class folders, or both images and texts and no `kind`.
     """
-    asked = [flag for flag, value in (("label", label), ("input", input), ("group", group)) if value]
-    if asked:
+    column_flags = [flag for flag, value in (("label", label), ("input", input), ("group", group)) if value]
+    if column_flags:
         raise SourceError(
-            f"{source} is a folder of files and has no columns; --{asked[0]} is for tables. "
+            f"{source} is a folder of files and has no columns; --{column_flags[0]} is for tables. "
             "The names of its folders are the labels."
         )
-    root, notes = _unwrapped(Path(source), label)
-    notes += _beside(root)
-    places, more = _places(root, label)
-    notes += more
-    files = [file for place in places for file in _files(root, place)]
-    chosen, wanted, skipped = _kind(root, files, kind)
-    notes.append(f"Kind: {chosen}, because of the files' suffixes.")
+    root, notes = _unwrap(Path(source), label)
+    notes += _check_tables_beside(root)
+    class_folders, folder_notes = _find_class_folders(root, label)
+    notes += folder_notes
+    files = [file for folder in class_folders for file in _list_files(folder)]
+    kind, wanted, skipped = _select_kind(root, files, kind)
+    notes.append(f"Kind: {kind}, because of the files' suffixes.")
     if skipped:
         counts = Counter(os.path.splitext(f.path)[1].lower() or "no suffix" for f in skipped)
-        some = ", ".join(f"{n} {suffix}" for suffix, n in counts.most_common(5))
-        notes.append(f"{len(skipped)} files skipped, as they are no {chosen}s: {some}.")
-    examples, aside, more = _examples(wanted, root, chosen)
-    return Reading(chosen, examples, (*notes, *more), tuple(aside))
+        suffixes = ", ".join(f"{n} {suffix}" for suffix, n in counts.most_common(5))
+        notes.append(f"{len(skipped)} files skipped, as they are no {kind}s: {suffixes}.")
+    examples, aside, encoding_notes = _examples(wanted, root, kind)
+    return Reading(kind, examples, (*notes, *encoding_notes), tuple(aside))
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _ClassFolder:
     """A folder whose files, and those in folders below it, share a label and a part."""
 
     path: str
@@ -73,23 +76,25 @@ class _Place:
 class _File:
     path: str
     suffix: str
-    place: _Place
+    folder: _ClassFolder
 
 
-def _kept(name: str) -> bool:
-    return not name.startswith((".", "~")) and name.lower() not in IGNORED
+def _is_visible(name: str) -> bool:
+    return not name.startswith((".", "~")) and name.lower() not in IGNORED_NAMES
 
 
 def _is_example(name: str) -> bool:
     stem, suffix = os.path.splitext(name.lower())
-    return _kept(name) and (suffix in IMAGES or (suffix in TEXTS and stem not in PROSE))
+    return _is_visible(name) and (
+        suffix in IMAGE_SUFFIXES or (suffix in TEXT_SUFFIXES and stem not in DOCUMENTATION_STEMS)
+    )
 
 
 def _folders(root: Path | str) -> list[str]:
-    """Names of the folders (or links to such) in a folder."""
+    """Names of the folders (or links to such) in a folder, sorted."""
     try:
         with os.scandir(root) as entries:
-            return sorted(e.name for e in entries if e.is_dir() and _kept(e.name))
+            return sorted(e.name for e in entries if e.is_dir() and _is_visible(e.name))
     except OSError as error:
         raise SourceError(f"{root} cannot be read: {error.strerror}.") from error
 
@@ -101,7 +106,7 @@ def _has_example(root: str | Path, deep: bool = True, seen: frozenset[str] = fro
         for entry in entries:
             if not entry.is_dir() and _is_example(entry.name):
                 return True
-            if deep and entry.is_dir() and _kept(entry.name):
+            if deep and entry.is_dir() and _is_visible(entry.name):
                 below.append(entry.path)
     return real not in seen and any(_has_example(path, deep, seen | {real}) for path in below)
 
@@ -111,56 +116,56 @@ def _walk(root: str) -> Iterator[tuple[str, list[str]]]:
     seen = set()
     for folder, below, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        below[:] = sorted(b for b in below if _kept(b)) if real not in seen else []
+        below[:] = sorted(b for b in below if _is_visible(b)) if real not in seen else []
         if real not in seen:
             seen.add(real)
             yield folder, sorted(names)
 
 
-def _holding(root: Path) -> list[str]:
+def _data_folders(root: Path) -> list[str]:
     """Names of the folders in a folder that hold images or texts."""
     return [name for name in _folders(root) if _has_example(root / name)]
 
 
-def _unwrapped(root: Path, label: str | None) -> tuple[Path, list[str]]:
-    """Goes down while there is one folder of folders with nothing beside it, as archives unpack."""
+def _unwrap(root: Path, label: str | None) -> tuple[Path, list[str]]:
+    """Goes down while there is one folder of folders with nothing beside it, as archives unpack; and a note."""
     top = root
     while label != "" and not _has_example(root, deep=False):
-        holding = _holding(root)
-        if len(holding) != 1 or part_of(holding[0]) or not _holding(root / holding[0]):
+        names = _data_folders(root)
+        if len(names) != 1 or part_of(names[0]) or not _data_folders(root / names[0]):
             break
-        root = root / holding[0]
+        root = root / names[0]
     return root, [f"The class folders are in {root.relative_to(top)}/."] if root != top else []
 
 
-def _beside(root: Path) -> list[str]:
+def _check_tables_beside(root: Path) -> list[str]:
     """A note on tables that lie beside the class folders; an error when their name says that they hold the labels."""
-    found = tables(root)
-    for table in found:
+    beside = find_tables(root)
+    for table in beside:
         words = table.stem.lower().replace("-", "_").split("_")
-        if table.parent == root and (any(part_of(w) for w in words) or any(w in TELLING for w in words)):
+        if table.parent == root and (any(part_of(w) for w in words) or any(w in LABEL_TABLE_WORDS for w in words)):
             raise SourceError(
-                f"{root} holds class folders ({plain(_holding(root))}) and the table {table.name}. "
+                f"{root} holds class folders ({join_plain(_data_folders(root))}) and the table {table.name}. "
                 "Which has the labels? "
                 f"Name the table, as in: headstart fit {table}  or move it elsewhere to use the folders."
             )
-    return [f"{', '.join(t.name for t in found[:3])} beside the class folders was not read."] if found else []
+    return [f"{', '.join(t.name for t in beside[:3])} beside the class folders was not read."] if beside else []
 
 
-def _places(root: Path, label: str | None) -> tuple[list[_Place], list[str]]:
+def _find_class_folders(root: Path, label: str | None) -> tuple[list[_ClassFolder], list[str]]:
     """The class folders, and notes on what lies beside them.
 
     label: "" when labels are not wanted: then every file counts.
     """
     if label == "":
-        return [_Place(str(root), None, "")], []
-    holding = _holding(root)
-    parts = [name for name in holding if part_of(name) and _holding(root / name)]
-    bare = [name for name in holding if part_of(name) and name not in parts]
-    others = [name for name in holding if not part_of(name)]
+        return [_ClassFolder(str(root), None, "")], []
+    names = _data_folders(root)
+    parts = [name for name in names if part_of(name) and _data_folders(root / name)]
+    bare = [name for name in names if part_of(name) and name not in parts]
+    others = [name for name in names if not part_of(name)]
     if parts and others:
         raise SourceError(
-            f"{root} has parts ({', '.join(parts)}) with class folders in them, and beside them {plain(others)}. "
+            f"{root} has parts ({', '.join(parts)}) with class folders in them, and beside them {join_plain(others)}. "
             "If those are classes, put them into a part; if they are not, move them elsewhere."
         )
     if bare and not others and not parts:
@@ -169,51 +174,56 @@ def _places(root: Path, label: str | None) -> tuple[list[_Place], list[str]]:
             f"Expected: {root}/{bare[0]}/cat/1.jpg, {root}/{bare[0]}/dog/2.jpg."
         )
     tops = [(root / name, name) for name in parts] or [(root, "")]
-    places, loose = [], 0
+    class_folders, loose = [], 0
     for top, part in tops:
-        places += [_Place(str(top / name), _readable(name), part) for name in _holding(top)]
+        class_folders += [_ClassFolder(str(top / name), _readable(name), part) for name in _data_folders(top)]
         loose += sum(_is_example(n) and os.path.isfile(top / n) for n in os.listdir(top))
-    notes = (
-        [f"{loose} loose files beside the class folders have no label and were left out."] if loose and places else []
-    )
+    notes = []
+    if loose and class_folders:
+        notes.append(f"{loose} loose files beside the class folders have no label and were left out.")
     if parts and bare:
         notes.append(f"{', '.join(bare)}: no class folders in it, so its files have no label and were left out.")
-    if len({place.label for place in places}) < 2:
-        raise SourceError(_no_classes(root, places, loose))
-    return places, notes
+    if len({folder.label for folder in class_folders}) < 2:
+        raise SourceError(_no_classes(root, class_folders, loose))
+    return class_folders, notes
 
 
-def _no_classes(root: Path, places: list[_Place], loose: int) -> str:
+def _no_classes(root: Path, class_folders: list[_ClassFolder], loose: int) -> str:
     expected = (
         f"One folder a class is expected: {root}/cat/1.jpg, {root}/dog/2.jpg (or with {root}/train/ and {root}/test/ "
         "above them)."
     )
-    if places:
-        return f"{root} has one class folder only, {places[0].label!r}. Two are the least. {expected}"
+    if class_folders:
+        return f"{root} has one class folder only, {class_folders[0].label!r}. Two are the least. {expected}"
     if loose:
         return f"{root} holds {loose} loose files but no class folders, so nothing says what they show. {expected}"
-    inside = [n for n in sorted(os.listdir(root)) if _kept(n)]
-    seen = f"holds {plain(inside)}" if inside else "is empty"
+    names = [n for n in sorted(os.listdir(root)) if _is_visible(n)]
+    state = f"holds {join_plain(names)}" if names else "is empty"
     return (
-        f"{root} {seen}: no class folders with images or .txt texts, and no tables (.csv, .jsonl, .parquet). {expected}"
+        f"{root} {state}: no class folders with images or .txt texts, and no tables (.csv, .jsonl, .parquet). "
+        f"{expected}"
     )
 
 
-def _files(root: Path, place: _Place) -> list[_File]:
+def _list_files(folder: _ClassFolder) -> list[_File]:
     return [
-        _File(os.path.join(folder, name), os.path.splitext(name)[1].lower(), place)
-        for folder, names in _walk(place.path)
+        _File(os.path.join(path, name), os.path.splitext(name)[1].lower(), folder)
+        for path, names in _walk(folder.path)
         for name in names
-        if _kept(name)
+        if _is_visible(name)
     ]
 
 
-def _kind(root: Path, files: list[_File], kind: str | None) -> tuple[str, list[_File], list[_File]]:
+def _select_kind(root: Path, files: list[_File], kind: str | None) -> tuple[str, list[_File], list[_File]]:
     """What the examples are, their files, and the others."""
     if kind not in (None, "image", "text"):
         raise SourceError(f"{root} is a folder: it can hold images or texts. Say --kind image or --kind text.")
-    images = {os.path.splitext(f.path)[0] for f in files if f.suffix in IMAGES}
-    texts = {os.path.splitext(f.path)[0] for f in files if f.suffix in TEXTS and _is_example(os.path.basename(f.path))}
+    images = {os.path.splitext(f.path)[0] for f in files if f.suffix in IMAGE_SUFFIXES}
+    texts = {
+        os.path.splitext(f.path)[0]
+        for f in files
+        if f.suffix in TEXT_SUFFIXES and _is_example(os.path.basename(f.path))
+    }
     if kind is None:
         # A text of the same name as an image is its caption or its boxes; one stray file in twenty decides nothing.
         if images and (texts <= images or len(texts) <= len(images) / 20):
@@ -225,30 +235,30 @@ def _kind(root: Path, files: list[_File], kind: str | None) -> tuple[str, list[_
                 f"{root} holds {len(images)} images and {len(texts)} texts. "
                 "Say which to learn from: --kind image or --kind text."
             )
+    suffixes = IMAGE_SUFFIXES if kind == "image" else TEXT_SUFFIXES
     if not (images if kind == "image" else texts):
-        raise SourceError(f"{root} holds no {kind}s: no file ends in {plain(IMAGES if kind == 'image' else TEXTS)}.")
-    meant = IMAGES if kind == "image" else TEXTS
-    wanted = [f for f in files if f.suffix in meant and _is_example(os.path.basename(f.path))]
-    return kind, wanted, [f for f in files if f.suffix not in meant]
+        raise SourceError(f"{root} holds no {kind}s: no file ends in {join_plain(suffixes)}.")
+    wanted = [f for f in files if f.suffix in suffixes and _is_example(os.path.basename(f.path))]
+    return kind, wanted, [f for f in files if f.suffix not in suffixes]
 
 
 def _examples(files: list[_File], root: Path, kind: str) -> tuple[dict[str, list[Example]], list[SetAside], list[str]]:
     start = len(str(root)) + 1
     examples: dict[str, list[Example]] = {}
     aside: list[SetAside] = []
-    other: Counter[str] = Counter()
-    marks = hashed([f.path for f in files]) if kind == "image" else [""] * len(files)
-    for file, mark in zip(files, marks, strict=True):
+    encodings: Counter[str] = Counter()
+    digests = hash_files([f.path for f in files]) if kind == "image" else [""] * len(files)
+    for file, mark in zip(files, digests, strict=True):
         name = _readable(file.path[start:].replace(os.sep, "/"))
         content: Path | str = Path(file.path)
         if kind == "text":
-            content, mark, encoding = _text(file.path)
-            other[encoding] += bool(encoding)
+            content, mark, encoding = _read_text(file.path)
+            encodings[encoding] += bool(encoding)
         if isinstance(mark, Unreadable):
             aside.append(SetAside(name, str(mark)))
         else:
-            examples.setdefault(file.place.part, []).append(Example(name, content, mark, file.place.label))
-    notes = [f"{n} texts are not UTF-8; they were read as {encoding}." for encoding, n in other.items() if n]
+            examples.setdefault(file.folder.part, []).append(Example(name, content, mark, file.folder.label))
+    notes = [f"{n} texts are not UTF-8; they were read as {encoding}." for encoding, n in encodings.items() if n]
     return examples, aside, notes
 
 
@@ -257,11 +267,11 @@ def _readable(name: str) -> str:
     return name if name.isascii() else name.encode("utf-8", "replace").decode("utf-8")
 
 
-def _text(path: str) -> tuple[str, str | Unreadable, str]:
+def _read_text(path: str) -> tuple[str, str | Unreadable, str]:
     """A file's text, its digest or why there is none, and the encoding it needed."""
     try:
-        text, encoding = decoded(Path(path).read_bytes())
+        text, encoding = decode_text(Path(path).read_bytes())
     except OSError as error:
-        return "", Unreadable(reason(error)), ""
+        return "", Unreadable(describe_os_error(error)), ""
     mark = digest.of_bytes(text.encode()) if text.strip() else Unreadable("empty text")
     return text, mark, encoding

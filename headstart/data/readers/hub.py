@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 from headstart.core.errors import SourceError, missing_extra
+from headstart.core.messages import type_and_first_line
 from headstart.data.contents import Reading
-from headstart.data.readers.table import gather
+from headstart.data.readers.table import read_tables
 from headstart.data.split_names import part_of
 from headstart.data.tabular import open_sheet
 
@@ -34,7 +35,7 @@ def read(source: str, *, label: str | None, input: str | None, kind: str | None,
         split: [(f"{split}/", open_sheet(file)) for file in _files(source, split, data)]
         for split, data in parts.items()
     }
-    reading = gather(sheets, label=label, input=input, kind=kind, group=group)
+    reading = read_tables(sheets, label=label, input=input, kind=kind, group=group)
     notes = [f"Splits left out, because no part is named so: {', '.join(others)}."] if others else []
     return Reading(reading.kind, reading.examples, (*notes, *reading.notes), reading.aside, reading.column)
 
@@ -48,16 +49,14 @@ def _splits(name: str, configuration: str) -> dict:
     try:
         return dict(load_dataset(name, configuration or None))
     except Exception as error:
-        message = str(error).strip()
-        first = message.splitlines()[0] if message else type(error).__name__
-        if "onfig name is missing" in message:
-            choices = message.splitlines()[0]
+        if "onfig name is missing" in str(error):
+            choices = str(error).strip().splitlines()[0]
             raise SourceError(
                 f"hub:{name} has several configurations. Name one: hub:{name}:CONFIGURATION. {choices}"
             ) from error
         raise SourceError(
             f"hub:{name} is neither in the cache nor reachable, or there is no such data set "
-            f"({type(error).__name__}: {first[:200]}). On a machine with a network, run: "
+            f"({type_and_first_line(error)}). On a machine with a network, run: "
             f"python -c \"from datasets import load_dataset; load_dataset('{name}')\"  "
             f"and copy {_cache()} here; or download its table files and give their folder: headstart fit FOLDER"
         ) from error

@@ -11,17 +11,20 @@ from pathlib import Path
 
 from headstart.core import digest
 from headstart.core.errors import SourceError, Unreadable
+from headstart.core.messages import first_line
 from headstart.core.result import SetAside
-from headstart.core.task import Example, Row
-from headstart.data.column_roles import PATHS, Roles, roles
-from headstart.data.contents import IMAGES, Reading, cells, hashed
+from headstart.core.task import Example, TableCell
+from headstart.data.column_roles import PATH_COLUMNS, ColumnRoles, infer_roles
+from headstart.data.contents import IMAGE_SUFFIXES, Reading, hash_files, iter_cells
 from headstart.data.split_names import part_of
-from headstart.data.tabular import SUFFIXES, Sheet, open_sheet
+from headstart.data.tabular import TABLE_SUFFIXES, Sheet, open_sheet
+
+NO_LABEL = "no label"
 
 
 def reads(source: object) -> bool:
     """Whether it is a file with the suffix of a table."""
-    return isinstance(source, str | Path) and os.path.isfile(source) and Path(source).suffix.lower() in SUFFIXES
+    return isinstance(source, str | Path) and os.path.isfile(source) and Path(source).suffix.lower() in TABLE_SUFFIXES
 
 
 def read(
@@ -32,10 +35,10 @@ def read(
     Raises SourceError when the columns cannot be told apart, or nothing in them can be read.
     """
     sheet = open_sheet(Path(source))
-    return gather({"": [("", sheet)]}, label=label, input=input, kind=kind, group=group)
+    return read_tables({"": [("", sheet)]}, label=label, input=input, kind=kind, group=group)
 
 
-def gather(
+def read_tables(
     sheets: dict[str, list[tuple[str, Sheet]]],
     *,
     label: str | None,
@@ -47,51 +50,49 @@ def gather(
 
     sheets: part -> its tables, each with what stands before its file name in the ids
     """
-    everything = [sheet for some in sheets.values() for _, sheet in some]
-    lead = next((s for part, some in sheets.items() for _, s in some if part_of(part) in ("train", "")), everything[0])
-    found = roles(lead, label=label, input=input, group=group)
-    how, meant = _how(lead, found.input, kind)
-    notes = [*found.notes, f"Input: column {found.input!r} holds {meant}."]
+    parts = [(part, sheet) for part, prefixed in sheets.items() for _, sheet in prefixed]
+    lead = next((sheet for part, sheet in parts if part_of(part) in ("train", "")), parts[0][1])
+    roles = infer_roles(lead, label=label, input=input, group=group)
+    form, description = _input_form(lead, roles.input, kind)
+    notes = [*roles.notes, f"Input: column {roles.input!r} holds {description}."]
     examples: dict[str, list[Example]] = {}
     aside: list[SetAside] = []
-    for part, some in sheets.items():
-        taken, bad = [], []
-        for before, sheet in some:
-            same = found if sheet is lead else _like(lead, found, sheet, group)
-            one = _Take(sheet, same, how, before + sheet.path.name, split=not part)
-            rows, wrong, more = one.examples()
-            taken += rows
-            bad += wrong
-            notes += [*sheet.notes, *more]
-        if not taken and bad and part_of(part) not in ("train", "") and all(a.reason == NO_LABEL for a in bad):
-            notes.append(f"Part {part!r} is left out: none of its {len(bad):,} rows has a label.")
+    for part, prefixed in sheets.items():
+        usable, unusable = [], []
+        for prefix, sheet in prefixed:
+            same_roles = roles if sheet is lead else _same_roles(lead, roles, sheet, group)
+            reader = _SheetReader(sheet, same_roles, form, prefix + sheet.path.name, split=not part)
+            rows, rejected, sheet_notes = reader.examples()
+            usable += rows
+            unusable += rejected
+            notes += [*sheet.notes, *sheet_notes]
+        unlabelled = all(a.reason == NO_LABEL for a in unusable)
+        if not usable and unusable and part_of(part) not in ("train", "") and unlabelled:
+            notes.append(f"Part {part!r} is left out: none of its {len(unusable):,} rows has a label.")
             continue
-        aside += bad
-        for name, example in taken:
+        aside += unusable
+        for name, example in usable:
             examples.setdefault(part or name, []).append(example)
     if not any(examples.values()):
         first = f" (first: {aside[0].id}: {aside[0].reason})" if aside else ""
         raise SourceError(f"{lead.path}: none of the rows can be used{first}. Its columns:\n{lead.show()}")
     return Reading(
-        "text" if how == "text" else "image", examples, tuple(dict.fromkeys(notes)), tuple(aside), found.label
+        "text" if form == "text" else "image", examples, tuple(dict.fromkeys(notes)), tuple(aside), roles.label
     )
 
 
-NO_LABEL = "no label"
-
-
-def _like(lead: Sheet, found: Roles, sheet: Sheet, group: str | None) -> Roles:
+def _same_roles(lead: Sheet, roles: ColumnRoles, sheet: Sheet, group: str | None) -> ColumnRoles:
     """The same columns in another table."""
-    missing = [name for name in (found.input, found.label) if name and name not in sheet.names]
+    missing = [name for name in (roles.input, roles.label) if name and name not in sheet.names]
     if missing:
         raise SourceError(
             f"{sheet.path} has no column {missing[0]!r}, unlike {lead.path.name}. "
             f"To leave it out, name the table alone: headstart fit {lead.path}\n{sheet.show()}"
         )
-    return roles(sheet, label=found.label, input=found.input, group=group)
+    return infer_roles(sheet, label=roles.label, input=roles.input, group=group)
 
 
-def _how(sheet: Sheet, column: str, kind: str | None) -> tuple[str, str]:
+def _input_form(sheet: Sheet, column: str, kind: str | None) -> tuple[str, str]:
     """ "bytes", "path" or "text", and in words."""
     if kind not in (None, "image", "text"):
         raise SourceError(f"{sheet.path} is a table: it can hold images or texts. Say --kind image or --kind text.")
@@ -101,99 +102,101 @@ def _how(sheet: Sheet, column: str, kind: str | None) -> tuple[str, str]:
         return "bytes", "images"
     if kind is not None:
         return ("path", "paths of images") if kind == "image" else ("text", "texts")
-    some = [v.strip().lower() for v in sheet.values(column)[:500] if isinstance(v, str) and v.strip()]
-    if some and sum(v.endswith(IMAGES) for v in some) > len(some) // 2:
+    values = [v.strip().lower() for v in sheet.values(column)[:500] if isinstance(v, str) and v.strip()]
+    if values and sum(v.endswith(IMAGE_SUFFIXES) for v in values) > len(values) // 2:
         return "path", "paths of images"
-    if column.lower() in PATHS and not any(" " in v for v in some):
-        first = repr(some[0]) if some else "nothing"
+    if column.lower() in PATH_COLUMNS and not any(" " in v for v in values):
+        first = repr(values[0]) if values else "nothing"
         raise SourceError(
             f"{sheet.path}: column {column!r} seems to hold paths, but they do not end like images (first: {first}; "
-            f"{', '.join(IMAGES[:5])} … are known). Say --kind image or --kind text."
+            f"{', '.join(IMAGE_SUFFIXES[:5])} … are known). Say --kind image or --kind text."
         )
     return "text", "texts"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Take:
-    """One table being read. how: "bytes", "path" or "text".  named: the file in ids.  split: look at a split column"""
+class _SheetReader:
+    """Reads one table.
+
+    form: "bytes", "path" or "text".  file: as ids name it.  split: whether a column says the parts
+    """
 
     sheet: Sheet
-    roles: Roles
-    how: str
-    named: str
+    roles: ColumnRoles
+    form: str
+    file: str
     split: bool
 
     def examples(self) -> tuple[list[tuple[str, Example]], list[SetAside], list[str]]:
-        """(part, example) of every good row, the bad ones, and notes."""
-        sheet, wanted = self.sheet, self.roles
-        names = sheet.classes.get(wanted.label)
-        labels = [clean(v, names) for v in sheet.values(wanted.label)] if wanted.label else [None] * sheet.rows
-        groups = (
-            [str(v) if v is not None else "" for v in sheet.values(wanted.group)] if wanted.group else [""] * sheet.rows
-        )
-        parts = [""] * sheet.rows
-        if self.split and wanted.split:
-            parts = [str(v).strip().lower() for v in sheet.values(wanted.split)]
-        contents, notes = self._contents([not wanted.label or label is not None for label in labels])
-        if names and wanted.label:
-            notes.append(f"The numbers in {wanted.label!r} are shown by the class names that the file keeps for them.")
-        good: list[tuple[str, Example]] = []
+        """(part, example) of every usable row, the others, and notes."""
+        sheet, roles = self.sheet, self.roles
+        names = sheet.classes.get(roles.label)
+        labels = [clean_label(v, names) for v in sheet.values(roles.label)] if roles.label else [None] * sheet.rows
+        groups, parts = [""] * sheet.rows, [""] * sheet.rows
+        if roles.group:
+            groups = [str(v) if v is not None else "" for v in sheet.values(roles.group)]
+        if self.split and roles.split:
+            parts = [str(v).strip().lower() for v in sheet.values(roles.split)]
+        contents, notes = self._contents([not roles.label or label is not None for label in labels])
+        if names and roles.label:
+            notes.append(f"The numbers in {roles.label!r} are shown by the class names that the file keeps for them.")
+        usable: list[tuple[str, Example]] = []
         aside: list[SetAside] = []
         for row, (name, content, mark) in enumerate(contents):
             if row in sheet.bad:
                 aside.append(SetAside(name, sheet.bad[row]))
-            elif wanted.label and labels[row] is None:
+            elif roles.label and labels[row] is None:
                 aside.append(SetAside(name, NO_LABEL))
             elif isinstance(mark, Unreadable):
                 aside.append(SetAside(name, str(mark)))
             else:
-                good.append((parts[row], Example(name, content, mark, labels[row], groups[row])))
-        return good, aside, notes
+                usable.append((parts[row], Example(name, content, mark, labels[row], groups[row])))
+        return usable, aside, notes
 
     def _contents(
         self, wanted: list[bool]
-    ) -> tuple[Iterator[tuple[str, Path | Row | str, str | Unreadable]], list[str]]:
+    ) -> tuple[Iterator[tuple[str, Path | TableCell | str, str | Unreadable]], list[str]]:
         """(id, content, digest or why there is none) of every row, and notes; rows not `wanted` are not looked into."""
-        if self.how == "bytes":
-            return self._images(), []
+        if self.form == "bytes":
+            return self._embedded_images(), []
         values = self.sheet.values(self.roles.input)
-        if self.how == "text":
+        if self.form == "text":
             return (self._text(row, value) for row, value in enumerate(values)), []
-        base, notes = self._base(values)
-        files = [_path(base, value) if use else "" for value, use in zip(values, wanted, strict=True)]
-        marks = iter(hashed([file for file in files if file]))
-        checked = [next(marks) if file else Unreadable("no path") for file in files]
-        tried = [n for n, file in enumerate(files) if file]
-        if tried and all(isinstance(checked[n], Unreadable) for n in tried):
-            first = tried[0]
+        base, notes = self._find_base(values)
+        files = [_resolve(base, value) if use else "" for value, use in zip(values, wanted, strict=True)]
+        hashes = iter(hash_files([file for file in files if file]))
+        digests = [next(hashes) if file else Unreadable("no path") for file in files]
+        named = [n for n, file in enumerate(files) if file]
+        if named and all(isinstance(digests[n], Unreadable) for n in named):
+            first = named[0]
             raise SourceError(
-                f"{self.sheet.path}: none of the {len(tried):,} images can be read "
-                f"(first: {files[first]}: {checked[first]}). "
+                f"{self.sheet.path}: none of the {len(named):,} images can be read "
+                f"(first: {files[first]}: {digests[first]}). "
                 f"Paths in column {self.roles.input!r} are relative to the folder of the table."
             )
-        doubled = {v for v, n in Counter(values).items() if n > 1}
-        ids = [f"{self.named}:{n}" if not v or v in doubled else str(v) for n, v in enumerate(values)]
-        return ((i, Path(file), mark) for i, file, mark in zip(ids, files, checked, strict=True)), notes
+        repeated = {v for v, n in Counter(values).items() if n > 1}
+        ids = [f"{self.file}:{n}" if not v or v in repeated else str(v) for n, v in enumerate(values)]
+        return ((i, Path(file), mark) for i, file, mark in zip(ids, files, digests, strict=True)), notes
 
-    def _images(self) -> Iterator[tuple[str, Path | Row, str | Unreadable]]:
+    def _embedded_images(self) -> Iterator[tuple[str, Path | TableCell, str | Unreadable]]:
         column, table = self.roles.input, self.sheet.path
-        beside: list | None = None
+        paths: list | None = None
         try:
-            for row, data in enumerate(cells(table, column)):
-                name, content = f"{self.named}:{row}", Row(table, row, column)
+            for row, data in enumerate(iter_cells(table, column)):
+                name, content = f"{self.file}:{row}", TableCell(table, row, column)
                 if data is not None:
                     yield name, content, digest.of_bytes(data)
                     continue
-                beside = self.sheet.paths(column) if beside is None else beside
-                if beside[row]:
-                    yield name, table.parent / beside[row], hashed([_path(table.parent, beside[row])])[0]
+                paths = self.sheet.paths(column) if paths is None else paths
+                if paths[row]:
+                    yield name, table.parent / paths[row], hash_files([_resolve(table.parent, paths[row])])[0]
                 else:
                     yield name, content, Unreadable("no image")
         except (OSError, ValueError) as error:
-            raise SourceError(f"{table} is damaged: {str(error).splitlines()[0]}. Fetch it again.") from error
+            raise SourceError(f"{table} is damaged: {first_line(error)}. Fetch it again.") from error
 
     def _text(self, row: int, value: object) -> tuple[str, str, str | Unreadable]:
-        name = f"{self.named}:{row}"
+        name = f"{self.file}:{row}"
         if isinstance(value, list | dict | bytes):
             return name, "", Unreadable(f"is not text but {type(value).__name__}")
         # JSON may hold halves of characters, which no tokenizer takes: they become question marks.
@@ -201,22 +204,22 @@ class _Take:
         text = data.decode("utf-8")
         return name, text, digest.of_bytes(data) if text.strip() else Unreadable("empty text")
 
-    def _base(self, values: list) -> tuple[Path, list[str]]:
+    def _find_base(self, values: list) -> tuple[Path, list[str]]:
         """The folder that paths are relative to: the table's, or one beside it where the first files lie."""
-        some = [str(v) for v in values if v][:20]
-        if some and some[0].lower().startswith(("http://", "https://")):
+        paths = [str(v) for v in values if v][:20]
+        if paths and paths[0].lower().startswith(("http://", "https://")):
             raise SourceError(
                 f"{self.sheet.path}: column {self.roles.input!r} holds web addresses. Download the images first."
             )
         root = self.sheet.path.parent
         for base in (root, root / self.sheet.path.stem, root / "images"):
-            if any(os.path.isfile(_path(base, value)) for value in some):
+            if any(os.path.isfile(_resolve(base, path)) for path in paths):
                 return base, [] if base == root else [f"Paths in {self.roles.input!r} are relative to {base}."]
         return root, []
 
 
-def _path(base: Path, value: object) -> str:
-    """A path as a file here; tables written on Windows have backslashes."""
+def _resolve(base: Path, value: object) -> str:
+    """A path as a file here, "" for none; tables written on Windows have backslashes."""
     text = str(value).strip() if value is not None else ""
     if not text or "\0" in text:
         return ""
@@ -224,7 +227,7 @@ def _path(base: Path, value: object) -> str:
     return os.path.join(base, text.replace("\\", "/")) if "\\" in text and not os.path.exists(path) else path
 
 
-def clean(value: object, names: list[str] | None = None) -> object:
+def clean_label(value: object, names: list[str] | None = None) -> object:
     """A label as its owner means it, None where there is none.
 
     names: of the classes that whole numbers stand for; -1 is Hugging Face's mark of a hidden label
@@ -234,7 +237,7 @@ def clean(value: object, names: list[str] | None = None) -> object:
     if isinstance(value, str):
         return value.strip() or None
     if isinstance(value, list | tuple):
-        return tuple(str(c) for c in (clean(v, names) for v in value) if c is not None)
+        return tuple(str(c) for c in (clean_label(v, names) for v in value) if c is not None)
     if names is not None and isinstance(value, int):
         return names[value] if 0 <= value < len(names) else None
     return value

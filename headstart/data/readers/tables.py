@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 
 from headstart.core.errors import SourceError
-from headstart.core.messages import plain
+from headstart.core.messages import join_plain
 from headstart.data.contents import Reading
 from headstart.data.readers import folder
-from headstart.data.readers.table import gather
+from headstart.data.readers.table import read_tables
 from headstart.data.split_names import part_of
-from headstart.data.tabular import open_sheet, tables
+from headstart.data.tabular import find_tables, open_sheet
 
 # Hugging Face's "-00000-of-00002", with the hash that older versions put behind it.
 SHARD = re.compile(r"-\d{5}-of-\d{5}(-[0-9a-f]+)?$")
@@ -31,51 +31,49 @@ def read(
     Raises SourceError when it cannot be told which table is which part.
     """
     root = Path(source)
-    parts, left = _parts(root, tables(root))
+    parts, unused = _assign_tables(root, find_tables(root))
     sheets = {}
     for part, files in parts.items():
         sheets[part] = [(file.relative_to(root).as_posix().removesuffix(file.name), open_sheet(file)) for file in files]
-    reading = gather(sheets, label=label, input=input, kind=kind, group=group)
-    which = "; ".join(plain((f.name for f in files), 3) for files in parts.values())
+    reading = read_tables(sheets, label=label, input=input, kind=kind, group=group)
+    which = "; ".join(join_plain((f.name for f in files), 3) for files in parts.values())
     notes = [f"Tables read: {which}."]
-    if left:
-        notes.append(f"Not read, because no part is named so: {plain(f.name for f in left)}.")
+    if unused:
+        notes.append(f"Not read, because no part is named so: {join_plain(f.name for f in unused)}.")
     return Reading(reading.kind, reading.examples, (*notes, *reading.notes), reading.aside, reading.column)
 
 
-def _parts(root: Path, found: list[Path]) -> tuple[dict[str, list[Path]], list[Path]]:
-    """Name of the part -> its tables, and the tables that are none."""
-    named: dict[str, dict[str, list[Path]]] = {}
-    left = []
-    for table in found:
-        part, rest = _named(root, table)
+def _assign_tables(root: Path, tables: list[Path]) -> tuple[dict[str, list[Path]], list[Path]]:
+    """Name of the part -> its tables, and the tables of no part."""
+    by_name: dict[str, dict[str, list[Path]]] = {}  # "mnist" -> the parts of it
+    unused = []
+    for table in tables:
+        part, name = _part_and_name(root, table)
         if part:
-            named.setdefault(rest, {}).setdefault(part, []).append(table)
+            by_name.setdefault(name, {}).setdefault(part, []).append(table)
         else:
-            left.append(table)
-    if not named and len(left) == 1:
-        return {"": left}, []
-    chosen = named[""] if any(part_of(p) == "train" for p in named.get("", {})) else None
-    if chosen is None and len(named) == 1:
-        chosen = next(iter(named.values()))
+            unused.append(table)
+    if not by_name and len(unused) == 1:
+        return {"": unused}, []
+    chosen = by_name[""] if any(part_of(p) == "train" for p in by_name.get("", {})) else None
+    if chosen is None and len(by_name) == 1:
+        chosen = next(iter(by_name.values()))
     if chosen is None or not any(part_of(part) == "train" for part in chosen):
-        raise SourceError(_unclear(root, found))
+        raise SourceError(_unclear(root, tables))
     for part, files in chosen.items():
         if len({f.suffix for f in files}) > 1 or (len(files) > 1 and not all(_is_shard(root, f) for f in files)):
             raise SourceError(
                 f"{root} has part {part!r} more than once: {', '.join(f.name for f in files)}. Keep one of them."
             )
-    return chosen, [
-        *left,
-        *(f for rest in named.values() if rest is not chosen for files in rest.values() for f in files),
-    ]
+    others = [parts for parts in by_name.values() if parts is not chosen]
+    return chosen, [*unused, *(file for parts in others for files in parts.values() for file in files)]
 
 
 def _is_shard(root: Path, table: Path) -> bool:
     return bool(SHARD.search(table.stem)) or bool(part_of(table.parent.name) and table.parent != root)
 
 
-def _named(root: Path, table: Path) -> tuple[str, str]:
+def _part_and_name(root: Path, table: Path) -> tuple[str, str]:
     """("train", "mnist") of mnist_train.parquet; ("", "") where no part is named."""
     if table.parent != root and part_of(table.parent.name):
         return table.parent.name, ""
@@ -83,18 +81,20 @@ def _named(root: Path, table: Path) -> tuple[str, str]:
     if part_of(stem):
         return stem, ""
     words = re.split(r"[-_. ]+", stem)
-    for at in (-1, 0):
-        if part_of(words[at]):
-            return words[at], "_".join(words[:-1] if at else words[1:])
+    if part_of(words[-1]):
+        return words[-1], "_".join(words[:-1])
+    if part_of(words[0]):
+        return words[0], "_".join(words[1:])
     return "", ""
 
 
-def _unclear(root: Path, found: list[Path]) -> str:
-    names = plain((t.relative_to(root).as_posix() for t in found), 8)
-    train = next((t for t in found if _named(root, t)[0] and part_of(_named(root, t)[0]) == "train"), found[0])
-    other = next((t for t in found if t != train and _named(root, t)[1] == _named(root, train)[1]), found[-1])
+def _unclear(root: Path, tables: list[Path]) -> str:
+    names = join_plain((t.relative_to(root).as_posix() for t in tables), 8)
+    part_and_name = {t: _part_and_name(root, t) for t in tables}
+    train = next((t for t in tables if part_of(part_and_name[t][0]) == "train"), tables[0])
+    other = next((t for t in tables if t != train and part_and_name[t][1] == part_and_name[train][1]), tables[-1])
     return (
-        f"{root} holds {len(found)} tables, and their names do not say which is the training part: {names}. "
+        f"{root} holds {len(tables)} tables, and their names do not say which is the training part: {names}. "
         "Expected: train.parquet, validation.parquet, test.parquet (or .csv, .jsonl). "
         f"Or name the table: headstart fit {train}" + (f" --test {other}" if other != train else "")
     )

@@ -1,4 +1,4 @@
-"""Inputs to judge an exported model on: those that travel with it, and those of its run that still lie there."""
+"""Inputs to check and to quantize an exported model on: its witness, and its run's data where they are still there."""
 
 from __future__ import annotations
 
@@ -12,47 +12,46 @@ from headstart.core.errors import HeadstartError
 from headstart.core.files import read_json
 from headstart.core.plan import Model
 from headstart.core.result import SetAside
-from headstart.data.contents import content
+from headstart.data.contents import read_content
 from headstart.deployment import witness
-from headstart.deployment.predict import PHOTOS, WRITINGS, collect
+from headstart.deployment.predict import IMAGE_SUFFIXES, TEXT_SUFFIXES, collect_inputs
 
-MOST = 400  # held-out inputs that judge a rounded model: beyond, one changed answer is below a quarter of a point
-
-
-def witnesses(model: Model) -> list[bytes | str]:
-    """The inputs that travel with the model: file bytes, or texts."""
-    known = witness.read(model.folder / "witness.npz", model.objective.width)
-    raws = [known[f"input{i}"].tobytes() for i in range(len(known["scores"]))]
-    return [r.decode("utf-8", "replace") for r in raws] if model.facts["kind"] == "text" else list(raws)
+MAX_HELD_OUT = 400  # held-out inputs that judge a quantized model: one changed answer is a quarter of a point
 
 
-def held_out(model: Model) -> tuple[list[str], list[bytes | str]]:
-    """(labels, inputs) that the run was judged on, at most 400; nothing where its data are gone."""
-    source, wanted = _run(model)
-    chosen = dict(list(wanted.items())[:: max(1, len(wanted) // MOST)])
-    found = dict(_examples(source, set(chosen), model.facts["kind"])) if source and chosen else {}
-    return [chosen[name] for name in found], list(found.values())
+def witness_inputs(model: Model) -> list[bytes | str]:
+    """The inputs stored with the model: file bytes, or texts."""
+    stored = witness.read(model.folder / "witness.npz", model.objective.width)
+    return witness.stored_inputs(stored, model.facts["kind"])
 
 
-def learned_from(model: Model, most: int) -> tuple[list[bytes | str], str]:
-    """At most so many inputs that the run was not judged on, and what they are; the witness where its data are gone."""
-    source, held = _run(model)
-    if source is None or not held:
-        return witnesses(model), "inputs of the witness"
+def held_out_inputs(model: Model) -> tuple[list[str], list[bytes | str]]:
+    """(labels, inputs) of the run's test part, at most MAX_HELD_OUT; nothing where its data are gone."""
+    source, labels = _run_data(model)
+    labels = dict(list(labels.items())[:: max(1, len(labels) // MAX_HELD_OUT)])
+    inputs = dict(_read_inputs(source, set(labels), model.facts["kind"])) if source and labels else {}
+    return [labels[id] for id in inputs], list(inputs.values())
+
+
+def training_inputs(model: Model, limit: int) -> tuple[list[bytes | str], str]:
+    """At most `limit` inputs outside the run's test part, and what they are; the witness where its data are gone."""
+    source, test_labels = _run_data(model)
+    if source is None or not test_labels:
+        return witness_inputs(model), "inputs of the witness"
     kind = model.facts["kind"]
     if source.is_dir():
-        suffixes = PHOTOS if kind == "image" else WRITINGS
-        names = [str(p.relative_to(source)) for p in sorted(source.rglob("*")) if p.suffix.lower() in suffixes]
+        suffixes = IMAGE_SUFFIXES if kind == "image" else TEXT_SUFFIXES
+        ids = [str(p.relative_to(source)) for p in sorted(source.rglob("*")) if p.suffix.lower() in suffixes]
     else:
-        names = [e.id for e in _collected(source, kind)]
-    rest = [name for name in names if name not in held]
-    chosen = np.random.default_rng(0).permutation(len(rest))[:most]
-    found = dict(_examples(source, {rest[i] for i in chosen}, kind))
-    return (list(found.values()), "training inputs") if found else (witnesses(model), "inputs of the witness")
+        ids = [e.id for e in _table_examples(source, kind)]
+    ids = [id for id in ids if id not in test_labels]
+    sample = np.random.default_rng(0).permutation(len(ids))[:limit]
+    inputs = dict(_read_inputs(source, {ids[i] for i in sample}, kind))
+    return (list(inputs.values()), "training inputs") if inputs else (witness_inputs(model), "inputs of the witness")
 
 
-def _run(model: Model) -> tuple[Path | None, dict[str, str]]:
-    """Where the data of the model's run lie, None where they are gone; and label by id of what it was judged on."""
+def _run_data(model: Model) -> tuple[Path | None, dict[str, str]]:
+    """The source of the model's run, None where it is gone; and the test part's labels by id."""
     run = model.folder.parent
     facts, file = read_json(run / "result.json"), run / "predictions.csv"
     source = Path(str((facts or {}).get("source") or "/nothing/there"))
@@ -62,20 +61,20 @@ def _run(model: Model) -> tuple[Path | None, dict[str, str]]:
         return source, {row["id"]: row["label"] for row in csv.DictReader(lines)}
 
 
-def _examples(source: Path, chosen: set[str], kind: str) -> Iterator[tuple[str, bytes | str]]:
-    """(id, content) of the chosen examples that are still there."""
+def _read_inputs(source: Path, ids: set[str], kind: str) -> Iterator[tuple[str, bytes | str]]:
+    """(id, content) of those of the examples that are still there."""
     if source.is_dir():
-        for name in sorted(chosen):
-            if (source / name).is_file():
-                data = (source / name).read_bytes()
-                yield name, data if kind == "image" else data.decode("utf-8", "replace")
+        for id in sorted(ids):
+            if (source / id).is_file():
+                data = (source / id).read_bytes()
+                yield id, data if kind == "image" else data.decode("utf-8", "replace")
         return
-    yield from ((e.id, content(e)) for e in _collected(source, kind) if e.id in chosen)
+    yield from ((e.id, read_content(e)) for e in _table_examples(source, kind) if e.id in ids)
 
 
-def _collected(source: Path, kind: str) -> list:
-    """The examples of a table; none where its columns do not say which holds the inputs."""
+def _table_examples(source: Path, kind: str) -> list:
+    """The examples of a table; none where its input column cannot be told."""
     try:
-        return [e for e in collect([source], kind, None, None) if not isinstance(e, SetAside)]
+        return [e for e in collect_inputs([source], kind, None, None) if not isinstance(e, SetAside)]
     except HeadstartError:
         return []

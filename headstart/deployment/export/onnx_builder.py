@@ -1,4 +1,4 @@
-"""An ONNX graph written as arithmetic: `(a + b) * 2` is three nodes. Opens onnx in its functions only."""
+"""Builds ONNX graphs from Python arithmetic: `(a + b) * 2` becomes nodes. Imports onnx in its functions only."""
 
 from __future__ import annotations
 
@@ -10,144 +10,148 @@ import numpy as np
 from headstart.core.errors import missing_extra
 
 OPSET = 20  # what torch 2.15 writes; onnxruntime 1.20 and its build for browsers, and OpenVINO 2025, read it
-IR = 10
+IR_VERSION = 10
+NODE_PREFIX = "look"  # names of the nodes that resize and crop start with it
 
 
-class Sketch:
-    """Nodes and constants in the order in which they were asked for. prefix: before all their names"""
+class GraphBuilder:
+    """Collects the nodes and constants of a graph. prefix: of all their names"""
 
-    def __init__(self, prefix: str = "look"):
+    def __init__(self, prefix: str = NODE_PREFIX):
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
-        self._prefix, self._known = prefix, {}  # type: ignore[var-annotated]
+        self._prefix, self._names = prefix, dict[Any, str]()
 
-    def op(self, kind: str, *inputs: Value | np.ndarray, count: int = 1, given: dict[str, Any] | None = None) -> Any:
-        """The value that an operator of ONNX gives, or the `count` values. given: its attributes"""
+    def op(
+        self, operator: str, *inputs: Value | np.ndarray, count: int = 1, attributes: dict[str, Any] | None = None
+    ) -> Any:
+        """Adds a node of an ONNX operator; gives its output, or its `count` outputs."""
         import onnx
 
         names = [self.constant(i).name if isinstance(i, np.ndarray | np.generic) else i.name for i in inputs]
-        outs = [f"{self._prefix}_{len(self.nodes)}_{n}" for n in range(count)]
-        self.nodes.append(onnx.helper.make_node(kind, names, outs, name=outs[0], **(given or {})))
-        values = [Value(self, name) for name in outs]
+        outputs = [f"{self._prefix}_{len(self.nodes)}_{n}" for n in range(count)]
+        self.nodes.append(onnx.helper.make_node(operator, names, outputs, name=outputs[0], **(attributes or {})))
+        values = [Value(self, name) for name in outputs]
         return values[0] if count == 1 else values
 
     def constant(self, array: Any) -> Value:
-        """An array as a value; equal ones are kept once."""
+        """An array as a value; equal ones are stored once."""
         import onnx
 
         array = np.asarray(array)
         key = (array.dtype.str, array.shape, array.tobytes())
-        if key not in self._known:
-            name = f"{self._prefix}_constant_{len(self._known)}"
+        if key not in self._names:
+            name = f"{self._prefix}_constant_{len(self._names)}"
             self.constants.append(onnx.numpy_helper.from_array(array, name))
-            self._known[key] = name
-        return Value(self, self._known[key])
+            self._names[key] = name
+        return Value(self, self._names[key])
 
-    def named(self, name: str) -> Value:
-        """An input of the graph, or what another part of it gives."""
+    def value(self, name: str) -> Value:
+        """The graph's input, or another node's output, of that name."""
         return Value(self, name)
 
 
 class Value:
-    """What stands at one place of a graph. Whole numbers are int64, others float32; / and // are as those types'."""
+    """A tensor in a graph. Python integers become int64, floats float32; / and // are both ONNX's Div."""
 
-    def __init__(self, sketch: Sketch, name: str):
-        self.sketch, self.name = sketch, name
+    def __init__(self, graph: GraphBuilder, name: str):
+        self.graph, self.name = graph, name
 
-    # numpy would otherwise spread a value over its own scalars: np.float64(1) - value.
+    # Else numpy broadcasts over a value: np.float64(1) - value.
     __array_ufunc__ = None
 
-    def _with(self, kind: str, other: Any, turned: bool = False) -> Value:
-        made = self.sketch.constant(_number(other)) if not isinstance(other, Value) else other
-        return self.sketch.op(kind, *((made, self) if turned else (self, made)))
+    def _binary(self, operator: str, other: Any) -> Value:
+        return self.graph.op(operator, self, self._operand(other))
+
+    def _operand(self, other: Any) -> Value:
+        return other if isinstance(other, Value) else self.graph.constant(_number(other))
 
     def __add__(self, other: Any) -> Value:
-        return self._with("Add", other)
+        return self._binary("Add", other)
 
     def __sub__(self, other: Any) -> Value:
-        return self._with("Sub", other)
+        return self._binary("Sub", other)
 
     def __mul__(self, other: Any) -> Value:
-        return self._with("Mul", other)
+        return self._binary("Mul", other)
 
     def __truediv__(self, other: Any) -> Value:
-        return self._with("Div", other)
+        return self._binary("Div", other)
 
     def __floordiv__(self, other: Any) -> Value:
-        """Of whole numbers from 0 on: ONNX cuts toward 0."""
-        return self._with("Div", other)
+        """Of non-negative integers: ONNX rounds toward 0."""
+        return self._binary("Div", other)
 
     def __mod__(self, other: Any) -> Value:
-        """Of whole numbers, with the sign of the divisor."""
-        return self._with("Mod", other)
+        """Of integers, with the sign of the divisor."""
+        return self._binary("Mod", other)
 
     def __rsub__(self, other: Any) -> Value:
-        return self._with("Sub", other, turned=True)
+        return self.graph.op("Sub", self._operand(other), self)
 
     def __lt__(self, other: Any) -> Value:
-        return self._with("Less", other)
+        return self._binary("Less", other)
 
     def __le__(self, other: Any) -> Value:
-        return self._with("LessOrEqual", other)
+        return self._binary("LessOrEqual", other)
 
     def __ge__(self, other: Any) -> Value:
-        return self._with("GreaterOrEqual", other)
+        return self._binary("GreaterOrEqual", other)
 
     def __gt__(self, other: Any) -> Value:
-        return self._with("Greater", other)
+        return self._binary("Greater", other)
 
     def __and__(self, other: Any) -> Value:
-        return self._with("And", other)
+        return self._binary("And", other)
 
     def __matmul__(self, other: Any) -> Value:
-        return self._with("MatMul", other)
+        return self._binary("MatMul", other)
 
     def max(self, other: Any) -> Value:
-        """The larger, entry by entry."""
-        return self._with("Max", other)
+        """The elementwise maximum."""
+        return self._binary("Max", other)
 
     def min(self, other: Any) -> Value:
-        """The smaller, entry by entry."""
-        return self._with("Min", other)
+        """The elementwise minimum."""
+        return self._binary("Min", other)
 
     def abs(self) -> Value:
-        """Without signs."""
-        return self.sketch.op("Abs", self)
+        """The absolute values."""
+        return self.graph.op("Abs", self)
 
     def floor(self) -> Value:
-        """Down to whole numbers."""
-        return self.sketch.op("Floor", self)
+        """Rounded down."""
+        return self.graph.op("Floor", self)
 
     def where(self, yes: Any, no: Any) -> Value:
-        """Of truths: `yes` where they hold, `no` elsewhere."""
-        made = [v if isinstance(v, Value) else self.sketch.constant(_number(v)) for v in (yes, no)]
-        return self.sketch.op("Where", self, *made)
+        """Of booleans: `yes` where they hold, `no` elsewhere."""
+        return self.graph.op("Where", self, self._operand(yes), self._operand(no))
 
     def cast(self, dtype: Any) -> Value:
-        """As another type of numbers."""
+        """As another dtype."""
         import onnx
 
-        return self.sketch.op("Cast", self, given={"to": onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))})
+        return self.graph.op("Cast", self, attributes={"to": onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))})
 
-    def shaped(self, *sizes: int) -> Value:
-        """In another shape; -1 is what remains."""
-        return self.sketch.op("Reshape", self, np.array(sizes, np.int64))
+    def reshape(self, *sizes: int) -> Value:
+        """In another shape; -1 is inferred."""
+        return self.graph.op("Reshape", self, np.array(sizes, np.int64))
 
-    def turned(self, *order: int) -> Value:
+    def transpose(self, *order: int) -> Value:
         """With its axes in another order."""
-        return self.sketch.op("Transpose", self, given={"perm": list(order)})
+        return self.graph.op("Transpose", self, attributes={"perm": list(order)})
 
     def size(self, axis: int) -> Value:
-        """(1,) int64, how long an axis is."""
-        return self.sketch.op("Shape", self, given={"start": axis, "end": axis + 1})
+        """(1,) int64, the length of an axis."""
+        return self.graph.op("Shape", self, attributes={"start": axis, "end": axis + 1})
 
-    def total(self, axis: int) -> Value:
-        """The sum along an axis, which stays with length 1."""
-        return self.sketch.op("ReduceSum", self, np.array([axis], np.int64))
+    def sum(self, axis: int) -> Value:
+        """The sum along an axis, which is kept with length 1."""
+        return self.graph.op("ReduceSum", self, np.array([axis], np.int64))
 
-    def between(self, start: Value, end: Value, axis: int) -> Value:
+    def slice(self, start: Value, end: Value, axis: int) -> Value:
         """From `start` up to `end`, (1,) int64 each, along an axis."""
-        return self.sketch.op("Slice", self, start, end, np.array([axis], np.int64))
+        return self.graph.op("Slice", self, start, end, np.array([axis], np.int64))
 
 
 def _number(value: Any) -> np.ndarray:
@@ -156,22 +160,22 @@ def _number(value: Any) -> np.ndarray:
     return np.asarray(value, np.int64 if isinstance(value, int) else np.float32)
 
 
-def steps(sketch: Sketch, start: Value, end: Value) -> Value:
+def arange(graph: GraphBuilder, start: Value, end: Value) -> Value:
     """(n,) int64: start, start + 1, ... below end. Both (1,)."""
-    scalars = [value.shaped() for value in (start, end)]
-    return sketch.op("Range", *scalars, np.array(1, np.int64))
+    scalars = [value.reshape() for value in (start, end)]
+    return graph.op("Range", *scalars, np.array(1, np.int64))
 
 
-def assembled(nodes: Sequence[Any], constants: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
+def build_model(nodes: Sequence[Any], constants: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
     """A ModelProto. inputs, outputs: ValueInfoProto"""
-    onnx = library()
+    onnx = import_onnx()
     graph = onnx.helper.make_graph(list(nodes), "headstart", list(inputs), list(outputs), list(constants))
-    made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR)
-    made.producer_name = "headstart"
-    return made
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    model.producer_name = "headstart"
+    return model
 
 
-def library() -> Any:
+def import_onnx() -> Any:
     """onnx itself. Raises MissingExtra."""
     try:
         import onnx

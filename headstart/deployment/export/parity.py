@@ -1,7 +1,7 @@
-"""What every exported form of a model has in common: it answers file bytes, and is held against our own answers.
+"""The contract of export formats, and the parity check: an export must give the model's own probabilities.
 
-formats/ has one file a form, with SAYS, a line for help; Settings, a frozen dataclass whose fields are all that
---set knows; and write(model, running, folder, settings) -> Written, which raises PlanError for what it cannot hold.
+formats/ has one file a format, with SAYS, a line for help; Settings, a frozen dataclass whose fields are what --set
+knows; and write(model, extractor, folder, settings) -> ExportResult, which raises PlanError for what it cannot hold.
 """
 
 from __future__ import annotations
@@ -17,46 +17,51 @@ import numpy as np
 from headstart.backbones import hub
 from headstart.core.errors import ArtifactError, PlanError, Unreadable
 from headstart.core.head import Head
-from headstart.core.plan import Model, Trained, learned
+from headstart.core.plan import Model, Trained, winner_of
 from headstart.core.plugins import member, name_of
 from headstart.core.version import __version__
 from headstart.deployment.export.head_matrices import head_of
-from headstart.deployment.witness import TOLERANCES, embed_fresh
-from headstart.features.extract import Running, average, unit_length
-from headstart.features.preprocess.image import remaining
+from headstart.deployment.witness import TOLERANCES, embed_uncached, relative_difference
+from headstart.features.extract import average_windows, has_unit_length
+from headstart.features.preprocess.image import min_decoded_side
+from headstart.features.runner import Extractor
 
-TOLERANCE = 1e-3  # of a probability, or of a number in spreads; the largest seen in single precision was 6e-6
-HALF = 1e-2  # the same for weights in half precision; the largest seen was 2e-3
-WINDOWED = "text"  # the preprocessing that reads long texts in windows
+TOLERANCE = 1e-3  # of a probability, or of a number in standard deviations; float32 differs by 6e-6 at most
+HALF_TOLERANCE = 1e-2  # the same for float16 weights, which differ by 2e-3 at most
+WINDOWED_KIND = "text"  # the preprocessing that reads long texts in windows
+# Names of an exported network's inputs and outputs.
+INPUT_NAMES = {"image": "pixels", "vector": "vectors"}
+TOKEN_INPUTS = ("input_ids", "attention_mask")
+OUTPUT_NAMES = ("embedding", "scores", "probabilities")
+LONG_TEXT_NOTE = "A text longer than one window is averaged outside, with head.npz: predict.py does it."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Said:
-    """Of n inputs: embedding (n, d) and probabilities (n, k), and what the network was fed of each, where it can tell.
+class Outputs:
+    """Of n inputs: embedding (n, d), probabilities (n, k), and each one's network input where it is known.
 
-    probabilities: of a number the number itself, in spreads from the mean
+    probabilities: for a number the number itself, in standard deviations from the mean
     """
 
     embedding: np.ndarray
     probabilities: np.ndarray
-    fed: tuple[np.ndarray, ...] = ()
+    network_inputs: tuple[np.ndarray, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Written:
+class ExportResult:
     """What a format wrote into a folder.
 
-    answer:    file bytes or texts -> Said, by the files as they lie, through the library that will read them
-    code:      a program that does the same without Headstart: prints one JSON object an input named on its line;
-               "" where people use it and no program
+    answer:    file bytes or texts -> Outputs, from the written files, through the library that will read them
+    code:      predict.py, which does the same without Headstart and prints one JSON object an argument; "" for none
     needs:     what that program imports, for pip
-    precision: of the weights.  opset: of ONNX, 0 elsewhere.  tolerance: how far answers may lie apart
-    judged:    whether changed answers are counted instead, because numbers were rounded on purpose
-    takes:     what the program is given on its line; "" as the model's kind has it
-    says:      what its owner should know, a sentence each
+    precision: of the weights.  opset: of ONNX, 0 elsewhere.  tolerance: largest difference of a probability
+    judged:    whether changed answers are counted instead, because the network was quantized
+    takes:     the program's argument; "" for the default of the model's kind
+    says:      notes for the owner, a sentence each.  more: further keys of export.json
     """
 
-    answer: Callable[[Sequence[bytes | str]], Said]
+    answer: Callable[[Sequence[bytes | str]], Outputs]
     code: str
     needs: tuple[str, ...]
     precision: str = "f32"
@@ -70,9 +75,9 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far an exported form lies from our own answers, on n inputs.
+    """How far an export's outputs differ from the model's, on n inputs.
 
-    largest: of a probability.  embedding: of a number, in shares of the largest.  changed: how many labels
+    largest: difference of a probability.  embedding: relative difference of an embedding.  changed: how many labels
     """
 
     n: int
@@ -81,113 +86,111 @@ class Parity:
     changed: int
 
 
-def ours(model: Model, running: Running, contents: Sequence[bytes | str]) -> Said:
-    """Our own answers to readable inputs. Raises ArtifactError naming the reason where one is not."""
+def reference_outputs(model: Model, extractor: Extractor, contents: Sequence[bytes | str]) -> Outputs:
+    """The model's own outputs for readable inputs. Raises ArtifactError naming the reason where one is not."""
     spec = model.backbone.preprocess
-    ready = member("preprocess", spec.kind).prepare(list(contents), spec)
-    rows, reasons = embed_fresh(ready, spec, model.cut, running)
+    prepared = member("preprocess", spec.kind).prepare(list(contents), spec)
+    rows, reasons = embed_uncached(prepared, spec, model.cut, extractor)
     if reasons:
         raise ArtifactError(f"{model.folder}: an input cannot be read: {next(iter(reasons.values()))}.")
-    fitted, seen = learned(model.fitted), rows
-    if isinstance(fitted, Trained):
-        from headstart.training.tuning.learner import passed
+    trained, embedding = winner_of(model.fitted), rows
+    if isinstance(trained, Trained):
+        from headstart.training.tuning.learner import forward_in_batches
 
-        seen = passed(fitted.learner, rows, fitted.learner.rows)
-    fed = tuple(some[0] for some in ready)
-    return Said(np.asarray(seen), model.objective.probabilities(model.fitted.scores(rows)), fed)
+        embedding = forward_in_batches(trained.learner, rows, trained.learner.embed)
+    network_inputs = tuple(units[0] for units in prepared)
+    return Outputs(np.asarray(embedding), model.objective.probabilities(model.fitted.scores(rows)), network_inputs)
 
 
-def told(
+def exported_outputs(
     model: Model, contents: Iterable[bytes | str], run: Callable[[Any], tuple[np.ndarray, ...]], *, raw: bool = False
-) -> Said:
-    """Answers of an exported network: each unit by itself, and the windows of a long text averaged as we do.
+) -> Outputs:
+    """Outputs of an exported network: one unit a batch, and the windows of a long text averaged as `extract` does.
 
-    run: one input with a batch of 1 -> embedding (1, d), scores (1, k), probabilities (1, k).  raw: a photo goes in as
-    it came out of its file, (h, w, 3) uint8, else as (h, w, 3) uint8 after the crop; a text as token ids (t,)
+    run: a unit -> embedding (1, d), scores (1, k), probabilities (1, k). A unit is an image (h, w, 3) uint8 after the
+    crop, or token ids (t,).  raw: images as decoded instead, of any size
     """
     spec = model.backbone.preprocess
     prepare = member("preprocess", spec.kind)
-    rows, shares, fed = [], [], []
+    rows, probabilities, network_inputs = [], [], []
     for content in contents:
         if raw and spec.kind == "image" and isinstance(content, bytes):
-            from headstart.features.image_decoding import decode
+            from headstart.features.image_decoding import decode_image
 
-            units: Any = [np.asarray(decode(content, remaining(spec)))]
+            units: Any = [np.asarray(decode_image(content, min_decoded_side(spec)))]
         else:
             (units,) = prepare.prepare([content], spec)
         if isinstance(units, Unreadable):
             raise ArtifactError(f"{model.folder}: an input cannot be read: {units}.")
-        each = [run(unit) for unit in units]
-        row = average([e[0][0] for e in each], [prepare.weigh(u) for u in units], unit_length(spec))
+        outputs = [run(unit) for unit in units]
+        row = average_windows([o[0][0] for o in outputs], [prepare.weigh(u) for u in units], has_unit_length(spec))
         rows.append(row)
-        whole = len(units) == 1
-        shares.append(each[0][2][0] if whole else model.objective.probabilities(_scored(model, row[None]))[0])
-        fed.append(units[0])
-    return Said(np.stack(rows), np.stack(shares).astype(np.float64), () if raw else tuple(fed))
+        if len(units) == 1:
+            probabilities.append(outputs[0][2][0])
+        else:
+            probabilities.append(model.objective.probabilities(_head_scores(model, row[None]))[0])
+        network_inputs.append(units[0])
+    return Outputs(np.stack(rows), np.stack(probabilities).astype(np.float64), () if raw else tuple(network_inputs))
 
 
-def _scored(model: Model, rows: np.ndarray) -> np.ndarray:
-    """The head on embeddings, as it stands in every export."""
+def _head_scores(model: Model, rows: np.ndarray) -> np.ndarray:
+    """The head's scores of embeddings (n, d), computed as exports do."""
     head = head_of(model.fitted)
     return head.scores(rows) if isinstance(head, Head) else model.fitted.scores(rows)
 
 
-def parity(model: Model, mine: Said, theirs: Said) -> Parity:
-    """Both on the same inputs."""
-    apart = np.abs(mine.probabilities - theirs.probabilities)
-    largest = float(apart.max()) if np.isfinite(apart).all() else float("inf")
-    size = max(float(np.abs(mine.embedding).max()), 1e-6)
-    moved = (
-        float(np.abs(mine.embedding - theirs.embedding).max() / size)
-        if mine.embedding.shape == theirs.embedding.shape
-        else float("inf")
-    )
-    return Parity(len(apart), largest, moved, int((labels(model, mine) != labels(model, theirs)).sum()))
+def measure_parity(model: Model, reference: Outputs, exported: Outputs) -> Parity:
+    """How far two outputs for the same inputs differ."""
+    difference = np.abs(reference.probabilities - exported.probabilities)
+    largest = float(difference.max()) if np.isfinite(difference).all() else float("inf")
+    changed = int((predicted_labels(model, reference) != predicted_labels(model, exported)).sum())
+    return Parity(len(difference), largest, relative_difference(exported.embedding, reference.embedding), changed)
 
 
-def labels(model: Model, said: Said) -> np.ndarray:
-    """(n,) what is answered, as something to compare: a class, a set of tags; of a number nothing."""
+def predicted_labels(model: Model, outputs: Outputs) -> np.ndarray:
+    """(n,) answers to compare: the class, or the set of tags; the same for every number."""
     link = model.objective.link
     if link == "softmax":
-        return said.probabilities.argmax(1)
+        return outputs.probabilities.argmax(1)
     if link == "sigmoid":
-        return np.array([row.tobytes() for row in said.probabilities > 0.5])
-    return np.zeros(len(said.probabilities))
+        return np.array([row.tobytes() for row in outputs.probabilities > 0.5])
+    return np.zeros(len(outputs.probabilities))
 
 
-def hold(model: Model, mine: Said, theirs: Said, written: Written, form: str) -> Parity:
-    """Raises ArtifactError naming the first stage that differs, where an export does not answer as the model does."""
-    found = parity(model, mine, theirs)
-    # What was measured in bfloat16 is no closer to itself in single precision than its own witness allows.
-    allowed = max(written.tolerance, TOLERANCES[model.cut.precision] if model.cut.precision != "float32" else 0.0)
-    if written.judged or found.largest <= allowed:
-        return found
+def check_parity(model: Model, reference: Outputs, exported: Outputs, written: ExportResult, to: str) -> Parity:
+    """The parity. Raises ArtifactError naming the first stage that differs, where it is outside the tolerance."""
+    parity = measure_parity(model, reference, exported)
+    # A model measured in bfloat16 is no closer to its own float32 outputs than its witness allows.
+    tolerance = max(written.tolerance, TOLERANCES[model.cut.precision] if model.cut.precision != "float32" else 0.0)
+    if written.judged or parity.largest <= tolerance:
+        return parity
     raise ArtifactError(
-        f"{form}: the exported form gives other answers than the model: probabilities lie up to {found.largest:.2g} "
-        f"apart, {allowed:.0e} is allowed. First to differ is the {_stage(mine, theirs, found, written)}. "
-        f"Nothing was written. Please report it, with the versions that `pip list` shows."
+        f"{to}: the export gives other answers than the model: probabilities differ by up to {parity.largest:.2g}, "
+        f"{tolerance:.0e} is allowed. First to differ is the "
+        f"{_first_difference(reference, exported, parity, written)}. Nothing was written. Please report it, with the "
+        f"versions that `pip list` shows."
     )
 
 
-def _stage(mine: Said, theirs: Said, found: Parity, written: Written) -> str:
-    for n, (a, b) in enumerate(zip(mine.fed, theirs.fed, strict=False)):
+def _first_difference(reference: Outputs, exported: Outputs, parity: Parity, written: ExportResult) -> str:
+    for n, (a, b) in enumerate(zip(reference.network_inputs, exported.network_inputs, strict=False)):
         if a.shape != b.shape:
-            return f"crop: input {n} goes into the network as {b.shape} and not as {a.shape}"
+            return f"crop: input {n} enters the network as {b.shape} and not as {a.shape}"
         if (a.dtype != b.dtype and a.ndim == 1) or (a.ndim == 1 and not np.array_equal(a, b)):
-            return f"tokens: input {n} becomes other token ids"
+            return f"tokens: input {n} has other token ids"
         if a.ndim == 3 and not np.array_equal(a, b):
-            apart = int(np.abs(a.astype(int) - b.astype(int)).max())
-            return f"resize: input {n} differs by up to {apart} of 255 behind the crop"
-    if found.embedding > written.tolerance:
-        return f"embedding: it moved by {found.embedding:.2%}, so normalisation or the network differs"
+            levels = int(np.abs(a.astype(int) - b.astype(int)).max())
+            return f"resize: input {n} differs by up to {levels} of 255 after the crop"
+    if parity.embedding > written.tolerance:
+        return f"embedding: it differs by {parity.embedding:.2%}, so normalisation or the network differs"
     return "scores: the embedding is the same, the head gives other answers"
 
 
 def metadata(model: Model, precision: str, opset: int = 0) -> dict[str, str]:
-    """What an exported file says of itself, JSON where it is no plain word."""
+    """The metadata of an exported file; values that are no string as JSON."""
     card, objective = model.backbone, model.objective
     facts = objective.facts()
-    said: dict[str, Any] = {
+    entries: dict[str, Any] = {
         "headstart": __version__,
         "labels": list(facts.get("names", [])),
         "objective": name_of(objective),
@@ -199,32 +202,37 @@ def metadata(model: Model, precision: str, opset: int = 0) -> dict[str, str]:
         "method": model.facts["method"],
         "preprocessing": {"kind": card.preprocess.kind, **dict(card.preprocess.settings)},
         "precision": precision,
-        "tolerance": TOLERANCE if precision == "f32" else HALF,
+        "tolerance": TOLERANCE if precision == "f32" else HALF_TOLERANCE,
     }
     if opset:
-        said["opset"] = opset
+        entries["opset"] = opset
     if card.preprocess.kind == "image":
-        said["preprocessing"]["jpeg_side_at_least"] = remaining(card.preprocess)
-    if card.preprocess.kind == WINDOWED:
-        said["windows"] = (
+        entries["preprocessing"]["jpeg_side_at_least"] = min_decoded_side(card.preprocess)
+    if card.preprocess.kind == WINDOWED_KIND:
+        entries["windows"] = (
             "One window a row. Of a text longer than max_length tokens, average the embeddings of its windows, "
             "weighted by their number of tokens (to length 1 again where `normalize`), and apply head.npz."
         )
-    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in said.items()}
+    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in entries.items()}
 
 
-def tokenizer(model: Model, folder: Path) -> tuple[str, ...]:
-    """Puts the tokenizer or vocabulary beside an export; the names of what was written, none for photos."""
+def write_tokenizer(model: Model, folder: Path) -> None:
+    """Writes the tokenizer or vocabulary beside an export; none for images."""
     spec = dict(model.backbone.preprocess.settings)
     for key, name in (("tokenizer", "tokenizer.json"), ("vocabulary", "vocab.txt")):
         if key in spec:
-            (folder / name).write_bytes(hub.asset(str(spec[key])).read_bytes())
-            return (name,)
-    return ()
+            (folder / name).write_bytes(hub.asset_file(model.backbone.preprocess, key).read_bytes())
 
 
-def head_file(model: Model, folder: Path) -> tuple[str, ...]:
-    """Puts head.npz beside an export. Raises PlanError for a head that is no plain matrices."""
+def write_text_files(model: Model, folder: Path) -> None:
+    """Writes the tokenizer, and head.npz where the windows of long texts are averaged outside the graph."""
+    write_tokenizer(model, folder)
+    if model.backbone.preprocess.kind == WINDOWED_KIND and isinstance(head_of(model.fitted), Head):
+        write_head(model, folder)
+
+
+def write_head(model: Model, folder: Path) -> None:
+    """Writes head.npz beside an export. Raises PlanError for a nearest-neighbour head."""
     head = head_of(model.fitted)
     if not isinstance(head, Head):
         raise PlanError(
@@ -241,4 +249,3 @@ def head_file(model: Model, folder: Path) -> tuple[str, ...]:
     names = np.array(list(facts.get("names", [])), dtype=np.str_)
     link = np.array([model.objective.link], dtype=np.str_)
     np.savez(folder / "head.npz", unit=np.array([head.unit]), labels=names, link=link, scale=np.array(scale), **arrays)  # type: ignore[arg-type]
-    return ("head.npz",)

@@ -1,6 +1,6 @@
-"""Programs that go with an export: they answer files or texts without Headstart, and are run by the tests.
+"""Writes predict.py, the program beside an export that answers files or texts without Headstart; tests run it.
 
-Each is put together of pieces: how an input is read, how the file is opened and asked, how the answer is shown.
+It is assembled from templates: how an input is read, how the exported file is opened and run, how the answer is shown.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ import math
 from typing import Any
 
 from headstart.core.plan import Model
-from headstart.deployment.export.parity import remaining
-from headstart.features.preprocess.image import LONGEST
+from headstart.deployment.export.parity import INPUT_NAMES
+from headstart.features.preprocess.image import MAX_ASPECT_RATIO, min_decoded_side
 
-PHOTO = '''
+READ_IMAGE = '''
 def read(path):
     """A photo as RGB pixels, upright, over white where it is transparent."""
     photo = Image.open(path)
-    photo.draft(photo.mode, ({least}, {least}))  # a large JPEG at a part of its size, as those that it learned from
+    photo.draft(photo.mode, ({least}, {least}))  # a large JPEG at a fraction of its size, as in training
     photo = ImageOps.exif_transpose(photo)
     if photo.mode in ("RGBA", "LA", "PA") or "transparency" in photo.info:
         photo = photo.convert("RGBA")
         photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
     return photo.convert("RGB")
 '''
-PIECES = '''
+WORDPIECE_WINDOWS = '''
 tokenizer = BertWordPieceTokenizer(f"{HERE}/vocab.txt", lowercase=True)
 
 
 def windows(text):
     """A text as one row of token ids."""
-    return [tokenizer.encode(text.strip(), add_special_tokens=False).ids[:MOST]]
-'''.replace("MOST", "{most}")
-TOKENS = '''
+    return [tokenizer.encode(text.strip(), add_special_tokens=False).ids[:{most}]]
+'''
+TOKEN_WINDOWS = '''
 tokenizer = Tokenizer.from_file(f"{HERE}/tokenizer.json")
 tokenizer.no_truncation()
 tokenizer.no_padding()
@@ -50,76 +50,15 @@ def windows(text):
     edges = [0, first, *(first + (len(ids) - first) * (i + 1) // more for i in range(more))]
     return [before + ids[a:b] + after for a, b in zip(edges, edges[1:])][:{windows}]
 '''
-WORDS = '''
+WORD_WINDOWS = '''
 def windows(text):
     """A text as hashes of its words, pairs of words, and runs of three and four characters."""
     words = re.findall(r"\\w+|[^\\w\\s]", text.lower())
-    found = words + [f"{a} {b}" for a, b in zip(words, words[1:])]
+    pieces = words + [f"{a} {b}" for a, b in zip(words, words[1:])]
     for word in words:
-        found += [f"<{word}>"[i : i + n] for n in (3, 4) for i in range(len(word) + 3 - n)]
-    return [[crc32(piece.encode("utf-8", "surrogatepass")) & 0x7FFFFFFF for piece in found]]
+        pieces += [f"<{word}>"[i : i + n] for n in (3, 4) for i in range(len(word) + 3 - n)]
+    return [[crc32(piece.encode("utf-8", "surrogatepass")) & 0x7FFFFFFF for piece in pieces]]
 '''
-IMPORTS = {
-    "image": "from PIL import Image, ImageOps",
-    "pieces": "from tokenizers import BertWordPieceTokenizer",
-    "text": "from tokenizers import Tokenizer",
-    "words": "import re\nfrom zlib import crc32",
-}
-LIBRARIES = {"image": ("pillow",), "pieces": ("tokenizers",), "text": ("tokenizers",)}
-
-
-def reading(model: Model) -> tuple[str, str, tuple[str, ...]]:
-    """(imports, functions, libraries) that turn what is named on the line into what a network takes."""
-    spec = model.backbone.preprocess
-    facts: dict[str, Any] = dict(spec.settings)
-    code = {"words": WORDS, "vector": ""}.get(spec.kind, "")
-    if spec.kind == "image":
-        code = PHOTO.replace("{least}", str(remaining(spec)))
-    if spec.kind == "pieces":
-        code = PIECES.replace("{most}", str(facts["most"]))
-    if spec.kind == "text":
-        lowered = "text.lower()" if facts["lower"] else "text"
-        for name in ("max_length", "windows"):
-            code = (code or TOKENS).replace(f"{{{name}}}", str(facts[name]))
-        code = code.replace("{prompt!r}", repr(str(facts["prompt"]))).replace("{lowered}", lowered)
-    return IMPORTS.get(spec.kind, ""), code, LIBRARIES.get(spec.kind, ())
-
-
-def showing(model: Model) -> str:
-    """How an answer is printed: probabilities by label, or the number in its own unit."""
-    if model.objective.link == "identity":
-        facts = model.objective.facts()
-        return f'{{"number": float(p[0]) * {facts["spread"]!r} + {facts["mean"]!r}}}'
-    names = json.dumps(list(model.objective.facts()["names"]), ensure_ascii=False)
-    return f"dict(zip({names}, map(float, p)))"
-
-
-def linked(model: Model) -> str:
-    """Scores to probabilities, as a numpy function."""
-    body = {
-        "softmax": "    e = np.exp(s - s.max())\n    return e / e.sum()",
-        "sigmoid": "    return 1 / (1 + np.exp(-s))",
-        "identity": "    return s",
-    }[model.objective.link]
-    return f"\ndef probabilities(s):\n{body}\n"
-
-
-def program(head: str, imports: list[str], opening: str, asking: str, model: Model, *, reads: bool = True) -> str:
-    """A whole program. opening: code that opens the export; asking: what gives p (k,) of `item`, several lines.
-
-    reads: whether photos or texts are read, and not embeddings
-    """
-    more, functions, _ = reading(model) if reads else ("", "", ())
-    lines = [f'"""{head}"""', "", "import json", "import sys", "from pathlib import Path", "", *imports]
-    lines += [more] if more else []
-    asked = "\n".join(f"    {line}" if line else "" for line in asking.strip("\n").splitlines())
-    text = "\n".join(lines) + "\n\nHERE = Path(__file__).resolve().parent\n"
-    text += (
-        f"{opening.strip(chr(10))}\n{chr(10) + functions if functions else ''}\n\nfor item in sys.argv[1:]:\n{asked}\n"
-    )
-    return text + f"    print(json.dumps({showing(model)}, ensure_ascii=False))\n"
-
-
 HEAD = '''
 head = dict(np.load(f"{HERE}/head.npz"))
 
@@ -131,62 +70,128 @@ def scores(x):
         x = (np.maximum(x, 0) if i else x) @ head[f"w{i}"] + head[f"b{i}"]
     return x
 '''
-ONE = "p = ask(windows(item)[0])[2][0]"
-SEVERAL = """
+ASK_ONCE = "p = ask(windows(item)[0])[2][0]"
+ASK_WINDOWS = """
 rows = windows(item)
-said = [ask(ids) for ids in rows]
-p = said[0][2][0]
+outputs = [ask(ids) for ids in rows]
+p = outputs[0][2][0]
 if len(rows) > 1:  # a long text: the mean of its windows, by their number of tokens
-    row = np.average([embedding[0] for embedding, _, _ in said], axis=0, weights=[len(ids) for ids in rows])
+    row = np.average([embedding[0] for embedding, _, _ in outputs], axis=0, weights=[len(ids) for ids in rows])
     p = probabilities(scores({row}))
 """
+RESIZE_AND_CROP = '''
 
-
-def texts(model: Model) -> tuple[str, str]:
-    """(functions, asking) for a network that takes windows of token ids, through a function `ask` of its own."""
-    spec = model.backbone.preprocess
-    if spec.kind != "text":
-        return "", ONE
-    row = "row / np.linalg.norm(row)" if dict(spec.settings)["normalize"] else "row"
-    return f"\n{HEAD.strip()}\n\n{linked(model)}", SEVERAL.replace("{row}", row)
-
-
-FITTED = '''
-
-def fitted(photo):
+def resize_and_crop(photo):
     """Resized and cropped to {width} x {height}."""
     w, h = photo.size
 {size}
     photo = photo.resize(size, Image.Resampling.{filter}) if size != photo.size else photo
     w, h = photo.size
     if w < {width} or h < {height}:
-        whole = Image.new("RGB", (max(w, {width}), max(h, {height})), {fill})
-        whole.paste(photo, (max({width} - w, 0) // 2, max({height} - h, 0) // 2))
-        photo, (w, h) = whole, whole.size
+        padded = Image.new("RGB", (max(w, {width}), max(h, {height})), {fill})
+        padded.paste(photo, (max({width} - w, 0) // 2, max({height} - h, 0) // 2))
+        photo, (w, h) = padded, padded.size
     top, left = round((h - {height}) / 2), round((w - {width}) / 2)
     return photo.crop((left, top, left + {width}, top + {height}))
 '''
-SQUASH = "    size = ({w}, {h})"
-BORDER = """    ratio = max(h / {h}, w / {w})
+SIZE_SQUASH = "    size = ({w}, {h})"
+SIZE_BORDER = """    ratio = max(h / {h}, w / {w})
     size = (max(1, round(w / ratio)), max(1, round(h / ratio)))"""
-LONG = """    keep_w, keep_h = min(w, {longest} * h), min(h, {longest} * w)  # without the ends of a ribbon
+TRIM_LONG_SIDE = """    keep_w, keep_h = min(w, {longest} * h), min(h, {longest} * w)  # of a very long photo the middle
     left, top = (w - keep_w) // 2, (h - keep_h) // 2
     photo = photo.crop((left, top, left + keep_w, top + keep_h))
     w, h = photo.size
 """
-SQUARE = "    size = ({w}, int({w} * h / w)) if w <= h else (int({h} * w / h), {h})"
-OBLONG = """    ratio = min(h / {h}, w / {w})
+SIZE_SQUARE = "    size = ({w}, int({w} * h / w)) if w <= h else (int({h} * w / h), {h})"
+SIZE_OBLONG = """    ratio = min(h / {h}, w / {w})
     size = (max(1, round(w / ratio)), max(1, round(h / ratio)))"""
+IMPORTS = {
+    "image": "from PIL import Image, ImageOps",
+    "pieces": "from tokenizers import BertWordPieceTokenizer",
+    "text": "from tokenizers import Tokenizer",
+    "words": "import re\nfrom zlib import crc32",
+}
+LIBRARIES = {"image": ("pillow",), "pieces": ("tokenizers",), "text": ("tokenizers",)}
 
 
-def fitted(model: Model) -> str:
-    """preprocess/image.py with this model's numbers, for formats that take photos after the crop."""
+def input_code(model: Model) -> tuple[str, str, tuple[str, ...]]:
+    """(imports, functions, libraries) that turn an argument into the network's input."""
+    spec = model.backbone.preprocess
+    facts: dict[str, Any] = dict(spec.settings)
+    code = {"words": WORD_WINDOWS, "vector": ""}.get(spec.kind, "")
+    if spec.kind == "image":
+        code = READ_IMAGE.replace("{least}", str(min_decoded_side(spec)))
+    if spec.kind == "pieces":
+        code = WORDPIECE_WINDOWS.replace("{most}", str(facts["most"]))
+    if spec.kind == "text":
+        lowered = "text.lower()" if facts["lower"] else "text"
+        for name in ("max_length", "windows"):
+            code = (code or TOKEN_WINDOWS).replace(f"{{{name}}}", str(facts[name]))
+        code = code.replace("{prompt!r}", repr(str(facts["prompt"]))).replace("{lowered}", lowered)
+    return IMPORTS.get(spec.kind, ""), code, LIBRARIES.get(spec.kind, ())
+
+
+def answer_code(model: Model) -> str:
+    """The expression that is printed: probabilities by label, or the number in its own unit."""
+    if model.objective.link == "identity":
+        facts = model.objective.facts()
+        return f'{{"number": float(p[0]) * {facts["spread"]!r} + {facts["mean"]!r}}}'
+    names = json.dumps(list(model.objective.facts()["names"]), ensure_ascii=False)
+    return f"dict(zip({names}, map(float, p)))"
+
+
+def link_code(model: Model) -> str:
+    """A numpy function from scores to probabilities."""
+    body = {
+        "softmax": "    e = np.exp(s - s.max())\n    return e / e.sum()",
+        "sigmoid": "    return 1 / (1 + np.exp(-s))",
+        "identity": "    return s",
+    }[model.objective.link]
+    return f"\ndef probabilities(s):\n{body}\n"
+
+
+def build_program(title: str, imports: list[str], setup: str, ask: str, model: Model, *, reads: bool = True) -> str:
+    """A whole program. setup: code that opens the export.  ask: lines that set p (k,) for `item`
+
+    reads: whether arguments are images or texts, and not embeddings
+    """
+    extra_imports, functions, _ = input_code(model) if reads else ("", "", ())
+    lines = [f'"""{title}"""', "", "import json", "import sys", "from pathlib import Path", "", *imports]
+    lines += [extra_imports] if extra_imports else []
+    loop = "\n".join(f"    {line}" if line else "" for line in ask.strip("\n").splitlines())
+    text = "\n".join(lines) + "\n\nHERE = Path(__file__).resolve().parent\n"
+    text += f"{setup.strip(chr(10))}\n{chr(10) + functions if functions else ''}\n\nfor item in sys.argv[1:]:\n{loop}\n"
+    return text + f"    print(json.dumps({answer_code(model)}, ensure_ascii=False))\n"
+
+
+def graph_program(model: Model, title: str, imports: list[str], setup: str, ask: str, image: str, vector: str) -> str:
+    """The program for a graph. ask: a function for texts.  image, vector: as `ask` of `build_program`"""
+    kind = model.backbone.preprocess.kind
+    if kind in INPUT_NAMES:
+        return build_program(title, imports, setup, image if kind == "image" else vector, model)
+    functions, ask_text = text_code(model)
+    return build_program(title, imports, f"{setup.rstrip()}\n{ask}{functions}", ask_text, model)
+
+
+def text_code(model: Model) -> tuple[str, str]:
+    """(functions, lines for `ask`) for a network that takes windows of token ids through a function `ask(ids)`."""
+    spec = model.backbone.preprocess
+    if spec.kind != "text":
+        return "", ASK_ONCE
+    row = "row / np.linalg.norm(row)" if dict(spec.settings)["normalize"] else "row"
+    return f"\n{HEAD.strip()}\n\n{link_code(model)}", ASK_WINDOWS.replace("{row}", row)
+
+
+def crop_code(model: Model) -> str:
+    """Resize and crop as in preprocess/image.py with this model's settings, for formats that take cropped images."""
     facts: dict[str, Any] = dict(model.backbone.preprocess.settings)
     _, height, width = facts["input_size"]
     h, w = math.floor(height / facts["crop_pct"]), math.floor(width / facts["crop_pct"])
     border = facts["crop_mode"] == "border"
-    center = LONG + (SQUARE if h == w else OBLONG)
-    size = {"squash": SQUASH, "border": BORDER}.get(facts["crop_mode"], center)
-    size = size.format(h=h, w=w, longest=LONGEST)
+    center = TRIM_LONG_SIDE + (SIZE_SQUARE if h == w else SIZE_OBLONG)
+    size = {"squash": SIZE_SQUASH, "border": SIZE_BORDER}.get(facts["crop_mode"], center)
+    size = size.format(h=h, w=w, longest=MAX_ASPECT_RATIO)
     fill = tuple(round(255 * m) for m in facts["mean"]) if border else (0, 0, 0)
-    return FITTED.format(width=width, height=height, size=size, filter=facts["interpolation"].upper(), fill=fill)
+    return RESIZE_AND_CROP.format(
+        width=width, height=height, size=size, filter=facts["interpolation"].upper(), fill=fill
+    )

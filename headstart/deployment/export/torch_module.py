@@ -1,6 +1,6 @@
-"""A saved model as one torch module, for every format that takes its network from torch.
+"""A saved model as one torch module, for every format that exports from torch.
 
-Imports torch when it is imported: open it inside functions.
+Imports torch: import it inside functions.
 """
 
 from __future__ import annotations
@@ -18,42 +18,38 @@ from headstart.backbones.network import open_network
 from headstart.core.backbone import Backbone, Cut
 from headstart.core.errors import PlanError
 from headstart.core.head import Head
-from headstart.core.plan import Model, Trained, learned
+from headstart.core.plan import Model, Trained, winner_of
 from headstart.core.plugins import member
 from headstart.deployment.export.head_matrices import head_of
-from headstart.deployment.export.torch_twins import Bag, Statistics, Vectors
+from headstart.deployment.export.parity import INPUT_NAMES, TOKEN_INPUTS
+from headstart.deployment.export.torch_twins import HashedBag, ImageStatistics, StaticVectors
 from headstart.training.methods.knn import Neighbours
 
-INPUTS = {"image": ("pixels",), "vector": ("vectors",)}  # texts of every kind: ids and their mask
-WORDS = ("input_ids", "attention_mask")
-OUTPUTS = ("embedding", "scores", "probabilities")
+
+def input_names(model: Model) -> tuple[str, ...]:
+    """The names of the module's inputs, in order."""
+    name = INPUT_NAMES.get(model.backbone.preprocess.kind)
+    return (name,) if name else TOKEN_INPUTS
 
 
-def inputs_of(model: Model) -> tuple[str, ...]:
-    """What the module takes, in order."""
-    return INPUTS.get(model.backbone.preprocess.kind, WORDS)
-
-
-def ported(model: Model) -> Ported:
-    """The model's network and head, in eval mode and frozen, with adapters merged into what they adapt.
+def build_torch_module(model: Model) -> TorchModule:
+    """The model's network and head in one module, in eval mode, with adapters merged into the layers they adapt.
 
     Raises PlanError for a backbone or a head that has no such form.
     """
-    fitted = learned(model.fitted)
-    if isinstance(fitted, Trained):
-        learner = copy.deepcopy(fitted.learner).cpu()
+    trained = winner_of(model.fitted)
+    if isinstance(trained, Trained):
+        learner = copy.deepcopy(trained.learner).cpu()
         if learner.adapter:
-            _merge(learner)
-        rows: nn.Module = _Tuned(_below(model.backbone, model.cut), learner, model.cut)
+            learner.adapter[0].merge_adapter()  # what cannot be merged, as prompts, stays beside the layers
+        rows: nn.Module = _Tuned(_network_below(model.backbone, model.cut), learner, model.cut)
     else:
-        rows = _Top(model.backbone, model.cut)
-    head = head_of(model.fitted)
-    made = Ported(model, rows, head_module(head))
-    return made.eval().requires_grad_(False)
+        rows = _Frozen(model.backbone, model.cut)
+    return TorchModule(model, rows, head_module(head_of(model.fitted))).eval().requires_grad_(False)
 
 
-def example(model: Model) -> tuple[torch.Tensor, ...]:
-    """Two inputs of noise, as `Ported` takes them."""
+def example_inputs(model: Model) -> tuple[torch.Tensor, ...]:
+    """A batch of two random inputs, as `TorchModule` takes them."""
     spec, rng = model.backbone.preprocess, np.random.default_rng(0)
     if spec.kind == "image":
         size: Any = spec["input_size"]
@@ -66,20 +62,20 @@ def example(model: Model) -> tuple[torch.Tensor, ...]:
     return ids, mask
 
 
-def shapes(model: Model) -> tuple[dict[int, Any], ...]:
-    """Which dimensions of each input are free: how many inputs, and tokens of the longest."""
-    free = torch.export.Dim.DYNAMIC
+def dynamic_shapes(model: Model) -> tuple[dict[int, Any], ...]:
+    """The dynamic dimensions of each input: the batch size, and the number of tokens."""
+    dynamic = torch.export.Dim.DYNAMIC
     batch = {0: torch.export.Dim("batch", min=1, max=4096)}
-    most = dict(model.backbone.preprocess.settings).get("max_length")
-    tokens = torch.export.Dim("tokens", min=2, max=int(str(most))) if most else free
-    names = inputs_of(model)
-    return tuple({**batch, 1: tokens} if name in WORDS else batch for name in names)
+    max_length = dict(model.backbone.preprocess.settings).get("max_length")
+    tokens = torch.export.Dim("tokens", min=2, max=int(str(max_length))) if max_length else dynamic
+    names = input_names(model)
+    return tuple({**batch, 1: tokens} if name in TOKEN_INPUTS else batch for name in names)
 
 
-class Ported(nn.Module):
-    """What preprocessing gives -> embedding (b, d), scores (b, k), probabilities (b, k), all float32.
+class TorchModule(nn.Module):
+    """Preprocessed inputs -> embedding (b, d), scores (b, k), probabilities (b, k), all float32.
 
-    Photos: (b, 3, h, w) float32 in 0..255, resized and cropped; they are normalised inside. Texts: token ids and their
+    Images: (b, 3, h, w) float32 in 0..255, resized and cropped; they are normalised inside. Texts: token ids and their
     mask, (b, t) int64, one window a row.
     """
 
@@ -102,32 +98,32 @@ class Ported(nn.Module):
         elif self.kind == "vector":
             row = self.rows({"vectors": inputs[0]})
         else:
-            row = self.rows(dict(zip(WORDS, inputs, strict=True)))
+            row = self.rows(dict(zip(TOKEN_INPUTS, inputs, strict=True)))
         scores = self.head(row)
-        return row, scores, linked(scores, self.link)
+        return row, scores, to_probabilities(scores, self.link)
 
 
-class Pixels(nn.Module):
-    """The same for photos as Pillow and numpy hold them, (b, h, w, 3) uint8 after the crop."""
+class PixelModule(nn.Module):
+    """The same for images as Pillow and numpy hold them, (b, h, w, 3) uint8 after the crop."""
 
-    def __init__(self, rest: Ported):
+    def __init__(self, module: TorchModule):
         super().__init__()
-        self.rest = rest
+        self.rest = module
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Embedding, scores, probabilities."""
         return self.rest(inputs[0].permute(0, 3, 1, 2).float())
 
 
-def linked(scores: torch.Tensor, link: str) -> torch.Tensor:
-    """Scores as an objective makes them probabilities; a number stays what it is, in spreads from the mean."""
+def to_probabilities(scores: torch.Tensor, link: str) -> torch.Tensor:
+    """Probabilities by the objective's link; a number stays as it is, in standard deviations from the mean."""
     if link == "softmax":
         return scores.softmax(1)
     return scores.sigmoid() if link == "sigmoid" else scores * 1.0
 
 
-class _Top(nn.Module):
-    """A backbone's rows at its top; with the floor's numbers beside them where the card says so."""
+class _Frozen(nn.Module):
+    """A frozen backbone's embeddings; with image statistics beside them where the card says so."""
 
     def __init__(self, card: Backbone, cut: Cut):
         super().__init__()
@@ -137,8 +133,8 @@ class _Top(nn.Module):
         if beside:
             settings = tuple((k, v) for k, v in card.preprocess.settings if k != "beside")
             card = replace(card, preprocess=replace(card.preprocess, settings=settings))
-        self.below = _below(card, cut)
-        self.beside = Statistics() if beside else None
+        self.below = _network_below(card, cut)
+        self.beside = ImageStatistics() if beside else None
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         row = self.below(batch)
@@ -146,12 +142,12 @@ class _Top(nn.Module):
 
 
 class _Tuned(nn.Module):
-    """What a cut gives, kept in half precision as the cache keeps it, and what was learned above it."""
+    """The network below the cut, its features rounded to float16 as in the cache, and the trained part above it."""
 
     def __init__(self, below: nn.Module, learner: Any, cut: Cut):
         super().__init__()
         self.below, self.body, self.cut = below, learner.body, cut
-        self.unit = learner.unit and learner.card.preprocess.kind == "text"
+        self.unit = learner.normalize and learner.card.preprocess.kind == "text"
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         crossing: Any = {k: v for k, v in batch.items() if k != "plain"}
@@ -166,8 +162,8 @@ class _Tuned(nn.Module):
         return F.normalize(row, dim=1) if self.unit else row
 
 
-class _Plain(nn.Module):
-    """Photos without the copy that only the floor looks at, into the network below a cut."""
+class _WithoutPlain(nn.Module):
+    """A network below a cut, without the input that only image statistics read."""
 
     def __init__(self, module: nn.Module):
         super().__init__()
@@ -177,8 +173,8 @@ class _Plain(nn.Module):
         return self.module({k: v for k, v in batch.items() if k != "plain"})
 
 
-class _Take(nn.Module):
-    """One of the inputs, as it is."""
+class _Input(nn.Module):
+    """A module on one of the inputs."""
 
     def __init__(self, name: str, then: nn.Module):
         super().__init__()
@@ -188,35 +184,30 @@ class _Take(nn.Module):
         return self.then(batch[self.name])
 
 
-def _below(card: Backbone, cut: Cut) -> nn.Module:
-    """A batch -> what leaves the cut. Raises PlanError where functions stand there that nobody wrote again."""
+def _network_below(card: Backbone, cut: Cut) -> nn.Module:
+    """A batch -> features at the cut. Raises PlanError for a numpy backbone without a torch twin."""
     kind = card.preprocess.kind
     if cut.at == 0:
         return nn.Identity()
     if kind == "vector":
-        return _Take("vectors", nn.Identity())
+        return _Input("vectors", nn.Identity())
     if member("backbones", card.family).runs(card, cut) != "numpy":
-        return _Plain(open_network(card).below(cut))
+        return _WithoutPlain(open_network(card).below(cut))
     if card.family == "stats":
-        return _Take("plain", Statistics()) if kind == "image" else Bag()
+        return _Input("plain", ImageStatistics()) if kind == "image" else HashedBag()
     if kind == "pieces" and card.family == "own":
         _, blocks, _ = member("backbones", "own").parts(card)
-        return Vectors(blocks[0].tensors)
+        return StaticVectors(blocks[0].tensors)
     raise PlanError(f"{card.name} is made of plain functions that have no form as a graph: it cannot be exported.")
-
-
-def _merge(learner: Any) -> None:
-    """Adapters become part of the layers that they adapt; those that cannot, as prompts cannot, stay beside them."""
-    learner.adapter[0].merge_adapter()
 
 
 def head_module(head: Head | Neighbours) -> nn.Module:
     """A head on embeddings (b, d) -> scores (b, k)."""
-    return _Layers(head) if isinstance(head, Head) else _Votes(head)
+    return _MatrixHead(head) if isinstance(head, Head) else _NeighborHead(head)
 
 
-class _Layers(nn.Module):
-    """Matrices with ReLU between them, on rows or on rows of length 1."""
+class _MatrixHead(nn.Module):
+    """Linear layers with ReLU between them, on embeddings or on those scaled to length 1."""
 
     def __init__(self, head: Head):
         super().__init__()
@@ -226,33 +217,37 @@ class _Layers(nn.Module):
             self.register_buffer(f"bias{i}", torch.from_numpy(bias.astype(np.float32)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        held = dict(self.named_buffers())
+        buffers = dict(self.named_buffers())
         if self.unit:
             x = x / x.norm(dim=1, keepdim=True).clamp(min=1e-12)
         for i in range(self.count):
-            x = (x.relu() if i else x) @ held[f"weight{i}"] + held[f"bias{i}"]
+            x = (x.relu() if i else x) @ buffers[f"weight{i}"] + buffers[f"bias{i}"]
         return x
 
 
-class _Votes(nn.Module):
-    """Nearest neighbours, as methods/knn.py votes."""
+class _NeighborHead(nn.Module):
+    """k nearest neighbours, as in methods/knn.py."""
 
-    def __init__(self, votes: Any):
+    def __init__(self, knn: Any):
         super().__init__()
-        self.k, self.temperature, self.link = min(votes.k, len(votes.x)), votes.temperature, votes.link
+        self.k, self.temperature, self.link = (
+            min(knn.k, len(knn.x)),
+            knn.temperature,
+            knn.link,
+        )
         for name in ("x", "t", "mean", "prior"):
-            self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(getattr(votes, name), np.float32)))
+            self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(getattr(knn, name), np.float32)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        held = dict(self.named_buffers())
-        centred = x - held["mean"]
+        buffers = dict(self.named_buffers())
+        centred = x - buffers["mean"]
         unit = centred / centred.norm(dim=1, keepdim=True).clamp(min=1e-12)
-        near, found = (unit @ held["x"].T).topk(self.k, dim=1)
-        weight, votes = torch.exp(5 * (near - 1))[:, :, None], held["t"][found]
+        similarity, nearest = (unit @ buffers["x"].T).topk(self.k, dim=1)
+        weight, targets = torch.exp(5 * (similarity - 1))[:, :, None], buffers["t"][nearest]
         if self.link == "identity":
-            return (weight * votes).sum(1) / weight.sum(1)
-        prior = held["prior"]
-        share = ((weight * votes).sum(1) + 0.5 * prior + 1e-3) / (weight.sum(1) + 0.5 + 1e-3 * len(prior))
-        share = share.clamp(1e-6, 1 - 1e-6)
-        scores = share.log() if self.link == "softmax" else (share / (1 - share)).log()
+            return (weight * targets).sum(1) / weight.sum(1)
+        prior = buffers["prior"]
+        probabilities = ((weight * targets).sum(1) + 0.5 * prior + 1e-3) / (weight.sum(1) + 0.5 + 1e-3 * len(prior))
+        probabilities = probabilities.clamp(1e-6, 1 - 1e-6)
+        scores = probabilities.log() if self.link == "softmax" else (probabilities / (1 - probabilities)).log()
         return scores / self.temperature

@@ -1,17 +1,17 @@
-"""Examples that could not be read and are not part of any number."""
+"""Unreadable examples, which no metric includes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headstart.core.observations import Embedded
+from headstart.core.observations import Extraction
 from headstart.core.result import Finding
 
-watches = Embedded
+watches = Extraction
 
 
-def look(value: Embedded) -> Iterator[Finding]:
-    """Warns with the first names and reasons; the report lists all."""
+def look(value: Extraction) -> Iterator[Finding]:
+    """Warns with the first ids and reasons; the report lists all."""
     aside = value.task.aside
     if aside:
         total = len(aside) + len(value.task.examples)

@@ -1,32 +1,36 @@
-"""Identical examples under different labels: whatever is answered, one of them is wrong."""
+"""Byte-equal examples under different labels: no prediction is right for all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headstart.core.observations import Embedded
+from headstart.core.observations import Extraction
 from headstart.core.result import Finding
 
-watches = Embedded
+watches = Extraction
 
 
-def look(value: Embedded) -> Iterator[Finding]:
-    """Warns with the pairs, and with the share of the test part that no model can get right."""
-    labels: dict[str, dict[str, list[str]]] = {}
+def look(value: Extraction) -> Iterator[Finding]:
+    """Warns with the groups of byte-equal examples and their labels."""
+    by_digest: dict[str, dict[str, list[str]]] = {}
     for example in value.task.examples:
-        labels.setdefault(example.digest, {}).setdefault(str(example.label), []).append(example.id)
-    clashes = [by for by in labels.values() if len(by) > 1]
-    if not clashes:
+        by_digest.setdefault(example.digest, {}).setdefault(str(example.label), []).append(example.id)
+    conflicts = [by_label for by_label in by_digest.values() if len(by_label) > 1]
+    if not conflicts:
         return
-    shown = "; ".join(" and ".join(f"{ids[0]} ({label})" for label, ids in by.items()) for by in clashes[:3])
-    count = sum(len(ids) for by in clashes for ids in by.values())
-    message = f"{count} examples have the bytes of another with a different label: {shown}{' …' * (len(clashes) > 3)}."
-    pairs = [{label: ids for label, ids in by.items()} for by in clashes[:50]]
-    shown_too = [_example(by) for by in clashes[:24]]
+    first = "; ".join(
+        " and ".join(f"{ids[0]} ({label})" for label, ids in by_label.items()) for by_label in conflicts[:3]
+    )
+    count = sum(len(ids) for by_label in conflicts for ids in by_label.values())
+    message = (
+        f"{count} examples have the bytes of another with a different label: {first}{' …' * (len(conflicts) > 3)}."
+    )
+    pairs = [{label: ids for label, ids in by_label.items()} for by_label in conflicts[:50]]
+    shown = [_pair_example(by_label) for by_label in conflicts[:24]]
     fix = "look at them, and correct or remove one of each: headstart check DATA --fix FOLDER leaves them out"
-    yield Finding("conflict", "warn", message, fix, {"groups": pairs, "examples": shown_too})
+    yield Finding("conflict", "warn", message, fix, {"groups": pairs, "examples": shown})
 
 
-def _example(by: dict[str, list[str]]) -> dict:
-    (one, first), (other, second) = list(by.items())[:2]
-    return {"id": first[0], "with": second[0], "text": f"{one}, and {other}"}
+def _pair_example(by_label: dict[str, list[str]]) -> dict:
+    (label_a, ids_a), (label_b, ids_b) = list(by_label.items())[:2]
+    return {"id": ids_a[0], "with": ids_b[0], "text": f"{label_a}, and {label_b}"}

@@ -1,23 +1,22 @@
-"""Something frozen moved: a forgotten freeze, or a BatchNorm left in train mode."""
+"""Frozen tensors changed: a parameter not frozen, or a BatchNorm left in train mode."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headstart.core.observations import Embedded, Learned
+from headstart.core.observations import Extraction, TrainingOutcome
 from headstart.core.result import Finding
 
-watches = (Embedded, Learned)
+watches = (Extraction, TrainingOutcome)
 
 
-def look(value: Embedded | Learned) -> Iterator[Finding]:
-    """Stops when any tensor below the cut differs from what it was before the features were taken, or any frozen one
-    above it from what it was before training."""
-    if isinstance(value, Learned):
+def look(value: Extraction | TrainingOutcome) -> Iterator[Finding]:
+    """Stops when a tensor below the cut changed during extraction, or a frozen one above it during training."""
+    if isinstance(value, TrainingOutcome):
         moved = (value.notes.get("frozen_above") or {}).get("moved") or []
         if moved:
             message = f"{len(moved)} frozen tensors above the cut changed in training: {', '.join(moved[:3])}."
-            fix = "BatchNorm follows the batches: --set norms=frozen; or say norms=adapt if it should"
+            fix = "BatchNorm follows the batches: --set batch_norm=frozen; or say batch_norm=adapt if it should"
             yield Finding("drift", "stop", message, fix, {"moved": moved})
         return
     receipt = value.receipt

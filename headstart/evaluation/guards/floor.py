@@ -1,17 +1,17 @@
-"""The floor backbone was used: no network was borrowed at all."""
+"""The floor backbone was used: hand-made features, no pretrained network."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headstart.core.observations import Judged
+from headstart.core.observations import Evaluation
 from headstart.core.result import Finding
 
-watches = Judged
+watches = Evaluation
 
 
-def look(value: Judged) -> Iterator[Finding]:
-    """Says plainly that hand-made statistics were used, and how to borrow a real network."""
+def look(value: Evaluation) -> Iterator[Finding]:
+    """Warns with a pretrained backbone to try."""
     if value.plan.backbone.family == "stats":
         message = "No pretrained network was used: the floor backbone 'stats' only measures hand-made statistics."
         example = (

@@ -1,30 +1,29 @@
-"""What judges the model is in the reference too: the backbone, or whoever made it, may have learned from it."""
+"""Test-set contamination: test examples are in the reference, which the backbone may have been trained on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headstart.core.observations import Referenced
+from headstart.core.observations import ReferenceOverlap
 from headstart.core.result import Finding
 
-watches = Referenced
+watches = ReferenceOverlap
 
 
-def look(value: Referenced) -> Iterator[Finding]:
-    """Warns of test examples that the reference holds, equal or nearly; notes the others."""
-    if not value.found:
+def look(value: ReferenceOverlap) -> Iterator[Finding]:
+    """Warns of test examples that the reference holds, byte-equal or nearly; notes the others."""
+    if not value.matches:
         return
     task = value.task
-    judged = {task.examples[i].id for i in task.parts["test" if task.folds is None else "train"]}
-    inside = [found for found in value.found if found[0] in judged]
-    first = ", ".join(f"{mine} is {theirs}" for mine, theirs, _ in (inside or value.found)[:3])
-    shown = [
-        {"id": mine, "text": f"{theirs}, likeness {like:.2f}"} for mine, theirs, like in (inside or value.found)[:24]
-    ]
+    test_ids = {task.examples[i].id for i in task.parts["test" if task.folds is None else "train"]}
+    contaminated = [match for match in value.matches if match[0] in test_ids]
+    n_contaminated, shown = len(contaminated), contaminated or value.matches
+    first = ", ".join(f"{id} is {reference_id}" for id, reference_id, _ in shown[:3])
     message = (
-        f"{len(inside):,} of {len(judged):,} examples that judge, and {len(value.found) - len(inside):,} others, are "
-        f"in {value.reference} ({value.n:,} examples) too: {first}."
+        f"{n_contaminated:,} of {len(test_ids):,} examples that judge, and {len(value.matches) - n_contaminated:,} "
+        f"others, are in {value.reference} ({value.n:,} examples) too: {first}."
     )
     fix = "judge on examples that it does not hold (--test): few-shot results on these are inflated"
-    evidence = {"judged": len(inside), "all": len(value.found), "examples": shown}
-    yield Finding("known", "warn" if inside else "note", message, fix, evidence)
+    entries = [{"id": id, "text": f"{reference_id}, likeness {s:.2f}"} for id, reference_id, s in shown[:24]]
+    evidence = {"judged": n_contaminated, "all": len(value.matches), "examples": entries}
+    yield Finding("known", "warn" if contaminated else "note", message, fix, evidence)

@@ -1,25 +1,25 @@
-"""Test examples that the model has learned from: equal bytes on both sides of a split that the data came with."""
+"""Train-test leakage: byte-equal examples on both sides of a split that the data came with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headstart.core.observations import Embedded
+from headstart.core.observations import Extraction
 from headstart.core.result import Finding
 
-watches = Embedded
+watches = Extraction
 
 
-def look(value: Embedded) -> Iterator[Finding]:
-    """Warns with their number and names. Splits made here keep equal bytes on one side."""
+def look(value: Extraction) -> Iterator[Finding]:
+    """Warns with the number and ids of leaked test examples. Splits made here keep equal bytes on one side."""
     task = value.task
-    learned = {e.digest: e.id for name in ("train", "val") for e in task.part(name)}
-    seen = [(e.id, learned[e.digest]) for e in task.part("test") if e.digest in learned]
-    if not seen:
+    trained = {e.digest: e.id for name in ("train", "val") for e in task.part(name)}
+    leaked = [(e.id, trained[e.digest]) for e in task.part("test") if e.digest in trained]
+    if not leaked:
         return
     total = len(task.parts["test"])
-    shown = ", ".join(f"{test} is {train}" for test, train in seen[:3])
-    message = f"{len(seen)} of {total:,} test examples have the bytes of one that was learned from: {shown}."
+    first = ", ".join(f"{test} is {train}" for test, train in leaked[:3])
+    message = f"{len(leaked)} of {total:,} test examples have the bytes of one that was learned from: {first}."
     fix = "add --group-twins, which leaves them out of training, or give all of the data without parts"
-    shown_too = [{"id": test, "with": train, "text": "equal bytes"} for test, train in seen[:24]]
-    yield Finding("leak", "warn", message, fix, {"pairs": [list(pair) for pair in seen[:50]], "examples": shown_too})
+    shown = [{"id": test, "with": train, "text": "equal bytes"} for test, train in leaked[:24]]
+    yield Finding("leak", "warn", message, fix, {"pairs": [list(pair) for pair in leaked[:50]], "examples": shown})

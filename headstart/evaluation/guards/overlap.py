@@ -1,4 +1,4 @@
-"""The backbone was trained on the very classes of the task: with few labels its score says little about new classes."""
+"""The pretraining had the task's own classes: few-shot scores say little about new classes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from headstart.core.observations import Surveyed
+from headstart.core.observations import DataSurvey
 from headstart.core.plugins import member, name_of
 from headstart.core.result import Finding
 
-watches = Surveyed
-MOST = 2000  # rows of a part that the old classifier is asked about
-SHARE = 0.2  # of the task's classes that are known before it is worth a word
-# Everyday words for what ImageNet names by its kinds (WordNet's hypernyms, the few that people sort photos by).
-KINDS = {
+watches = DataSurvey
+MAX_ROWS = 2000  # of a split, for the original classifier
+MIN_SHARE_KNOWN = 0.2  # of the task's classes
+# Everyday class names whose hyponyms are ImageNet classes (WordNet, the few that people sort photos by).
+HYPONYMS = {
     "airplane": "airliner warplane aircraft plane",
     "aeroplane": "airliner warplane aircraft plane",
     "automobile": "car cab convertible limousine jeep racer minivan wagon",
@@ -36,79 +36,80 @@ KINDS = {
 }
 
 
-def look(value: Surveyed) -> Iterator[Finding]:
-    """Notes which classes of the task the backbone was trained to name, and how often its old classifier names them
-    rightly without a single label."""
+def look(value: DataSurvey) -> Iterator[Finding]:
+    """Notes which classes were in the pretraining, and the zero-shot accuracy of the original classifier on them."""
     classes = value.plan.backbone.source_classes
     if not classes or name_of(value.task.objective) != "classes" or value.task.kind != "image":
         return
-    known = _known(classes)
+    source_index = _source_class_index(classes)
     names = [str(name) for name in value.task.objective.facts()["names"]]
-    found = {name: hit for name in names if (hit := _hit(name, known))}
-    if len(found) < SHARE * len(names):
+    known = {name: sources for name in names if (sources := _matching_source_classes(name, source_index))}
+    if len(known) < MIN_SHARE_KNOWN * len(names):
         return
-    shown = ", ".join(f"{name} ({hit[0]})" for name, hit in list(found.items())[:4])
+    shown = ", ".join(f"{name} ({sources[0]})" for name, sources in list(known.items())[:4])
     source = value.plan.backbone.pretrained_on or "its pretraining"
-    message = f"{len(found)} of {len(names)} classes are among those that {source} taught the backbone: {shown}."
-    evidence: dict[str, Any] = {"classes": {name: hit[0] for name, hit in found.items()}}
-    asked = _unlabelled(value, names, found)
-    if asked is not None:
-        right, count, chance = asked
-        evidence |= {"zero_shot": right, "n": count, "chance": chance}
+    message = f"{len(known)} of {len(names)} classes are among those that {source} taught the backbone: {shown}."
+    evidence: dict[str, Any] = {"classes": {name: sources[0] for name, sources in known.items()}}
+    zero_shot = _zero_shot_accuracy(value, names, known)
+    if zero_shot is not None:
+        accuracy, count, chance = zero_shot
+        evidence |= {"zero_shot": accuracy, "n": count, "chance": chance}
         message += (
-            f" Without one of your labels its old classifier already tells {right:.0%} of {count:,} examples of them "
-            f"(the commonest class: {chance:.0%})."
+            f" Without one of your labels its old classifier already tells {accuracy:.0%} of {count:,} examples of "
+            f"them (the commonest class: {chance:.0%})."
         )
     message += " Few-shot results are inflated: expect less on classes that it has never met."
     fix = "judge a method for new kinds of things on classes that are not in the pretraining"
     yield Finding("overlap", "note", message, fix, evidence)
 
 
-def _unlabelled(value: Surveyed, names: list[str], found: dict[str, list[str]]) -> tuple[float, int, float] | None:
-    """(accuracy, n, share of the commonest class) of the original classifier on the classes that it knows.
+def _zero_shot_accuracy(
+    value: DataSurvey, names: list[str], known: dict[str, list[str]]
+) -> tuple[float, int, float] | None:
+    """(accuracy, n, share of the majority class) of the original classifier on the classes of its pretraining.
 
-    A task's class scores as the best of the source classes that are kinds of it. None where the backbone came without
-    its classifier, or it knows fewer than two of the classes.
+    A class of the task scores as the best of its source classes. None where the backbone came without a classifier, or
+    fewer than two classes are known.
     """
-    card = value.plan.backbone
-    head = member("backbones", card.family).classifier(card)
-    if head is None or len(head[0]) != len(card.source_classes) or len(found) < 2:
+    backbone = value.plan.backbone
+    head = member("backbones", backbone.family).classifier(backbone)
+    if head is None or len(head[0]) != len(backbone.source_classes) or len(known) < 2:
         return None
-    rows, y = (np.concatenate([getattr(p, what)[:MOST] for p in value.parts.values() if len(p)]) for what in "xy")
-    at = {written: i for i, written in enumerate(card.source_classes)}
-    mine = [names.index(name) for name in found]
-    kept = np.isin(y, mine)
-    if not kept.any():
+    rows, y = (np.concatenate([getattr(p, field)[:MAX_ROWS] for p in value.parts.values() if len(p)]) for field in "xy")
+    column = {source: i for i, source in enumerate(backbone.source_classes)}
+    classes = [names.index(name) for name in known]
+    rows_known = np.isin(y, classes)
+    if not rows_known.any():
         return None
-    scores = rows[kept] @ head[0].T + head[1]
-    best = np.stack([scores[:, [at[written] for written in hit]].max(1) for hit in found.values()], axis=1)
-    right = float((np.array(mine)[best.argmax(1)] == y[kept]).mean())
-    return right, int(kept.sum()), float(np.bincount(y[kept]).max() / kept.sum())
+    scores = rows[rows_known] @ head[0].T + head[1]
+    best_score = np.stack([scores[:, [column[source] for source in hit]].max(1) for hit in known.values()], axis=1)
+    accuracy = float((np.array(classes)[best_score.argmax(1)] == y[rows_known]).mean())
+    return accuracy, int(rows_known.sum()), float(np.bincount(y[rows_known]).max() / rows_known.sum())
 
 
-def _known(classes: tuple[str, ...]) -> dict[str, list[str]]:
-    """Words and whole names of the backbone's classes -> the classes as they are written there."""
-    known: dict[str, list[str]] = {}
-    for written in classes:
-        for synonym in written.split(","):
-            words = _words(synonym)
+def _source_class_index(classes: tuple[str, ...]) -> dict[str, list[str]]:
+    """Words and whole names of the backbone's classes -> the classes as the backbone writes them."""
+    index: dict[str, list[str]] = {}
+    for source in classes:
+        for synonym in source.split(","):
+            words = _singular_words(synonym)
             for key in dict.fromkeys([" ".join(words), *words[-1:]]):  # "tabby cat" is a cat
-                if key and written not in known.setdefault(key, []):
-                    known[key].append(written)
-    return known
+                if key and source not in index.setdefault(key, []):
+                    index[key].append(source)
+    return index
 
 
-def _hit(name: str, known: dict[str, list[str]]) -> list[str]:
-    """The source classes that are kinds of the task's class `name`."""
-    words = _words(name)
+def _matching_source_classes(name: str, index: dict[str, list[str]]) -> list[str]:
+    """The source classes that are the task's class `name` or a hyponym of it."""
+    words = _singular_words(name)
     if not words:
         return []
-    whole = " ".join(words)
-    kinds = KINDS.get(whole, "").split()
-    return list(dict.fromkeys(written for w in (whole, *kinds) for written in known.get(w, ())))
+    phrase = " ".join(words)
+    hyponyms = HYPONYMS.get(phrase, "").split()
+    return list(dict.fromkeys(source for w in (phrase, *hyponyms) for source in index.get(w, ())))
 
 
-def _words(name: str) -> list[str]:
+def _singular_words(name: str) -> list[str]:
     """Lower-case words in the singular; numbers are no names."""
     words = re.findall(r"[a-z]+", name.lower())
     return [

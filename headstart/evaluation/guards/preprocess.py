@@ -1,21 +1,21 @@
-"""The network is fed what it was not trained on: a wrong mean, channel order, crop, tokenizer, case or pooling."""
+"""Wrong preprocessing: mean, channel order, crop, tokenizer, case or pooling unlike those of the pretraining."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headstart.core.observations import Embedded
+from headstart.core.observations import Extraction
 from headstart.core.result import Finding
-from headstart.features.preprocessing_check import LEAST
+from headstart.features.preprocessing_check import MIN_COSINE
 
-watches = Embedded
+watches = Extraction
 
 
-def look(value: Embedded) -> Iterator[Finding]:
-    """Stops where our rows of reference inputs are not those that the library's own code gives; warns where the user
-    stated what the weights' own files say otherwise."""
+def look(value: Extraction) -> Iterator[Finding]:
+    """Stops where our embeddings of reference inputs differ from those by the library's own code; warns where the user
+    overrode what the checkpoint's files say."""
     receipt, card = value.receipt, value.plan.backbone
-    if receipt is None or receipt.agreement is None or receipt.agreement >= LEAST:
+    if receipt is None or receipt.agreement is None or receipt.agreement >= MIN_COSINE:
         return
     stated = card.local.partition("?")[2]
     message = (

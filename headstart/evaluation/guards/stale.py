@@ -1,17 +1,17 @@
-"""The feature cache no longer held what was written: a failing disk, a cut copy, or somebody's hand."""
+"""Corrupt feature cache: a failing disk, a truncated copy, or a manual edit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headstart.core.observations import Embedded
+from headstart.core.observations import Extraction
 from headstart.core.result import Finding
 
-watches = Embedded
+watches = Extraction
 
 
-def look(value: Embedded) -> Iterator[Finding]:
-    """Warns that rows did not have their checksum, and were made again."""
+def look(value: Extraction) -> Iterator[Finding]:
+    """Warns of rows that failed their checksum and were computed again."""
     if value.stale:
         message = (
             f"{value.stale:,} rows of the feature cache were not what was written there; they were computed again. "

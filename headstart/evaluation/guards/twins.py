@@ -1,4 +1,4 @@
-"""Near-duplicates on both sides of a split: the model is judged on what it has all but seen."""
+"""Near-duplicates across the split: test scores on them say little about new examples."""
 
 from __future__ import annotations
 
@@ -6,85 +6,89 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from headstart.core.observations import Surveyed
+from headstart.core.observations import DataSurvey
 from headstart.core.plugins import name_of
 from headstart.core.result import Finding
 from headstart.core.task import Example
 from headstart.data.duplicates import near_duplicates
 from headstart.data.duplicates.near_duplicates import Pair
 
-watches = Surveyed
-WORTH = 0.005  # of the judged examples, from which on their twins move the score visibly
-SURE = 0.9  # likeness from which two of unlike labels are twins and not merely alike
-MANY = 0.05  # of the examples that are learned from, from which on their twins are worth a word
-SHOWN = 24
+watches = DataSurvey
+WARN_SHARE = 0.005  # of the test examples, from which on near-duplicates move the score visibly
+MIN_LIKENESS = 0.9  # from which two examples with different labels count as near-duplicates
+NOTE_SHARE = 0.05  # of the training examples
+MAX_SHOWN = 24
 
 
-def look(value: Surveyed) -> Iterator[Finding]:
-    """Warns of judged examples that have a twin among those learned from; notes twins that are learned from."""
-    task, side = value.task, near_duplicates.sides(value)
-    found = [p for p in near_duplicates.pairs(value) if p.likeness >= SURE or _agree(value, p)]
-    across = [p for p in found if side[p.i] != side[p.j]]
-    judged = side == 1 if task.folds is None else np.ones(len(side), bool)
+def look(value: DataSurvey) -> Iterator[Finding]:
+    """Warns of test examples with a near-duplicate in train or val; notes near-duplicates within training."""
+    task, sides = value.task, near_duplicates.split_sides(value)
+    pairs = [
+        p for p in near_duplicates.find_near_duplicates(value) if p.similarity >= MIN_LIKENESS or _same_label(value, p)
+    ]
+    across = [p for p in pairs if sides[p.i] != sides[p.j]]
+    is_test = sides == 1 if task.folds is None else np.ones(len(sides), bool)
     if across:
-        yield _across(across, task.examples, judged, task.folds is not None)
-    inside = [p for p in found if side[p.i] == side[p.j] and (task.folds is not None or side[p.i] == 0)]
-    clashes = [p for p in inside if not _agree(value, p)]
-    learned = int((~judged).sum()) if task.folds is None else len(side)
-    concerned = len({k for p in inside for k in (p.i, p.j)})
-    if clashes:
-        yield _clashing(clashes, task.examples)
-    elif inside and concerned >= MANY * learned:
+        yield _across_split_finding(across, task.examples, is_test, task.folds is not None)
+    within = [p for p in pairs if sides[p.i] == sides[p.j] and (task.folds is not None or sides[p.i] == 0)]
+    conflicts = [p for p in within if not _same_label(value, p)]
+    n_train = int((~is_test).sum()) if task.folds is None else len(sides)
+    n_affected = len({k for p in within for k in (p.i, p.j)})
+    if conflicts:
+        yield _label_conflict_finding(conflicts, task.examples)
+    elif within and n_affected >= NOTE_SHARE * n_train:
         message = (
-            f"{concerned:,} of {learned:,} training examples are near-duplicates of another: they teach little new."
+            f"{n_affected:,} of {n_train:,} training examples are near-duplicates of another: they teach little new."
         )
         fix = "no harm if they are meant; labelling other examples teaches more"
-        yield Finding("twins", "note", message, fix, _evidence(inside, task.examples, concerned))
+        yield Finding("twins", "note", message, fix, _evidence(within, task.examples, n_affected))
 
 
-def _agree(value: Surveyed, pair: Pair) -> bool:
-    """Whether both have one label; numbers and tags may differ a little."""
+def _same_label(value: DataSurvey, pair: Pair) -> bool:
+    """Whether both have the same label; numbers and tags may differ a little."""
     a, b = (value.task.examples[k].label for k in (pair.i, pair.j))
     return a == b or name_of(value.task.objective) != "classes"
 
 
-def _across(some: list[Pair], examples: tuple[Example, ...], judged: np.ndarray, folds: bool) -> Finding:
-    ordered = [(p.j, p.i) if judged[p.j] else (p.i, p.j) for p in some]
-    concerned = len({k for p in some for k in (p.i, p.j) if judged[k]})
-    share = concerned / int(judged.sum())
-    test, learned = (examples[k].id for k in ordered[0])
+def _across_split_finding(
+    pairs: list[Pair], examples: tuple[Example, ...], is_test: np.ndarray, folds: bool
+) -> Finding:
+    ordered = [(p.j, p.i) if is_test[p.j] else (p.i, p.j) for p in pairs]
+    n_affected, n_test = len({k for p in pairs for k in (p.i, p.j) if is_test[k]}), int(is_test.sum())
+    share = n_affected / n_test
+    test, train = (examples[k].id for k in ordered[0])
     where = "an example of another fold" if folds else "an example that was learned or chosen from"
     message = (
-        f"{concerned:,} of {int(judged.sum()):,} {'' if folds else 'test '}examples ({share:.1%}) are near-duplicates "
-        f"of {where}, such as {test} of {learned}. The score on them says little about new ones."
+        f"{n_affected:,} of {n_test:,} {'' if folds else 'test '}examples ({share:.1%}) are near-duplicates "
+        f"of {where}, such as {test} of {train}. The score on them says little about new ones."
     )
     fix = "look at them; --group-twins keeps them on one side of the split, or out of training"
-    first: dict[int, dict] = {}
-    for (a, b), p in zip(ordered, some, strict=True):
-        first.setdefault(a, _shown(examples, a, b, p))
-    shown = list(first.values())[:SHOWN]
-    evidence = {"examples": shown, "pairs": len(some), "judged": concerned, "share": share}
-    return Finding("twins", "warn" if share >= WORTH else "note", message, fix, evidence)
+    by_test_example: dict[int, dict] = {}
+    for (a, b), pair in zip(ordered, pairs, strict=True):
+        by_test_example.setdefault(a, _pair_example(examples, a, b, pair))
+    shown = list(by_test_example.values())[:MAX_SHOWN]
+    evidence = {"examples": shown, "pairs": len(pairs), "judged": n_affected, "share": share}
+    return Finding("twins", "warn" if share >= WARN_SHARE else "note", message, fix, evidence)
 
 
-def _clashing(some: list[Pair], examples: tuple[Example, ...]) -> Finding:
-    pair = some[0]
+def _label_conflict_finding(pairs: list[Pair], examples: tuple[Example, ...]) -> Finding:
+    pair = pairs[0]
     a, b = examples[pair.i], examples[pair.j]
-    many = f"{len(some):,} pairs" if len(some) > 1 else "One pair"
+    count = f"{len(pairs):,} pairs" if len(pairs) > 1 else "One pair"
     message = (
-        f"{many} of near-duplicates in training have different labels, such as {a.id} ({a.label}) and "
+        f"{count} of near-duplicates in training have different labels, such as {a.id} ({a.label}) and "
         f"{b.id} ({b.label}): one of each may be wrong."
     )
     fix = "look at them, and correct what is wrong"
-    return Finding("twins", "note", message, fix, _evidence(some, examples, len(some)))
+    return Finding("twins", "note", message, fix, _evidence(pairs, examples, len(pairs)))
 
 
-def _evidence(some: list[Pair], examples: tuple[Example, ...], concerned: int) -> dict:
-    shown = [_shown(examples, p.i, p.j, p) for p in some[:SHOWN]]
-    return {"examples": shown, "pairs": len(some), "concerned": concerned}
+def _evidence(pairs: list[Pair], examples: tuple[Example, ...], n_affected: int) -> dict:
+    shown = [_pair_example(examples, p.i, p.j, p) for p in pairs[:MAX_SHOWN]]
+    return {"examples": shown, "pairs": len(pairs), "concerned": n_affected}
 
 
-def _shown(examples: tuple[Example, ...], this: int, other: int, pair: Pair) -> dict:
-    a, b = examples[this], examples[other]
+def _pair_example(examples: tuple[Example, ...], i: int, j: int, pair: Pair) -> dict:
+    a, b = examples[i], examples[j]
     labels = f"{a.label}" if a.label == b.label else f"{a.label}, its twin {b.label}"
-    return {"id": a.id, "with": b.id, "text": f"{labels}, likeness {pair.likeness:.2f}"}
+    return {"id": a.id, "with": b.id, "text": f"{labels}, likeness {pair.similarity:.2f}"}

@@ -1,0 +1,1 @@
+"""What `plan` measures before anything is trained: domain similarity, learning curve, gain."""

@@ -1,7 +1,7 @@
-"""How like the examples are to what a backbone has seen: measures, each with its doubt and its border, and one score.
+"""Domain similarity between the data and a backbone's pretraining, without any pretraining data.
 
-No picture of the pretraining is needed. A network carries traces of it: the statistics that BatchNorm kept, the
-classifier that it was trained under, the pieces of words that its tokenizer knows.
+What the checkpoint carries of its pretraining is compared with the data: BatchNorm running statistics, the original
+classifier, the tokenizer's vocabulary. Each measure has a 95 % interval and a border between similar and different.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from typing import Literal
 
 import numpy as np
 
-from headstart.core.statistics import around, wilson
+from headstart.core.statistics import bootstrap_interval, wilson_interval
 
-DRAWS = 200  # bootstrap resamples of the examples
+RESAMPLES = 200  # bootstrap, over examples
 Z = 1.96
-# Borders: between what was seen on real data on either side; the figures are in tests/test_plan.py, BORDERS_SEEN.
-CERTAINTY = 0.22
-NORMS = 0.12
-# Its kept statistics are of augmented views of small photos, so that even ImageNet's photos lie at 0.35.
-NORMS_OF = {"own:vision-small": 0.5}
-PIECES = 2.2
-LEAD = 0.9
-MOST = 4.0  # of one layer: two standard deviations away
-NEAR = 0.35  # doublings: a score nearer to the border than this is called near it whatever its interval
+# Borders between similar and different, set on real data: BORDERS_SEEN in the tests holds what was measured.
+CERTAINTY_BORDER = 0.22
+BATCHNORM_BORDER = 0.12
+# Its running statistics are of augmented views of small photos: even ImageNet's photos lie at 0.35.
+BATCHNORM_BORDERS = {"own:vision-small": 0.5}
+SUBWORDS_BORDER = 2.2
+REMAINING_ERROR_BORDER = 0.9
+MAX_LAYER_DISTANCE = 4.0  # of one BatchNorm layer: two standard deviations away
+NEAR_BORDER = 0.35  # in log2: half the width that an interval has at least
 
-# What a backbone is compared with, as words after "than".
-RIVALS = {"stats": "hand-made numbers", "untrained": "the same network with random weights"}
+# Baselines without transfer, as words after "than".
+BASELINE_NAMES = {"stats": "hand-made numbers", "untrained": "the same network with random weights"}
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """One figure of likeness with its 95 % interval, and where similar ends.
+class SimilarityMeasure:
+    """One measure of domain similarity with its 95 % interval and its border.
 
-    better: which direction is more similar.  says: what it is, in words
+    better: which direction is more similar.  says: what is measured, for the reports
     """
 
     name: str
@@ -46,19 +46,18 @@ class Measure:
     better: Literal["higher", "lower"]
     says: str
 
-    def scores(self) -> tuple[float, float, float]:
-        """(score, low, high): how many doublings the figure lies on the similar side of its border."""
+    def margin(self) -> tuple[float, float, float]:
+        """(margin, low, high): log2 distance from the border, above 0 on the similar side."""
         sign = 1 if self.better == "higher" else -1
-        some = sorted(sign * math.log2(max(v, 1e-4) / self.border) for v in (self.low, self.high))
-        return sign * math.log2(max(self.value, 1e-4) / self.border), some[0], some[1]
+        low, high = sorted(sign * math.log2(max(v, 1e-4) / self.border) for v in (self.low, self.high))
+        return sign * math.log2(max(self.value, 1e-4) / self.border), low, high
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
-    """What the measures say together.
+class SimilarityEstimate:
+    """All measures in one score.
 
-    score, low, high: doublings on the similar side of the border, and their 95 % interval; measures that disagree
-                      widen it
+    score, low, high: mean margin in log2 with its 95 % interval, which disagreement between the measures widens
     near:             the interval holds the border
     """
 
@@ -67,7 +66,7 @@ class Likeness:
     low: float
     high: float
     near: bool
-    measures: tuple[Measure, ...]
+    measures: tuple[SimilarityMeasure, ...]
 
     def facts(self) -> dict:
         """JSON."""
@@ -75,12 +74,12 @@ class Likeness:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """What a plan measured of borrowing, for the guard that looks for harm in it.
+class TransferComparison:
+    """A probe on the pretrained backbone against baselines without transfer, for the guard of negative transfer.
 
-    against: "stats", "untrained" -> a Paired as JSON, of the backbone's probe against a probe on those features
+    against: "stats", "untrained" -> a paired comparison as JSON, of the backbone's probe with one on those features
     verdict: "helped", "cannot tell" or "hurt"
-    skip:    the floor does as well, so nothing need be borrowed
+    skip:    the floor does as well, so transfer is not needed
     instead: what to do then, in words
     """
 
@@ -93,44 +92,47 @@ class Compared:
     instead: str
 
 
-def together(measures: Sequence[Measure]) -> Likeness:
-    """One score of at least one measure: their mean."""
-    scores = np.array([m.scores() for m in measures])
-    count = len(scores)
-    sampling = ((scores[:, 2] - scores[:, 1]) / (2 * Z)) ** 2
-    disagreement = scores[:, 0].var(ddof=1) / count if count > 1 else 0.0
-    half = max(Z * math.sqrt(sampling.sum() / count**2 + disagreement), NEAR)
-    score = float(scores[:, 0].mean())
+def combine_measures(measures: Sequence[SimilarityMeasure]) -> SimilarityEstimate:
+    """The mean margin of at least one measure."""
+    margins = np.array([m.margin() for m in measures])
+    n = len(margins)
+    sampling_variance = ((margins[:, 2] - margins[:, 1]) / (2 * Z)) ** 2
+    disagreement = margins[:, 0].var(ddof=1) / n if n > 1 else 0.0
+    half_width = max(Z * math.sqrt(sampling_variance.sum() / n**2 + disagreement), NEAR_BORDER)
+    score = float(margins[:, 0].mean())
     verdict: Literal["similar", "different"] = "similar" if score >= 0 else "different"
-    return Likeness(verdict, score, score - half, score + half, abs(score) < half, tuple(measures))
+    low, high, near = score - half_width, score + half_width, abs(score) < half_width
+    return SimilarityEstimate(verdict, score, low, high, near, tuple(measures))
 
 
-def certainty(rows: np.ndarray, weight: np.ndarray, bias: np.ndarray, rng: np.random.Generator) -> Measure:
-    """The share of its doubt that a look at an example takes from the classifier that the backbone came with.
+def classifier_certainty(
+    rows: np.ndarray, weight: np.ndarray, bias: np.ndarray, rng: np.random.Generator
+) -> SimilarityMeasure:
+    """Uncertainty coefficient of the backbone's original classifier: mutual information over label entropy.
 
-    rows: (n, d).  weight: (k, d).  bias: (k,)
-    Classes that are guessed alike for every example give 0, another sure class for each gives 1.
+    rows: (n, d) embeddings.  weight: (k, d).  bias: (k,)
+    The same prediction for every example gives 0, a different confident class for each gives 1.
     Source: the uncertainty coefficient of Theil 1970 on the quantities of the Inception Score, Salimans et al. 2016.
     """
-    z = rows @ weight.T + bias
-    p = np.exp(z - z.max(1, keepdims=True))
+    logits = rows @ weight.T + bias
+    p = np.exp(logits - logits.max(1, keepdims=True))
     p = (p / p.sum(1, keepdims=True)).astype(np.float64)
-    own = -(p * np.log(p + 1e-12)).sum(1)
+    entropy = -(p * np.log(p + 1e-12)).sum(1)
 
-    def share(counts: np.ndarray) -> np.ndarray:
+    def uncertainty_coefficient(counts: np.ndarray) -> np.ndarray:
         w = counts / counts.sum(1, keepdims=True)
         mean = w @ p
-        whole = -(mean * np.log(mean + 1e-12)).sum(1)
-        return 1 - (w @ own) / np.maximum(whole, 1e-12)
+        marginal_entropy = -(mean * np.log(mean + 1e-12)).sum(1)
+        return 1 - (w @ entropy) / np.maximum(marginal_entropy, 1e-12)
 
-    value, low, high = _figured(share, len(rows), rng, 0.0, 1.0)
+    value, low, high = _bootstrap(uncertainty_coefficient, len(rows), rng, 0.0, 1.0)
     says = "of the doubt of the classifier it was trained with, the share that a look at an example removes"
-    return Measure("certainty", value, low, high, CERTAINTY, "higher", says)
+    return SimilarityMeasure("certainty", value, low, high, CERTAINTY_BORDER, "higher", says)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moments:
-    """What one BatchNorm layer met in n examples: (n, c) means and mean squares, and the (c,) statistics it keeps."""
+class BatchNormMoments:
+    """Inputs of one BatchNorm layer, (n, c) means and mean squares of n examples, and its (c,) running statistics."""
 
     mean: np.ndarray
     square: np.ndarray
@@ -138,119 +140,123 @@ class Moments:
     kept_variance: np.ndarray
 
 
-def norms(layers: Sequence[Moments], backbone: str, rng: np.random.Generator) -> Measure:
-    """How far the channels lie from the statistics that BatchNorm kept of the pretraining; 0 is the same.
+def batchnorm_distance(
+    layers: Sequence[BatchNormMoments], backbone: str, rng: np.random.Generator
+) -> SimilarityMeasure:
+    """Distribution shift in the channels, against the BatchNorm running statistics of the pretraining; 0 is none.
 
-    Squared Fréchet distance of two normals in each channel, in the kept variance: the median over channels, because a
-    few that the pretraining left dead would outweigh all others, and the mean over layers, of each at most MOST.
-    Source: Dowson and Landau 1982 for the distance.
+    Squared Fréchet distance of two normals in each channel, in units of the running variance: the median over
+    channels, because a few dead ones would outweigh all others, and the mean over layers, each at most
+    MAX_LAYER_DISTANCE.  Source: Dowson and Landau 1982 for the distance.
     """
 
     def distance(counts: np.ndarray) -> np.ndarray:
         w = counts / counts.sum(1, keepdims=True)
-        found = []
+        by_layer = []
         for layer in layers:
             mean = w @ layer.mean
-            spread = np.sqrt(np.maximum(w @ layer.square - mean * mean, 0))
-            kept = np.sqrt(layer.kept_variance)
-            apart = ((mean - layer.kept_mean) ** 2 + (spread - kept) ** 2) / layer.kept_variance
-            found.append(np.minimum(np.median(apart, axis=1), MOST))
-        return np.mean(np.array(found), axis=0)
+            std = np.sqrt(np.maximum(w @ layer.square - mean * mean, 0))
+            running_std = np.sqrt(layer.kept_variance)
+            by_channel = ((mean - layer.kept_mean) ** 2 + (std - running_std) ** 2) / layer.kept_variance
+            by_layer.append(np.minimum(np.median(by_channel, axis=1), MAX_LAYER_DISTANCE))
+        return np.mean(np.array(by_layer), axis=0)
 
-    value, low, high = _figured(distance, len(layers[0].mean), rng, 0.0, np.inf)
+    value, low, high = _bootstrap(distance, len(layers[0].mean), rng, 0.0, np.inf)
     says = "Fréchet distance of its upper layers' channels from the BatchNorm statistics of the pretraining"
-    return Measure("norms", value, low, high, NORMS_OF.get(backbone, NORMS), "lower", says)
+    return SimilarityMeasure(
+        "norms", value, low, high, BATCHNORM_BORDERS.get(backbone, BATCHNORM_BORDER), "lower", says
+    )
 
 
-def pieces(counts: np.ndarray, words: np.ndarray, rng: np.random.Generator) -> Measure:
-    """Pieces that the tokenizer needs for a word: near 1 where it has met such words, 3 and more where it spells.
+def subwords_per_word(counts: np.ndarray, words: np.ndarray, rng: np.random.Generator) -> SimilarityMeasure:
+    """Tokenizer fertility, subword tokens a word: near 1 on text like its training corpus, 3 and more on unlike text.
 
-    counts, words: (n,), of each text
+    counts, words: (n,) tokens and words of each text
     """
 
     def ratio(weights: np.ndarray) -> np.ndarray:
         return (weights @ counts) / np.maximum(weights @ words, 1)
 
-    value, low, high = _figured(ratio, len(counts), rng, 0.0, np.inf)
+    value, low, high = _bootstrap(ratio, len(counts), rng, 0.0, np.inf)
     says = "pieces that its tokenizer breaks a word into"
-    return Measure("pieces", value, low, high, PIECES, "lower", says)
+    return SimilarityMeasure("pieces", value, low, high, SUBWORDS_BORDER, "lower", says)
 
 
-def lead(pair: dict) -> Measure:
-    """Of the floor's errors, the share that is left on the backbone: for one that carries no trace of its pretraining.
+def remaining_error(pair: dict) -> SimilarityMeasure:
+    """Error of the backbone's probe relative to the floor's: for a checkpoint without traces of its pretraining.
 
-    pair: a Paired as JSON of the backbone against the floor, with what both are worth. What is left of the errors of
-    random weights would not do: between 2 and 50 % on photos as on spectrograms.
+    pair: a paired comparison as JSON of the backbone against the floor, with the score of both. Error relative to
+    random weights would not do: 2 to 50 % on photos as on spectrograms.
     """
-    wrong = max(1 - pair["other"], 0.5 / max(pair["n"], 1))
-    value, low, high = (max((wrong - pair[key]) / wrong, 0.05) for key in ("difference", "high", "low"))
+    floor_error = max(1 - pair["other"], 0.5 / max(pair["n"], 1))
+    value, low, high = (max((floor_error - pair[key]) / floor_error, 0.05) for key in ("difference", "high", "low"))
     says = "of the errors of hand-made numbers, the share that is left on the backbone"
-    return Measure("lead", value, low, max(high, value), LEAD, "lower", says)
+    return SimilarityMeasure("lead", value, low, max(high, value), REMAINING_ERROR_BORDER, "lower", says)
 
 
-def _figured(
+def _bootstrap(
     statistic: Callable[[np.ndarray], np.ndarray], n: int, rng: np.random.Generator, lowest: float, highest: float
 ) -> tuple[float, float, float]:
-    """A statistic of n examples with its bootstrap interval. statistic: (r, n) counts -> (r,)"""
-    counts = np.stack([np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(DRAWS)]).astype(np.float64)
+    """(value, low, high) of a statistic of n examples by the bootstrap. statistic: (r, n) counts -> (r,)"""
+    counts = np.stack([np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(RESAMPLES)]).astype(np.float64)
     value = float(statistic(np.ones((1, n)))[0])
-    low, high = around(value, statistic(counts), lowest, highest)
+    low, high = bootstrap_interval(value, statistic(counts), lowest, highest)
     return value, max(low, 0.2 * value), high
 
 
-def purity(x: np.ndarray, y: np.ndarray) -> dict:
-    """{"value", "low", "high", "chance", "n"}: how often the nearest other example (cosine) has the same class.
+def nearest_neighbour_purity(x: np.ndarray, y: np.ndarray) -> dict:
+    """{"value", "low", "high", "chance", "n"}: leave-one-out accuracy of 1-NN by cosine similarity.
 
-    x: (n, d).  y: (n,) classes
+    x: (n, d) embeddings.  y: (n,) classes
     """
     unit = x - x.mean(0)
     unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
-    near = unit @ unit.T
-    np.fill_diagonal(near, -np.inf)
-    right = int((y[near.argmax(1)] == y).sum())
-    low, high = wilson(right, len(y))
+    similarity = unit @ unit.T
+    np.fill_diagonal(similarity, -np.inf)
+    right = int((y[similarity.argmax(1)] == y).sum())
+    low, high = wilson_interval(right, len(y))
     shares = np.bincount(y) / len(y)
     return {"value": right / len(y), "low": low, "high": high, "chance": float((shares**2).sum()), "n": len(y)}
 
 
-def apart(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
-    """Three distances between two sets of rows, (n, d) and (m, d), float32; 0 is the same, larger is farther.
+def distribution_distances(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
+    """Distribution shift between two sets of embeddings, (n, d) and (m, d) float32, by three distances; 0 is none.
 
     frechet: of two normals, as a share of the mean variance of both (Heusel et al. 2017, FID)
     mmd:     unbiased squared maximum mean discrepancy under a Gaussian kernel of median width (Gretton et al. 2012)
-    proxy_a: 2 - 4 times the error of a linear head that tells them apart, at most 2 (Ben-David et al. 2007)
+    proxy_a: 2 - 4 times the error of a linear domain classifier, at most 2 (Ben-David et al. 2007)
     """
     a, b = a.astype(np.float64), b.astype(np.float64)
-    one, other = a - a.mean(0), b - b.mean(0)
+    centred_a, centred_b = a - a.mean(0), b - b.mean(0)
     n, m = len(a), len(b)
-    traces = (one**2).sum() / (n - 1) + (other**2).sum() / (m - 1)
+    traces = (centred_a**2).sum() / (n - 1) + (centred_b**2).sum() / (m - 1)
     # The trace of the root of a product of covariances is the nuclear norm of this n x m matrix.
-    crossed = np.linalg.svd(one @ other.T, compute_uv=False).sum() / math.sqrt((n - 1) * (m - 1))
-    frechet = ((a.mean(0) - b.mean(0)) ** 2).sum() + traces - 2 * crossed
+    cross = np.linalg.svd(centred_a @ centred_b.T, compute_uv=False).sum() / math.sqrt((n - 1) * (m - 1))
+    frechet = ((a.mean(0) - b.mean(0)) ** 2).sum() + traces - 2 * cross
     return {"frechet": float(frechet / (traces / 2)), "mmd": _mmd(a, b), "proxy_a": _proxy_a(a, b, rng)}
 
 
 def _mmd(a: np.ndarray, b: np.ndarray) -> float:
-    both = np.concatenate([a, b])
-    lengths = (both**2).sum(1)
-    square = np.maximum(lengths[:, None] + lengths[None] - 2 * both @ both.T, 0)
-    near = np.exp(-square / np.median(square[square > 0]))
+    x = np.concatenate([a, b])
+    norms = (x**2).sum(1)
+    squared = np.maximum(norms[:, None] + norms[None] - 2 * x @ x.T, 0)
+    kernel = np.exp(-squared / np.median(squared[squared > 0]))
     n, m = len(a), len(b)
-    inside = (near[:n, :n].sum() - n) / (n * (n - 1)) + (near[n:, n:].sum() - m) / (m * (m - 1))
-    return float(inside - 2 * near[:n, n:].mean())
+    within = (kernel[:n, :n].sum() - n) / (n * (n - 1)) + (kernel[n:, n:].sum() - m) / (m * (m - 1))
+    return float(within - 2 * kernel[:n, n:].mean())
 
 
 def _proxy_a(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> float:
-    """Each half is told by a ridge that learned from the other; both sets count alike."""
+    """Twofold cross-validation of a ridge domain classifier; both sets weigh the same."""
     x = np.concatenate([a, b])
     x = (x - x.mean(0)) / (x.std(0) + 1e-9)
     t = np.concatenate([np.ones(len(a)), -np.ones(len(b))])
-    half = np.concatenate([rng.permutation(np.arange(len(s)) % 2) for s in (a, b)])
+    folds = np.concatenate([rng.permutation(np.arange(len(s)) % 2) for s in (a, b)])
     wrong = np.zeros(len(x))
-    for side in (0, 1):
-        learn, held = half != side, half == side
-        gram = x[learn] @ x[learn].T
-        weight = x[learn].T @ np.linalg.solve(gram + gram.diagonal().mean() * np.eye(len(gram)), t[learn])
-        wrong[held] = np.sign(x[held] @ weight) != t[held]
+    for fold in (0, 1):
+        train, test = folds != fold, folds == fold
+        gram = x[train] @ x[train].T
+        weight = x[train].T @ np.linalg.solve(gram + gram.diagonal().mean() * np.eye(len(gram)), t[train])
+        wrong[test] = np.sign(x[test] @ weight) != t[test]
     error = (wrong[: len(a)].mean() + wrong[len(a) :].mean()) / 2
     return float(min(2.0, max(0.0, 2 - 4 * error)))

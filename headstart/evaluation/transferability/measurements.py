@@ -1,49 +1,51 @@
-"""What a plan measures on a bounded share of the data: likeness, what borrowing gains, and the probe's curve."""
+"""Transferability of a backbone, estimated on a bounded sample: domain similarity, transfer gain, learning curve."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headstart.backbones.catalogue import FLOOR, find_card
+from headstart.backbones.cards import find_card
+from headstart.backbones.catalogue import BASELINE
 from headstart.core.backbone import Backbone
 from headstart.core.errors import Unreadable
 from headstart.core.features import Features
-from headstart.core.plan import DEFAULT
+from headstart.core.options import DataOptions
+from headstart.core.paired_comparison import compare_scores, per_example_scores
 from headstart.core.plugins import member, name_of
 from headstart.core.run import Run
-from headstart.core.statistics import facts, merits, paired
 from headstart.core.task import Example, Task
 from headstart.data import contents
-from headstart.data.read import reading
-from headstart.evaluation.measure import baseline
+from headstart.data.read import read_source
+from headstart.evaluation.measure import baseline_scores
 from headstart.evaluation.transferability import domain_similarity, learning_curve, random_init_baseline
-from headstart.evaluation.transferability.domain_similarity import Likeness, Measure
-from headstart.evaluation.transferability.learning_curve import Curve, Split
-from headstart.evaluation.transferability.random_init_baseline import Opened
+from headstart.evaluation.transferability.domain_similarity import SimilarityEstimate, SimilarityMeasure
+from headstart.evaluation.transferability.learning_curve import LearningCurve, Split
+from headstart.evaluation.transferability.random_init_baseline import NetworkProfile
 from headstart.features.extract import Rows, embed
+from headstart.training.heads.probe import probe_method
 
-LEARN, JUDGE = 2_000, 1_000  # examples that a plan looks at, at most: it should take seconds
-SOME = 400, 200  # that go through the network with random weights: to learn from, to judge by
-LOOKED = 64  # that go through the open network, for its norms and its speed
-SEEN = 256  # whose rows the classifier, the neighbours and the reference are asked about
-AS_GOOD = 0.01  # a floor that is not surely worse and at most so far behind is as good
+MAX_TRAIN, MAX_TEST = 2_000, 1_000  # examples: a plan should take seconds
+RANDOM_INIT_SAMPLE = 400, 200  # examples embedded with random weights: to train and to test the probe
+FORWARD_SAMPLE = 64  # examples that profile the network
+SIMILARITY_SAMPLE = 256  # examples for the similarity measures, 1-NN and reference distances
+EQUIVALENCE_MARGIN = 0.01  # the floor is as good where it is not significantly worse and at most this far behind
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ground:
-    """What is measured on.
+class EmbeddedSample:
+    """Embedded examples of a task with their splits, on which transferability is estimated.
 
-    x: (n, d) float32 rows of the task's examples.  y: (n,) or (n, k).  strata: (n,) int64
-    splits: (rows to learn from, rows to judge by): one, or as many as there are folds
+    x: (n, d) float32 embeddings.  y: (n,) or (n, k).  strata: (n,) int64
+    splits: (train rows, test rows): one, or one a fold
     """
 
     task: Task
-    card: Backbone
+    backbone: Backbone
     x: np.ndarray
     y: np.ndarray
     strata: np.ndarray
@@ -53,14 +55,18 @@ class Ground:
     run: Run
 
     @property
-    def learn(self) -> np.ndarray:
-        """Rows that may be looked at with no thought of a test part."""
+    def train_rows(self) -> np.ndarray:
+        """Rows outside the test set; all of them under cross-validation."""
         return self.splits[0][0] if self.task.folds is None else np.arange(len(self.x))
+
+    def examples(self, rows: np.ndarray) -> list[Example]:
+        """The task's examples at these rows."""
+        return [self.task.examples[i] for i in rows]
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
-    """How good the plain probe is: its score with its 95 % interval, its curve, and the seconds that a fit takes."""
+class ProbeResult:
+    """The linear probe's headline metric with its 95 % interval, its learning curve, and the seconds of one fit."""
 
     metric: str
     value: float
@@ -68,30 +74,29 @@ class Probed:
     high: float
     chance: float
     n: int
-    curve: Curve | None
+    curve: LearningCurve | None
     seconds: float
 
 
-def bounded(task: Task, seed: int) -> Task:
-    """The task with at most LEARN examples to learn from and JUDGE to judge by, each with its share of every label."""
+def subsample(task: Task, seed: int) -> Task:
+    """The task with stratified samples of at most MAX_TRAIN training and MAX_TEST test examples; folds stay."""
     if task.folds is not None:
         return task
     pool = np.concatenate([task.parts["train"], task.parts["val"]])
     test, rng = task.parts["test"], np.random.default_rng([seed, 7])
-    if len(pool) <= LEARN and len(test) <= JUDGE:
+    if len(pool) <= MAX_TRAIN and len(test) <= MAX_TEST:
         return task
-    chosen = [
-        np.sort(some[learning_curve.order(_strata(task, some), rng)[:most]])
-        for some, most in ((pool, LEARN), (test, JUDGE))
-    ]
-    keep = np.concatenate(chosen)
-    n = len(chosen[0])
-    parts = {"train": np.arange(n), "val": np.zeros(0, np.int64), "test": np.arange(n, len(keep))}
-    return replace(task, examples=tuple(task.examples[i] for i in keep), parts=parts)
+    train, test = (
+        np.sort(rows[learning_curve.stratified_order(_strata(task, rows), rng)[:limit]])
+        for rows, limit in ((pool, MAX_TRAIN), (test, MAX_TEST))
+    )
+    sampled, n = np.concatenate([train, test]), len(train)
+    parts = {"train": np.arange(n), "val": np.zeros(0, np.int64), "test": np.arange(n, len(sampled))}
+    return replace(task, examples=tuple(task.examples[i] for i in sampled), parts=parts)
 
 
-def ground(task: Task, card: Backbone, x: np.ndarray, seed: int, root: Path, run: Run) -> Ground:
-    """x: (n, d), a row an example of the task"""
+def embedded_sample(task: Task, backbone: Backbone, x: np.ndarray, seed: int, root: Path, run: Run) -> EmbeddedSample:
+    """The sample with labels encoded and splits resolved. x: (n, d) embeddings of the task's examples"""
     y = task.objective.encode([e.label for e in task.examples])
     strata = _strata(task, np.arange(len(task.examples)))
     if task.folds is not None:
@@ -99,123 +104,129 @@ def ground(task: Task, card: Backbone, x: np.ndarray, seed: int, root: Path, run
         splits = tuple((np.flatnonzero(task.folds != f), np.flatnonzero(task.folds == f)) for f in numbers)
     else:
         splits = ((np.concatenate([task.parts["train"], task.parts["val"]]), task.parts["test"]),)
-    return Ground(task, card, np.asarray(x), y, strata, splits, seed, root, run)
+    return EmbeddedSample(task, backbone, np.asarray(x), y, strata, splits, seed, root, run)
 
 
-def opened(here: Ground) -> Opened | None:
-    """What the open network tells; None where there is none to open."""
-    if not random_init_baseline.trainable(here.card):
+def profile_network(sample: EmbeddedSample) -> NetworkProfile | None:
+    """Profile of the loaded network on FORWARD_SAMPLE training examples; None where torch cannot train it."""
+    if not random_init_baseline.is_trainable(sample.backbone):
         return None
-    some = np.sort(np.random.default_rng([here.seed, 1]).permutation(here.learn)[:LOOKED])
-    return random_init_baseline.opened([here.task.examples[i] for i in some], here.card, here.root)
+    rows = np.sort(np.random.default_rng([sample.seed, 1]).permutation(sample.train_rows)[:FORWARD_SAMPLE])
+    return random_init_baseline.profile_network(sample.examples(rows), sample.backbone, sample.root)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answers:
-    """The plain probe's scores for each split, each (m, k), and the seconds that one fit took."""
+class ProbeScores:
+    """The linear probe's scores on each split's test rows, each (m, k), and the seconds of one fit."""
 
     scores: tuple[np.ndarray, ...]
     seconds: float
 
 
-def answered(here: Ground) -> Answers:
-    """What the plain probe on the backbone's rows says of what it is judged by."""
-    begun = time.perf_counter()
-    scores = tuple(_scores(here, here.x, split) for split in here.splits)
-    return Answers(scores, (time.perf_counter() - begun) / len(scores))
+def probe_scores(sample: EmbeddedSample) -> ProbeScores:
+    """Fits the linear probe on the backbone's embeddings once a split and scores the test rows."""
+    started = time.perf_counter()
+    scores = tuple(_head_scores(sample, sample.x, split) for split in sample.splits)
+    return ProbeScores(scores, (time.perf_counter() - started) / len(scores))
 
 
-def transfer(here: Ground, said: Answers) -> dict:
-    """{"verdict", "against": {"stats", "untrained"}, "skip", "floor", "why"}: what borrowing gains over not borrowing.
+def transfer_gain(sample: EmbeddedSample, probe: ProbeScores) -> dict:
+    """{"verdict", "against": {"stats", "untrained"}, "skip", "floor", "why"}: the backbone against no transfer.
 
-    said:    of the backbone
-    verdict: "helped" where the backbone's probe is surely better than each, "hurt" where it is surely worse than one
-    skip:    the floor is as good.  why: it was not measured, "" where it was
+    probe:   scores on the backbone's embeddings
+    verdict: "helped" where the probe is significantly better than every baseline, "hurt" where it is worse than one
+    skip:    the floor is as good.  why: the reason for not comparing, "" where it was done
     """
-    floor = FLOOR.get(here.task.kind, "")
+    floor = BASELINE.get(sample.task.kind, "")
     blank = {"verdict": "cannot tell", "against": {}, "skip": False, "floor": floor}
-    if not floor or here.card.name == floor:
+    if not floor or sample.backbone.name == floor:
         return {**blank, "why": "Nothing was borrowed, so there is nothing to compare."}
-    against = {"stats": _against(here, said.scores, _floored(here, floor), here.splits)}
-    if random_init_baseline.trainable(here.card):
-        split = _some(here)
-        both = np.concatenate(split)
-        x = np.zeros((len(here.x), here.card.width), np.float32)
-        drawn = random_init_baseline.rows([here.task.examples[i] for i in both], here.card, here.root)
-        x = x[:, : drawn.shape[1]]
-        x[both] = drawn
-        against["untrained"] = _against(here, (_scores(here, here.x, split),), x, (split,))
-    each = {a["verdict"] for a in against.values()}
-    verdict = "hurt" if "worse" in each else "helped" if each == {"better"} else "cannot tell"
-    near = against["stats"]
-    skip = near["verdict"] != "better" and near["difference"] <= AS_GOOD
+    against = {"stats": _compare_probes(sample, probe.scores, _floor_embeddings(sample, floor), sample.splits)}
+    if random_init_baseline.is_trainable(sample.backbone):
+        split = _random_init_split(sample)
+        rows = np.concatenate(split)
+        embeddings = random_init_baseline.random_init_embeddings(sample.examples(rows), sample.backbone, sample.root)
+        x = np.zeros((len(sample.x), embeddings.shape[1]), np.float32)
+        x[rows] = embeddings
+        against["untrained"] = _compare_probes(sample, (_head_scores(sample, sample.x, split),), x, (split,))
+    verdicts = {pair["verdict"] for pair in against.values()}
+    verdict = "hurt" if "worse" in verdicts else "helped" if verdicts == {"better"} else "cannot tell"
+    to_floor = against["stats"]
+    skip = to_floor["verdict"] != "better" and to_floor["difference"] <= EQUIVALENCE_MARGIN
     return {**blank, "verdict": verdict, "against": against, "skip": skip, "why": ""}
 
 
-def likeness(here: Ground, found: Opened | None, against: dict[str, dict]) -> Likeness | None:
-    """How like what it has seen; None where nothing tells. against: what `transfer` compared it with"""
-    rng = np.random.default_rng([here.seed, 2])
-    measures: list[Measure] = []
-    if here.task.kind == "text" and here.card.preprocess.kind in ("text", "pieces"):
-        some = rng.permutation(here.learn)[:SEEN]
-        measures.append(domain_similarity.pieces(*_pieces(here, [here.task.examples[i] for i in some]), rng))
-    if here.card.family == "timm":
-        head = member("backbones", "timm").classifier(here.card)
+def estimate_similarity(
+    sample: EmbeddedSample, network: NetworkProfile | None, against: dict[str, dict]
+) -> SimilarityEstimate | None:
+    """Domain similarity from whatever the checkpoint carries; None without any. against: of `transfer_gain`"""
+    rng = np.random.default_rng([sample.seed, 2])
+    measures: list[SimilarityMeasure] = []
+    if sample.task.kind == "text" and sample.backbone.preprocess.kind in ("text", "pieces"):
+        rows = rng.permutation(sample.train_rows)[:SIMILARITY_SAMPLE]
+        tokens, words = _subword_counts(sample.backbone, sample.examples(rows))
+        measures.append(domain_similarity.subwords_per_word(tokens, words, rng))
+    if sample.backbone.family == "timm":
+        head = member("backbones", "timm").classifier(sample.backbone)
         if head is not None:
-            some = rng.permutation(here.learn)[:SEEN]
-            measures.append(domain_similarity.certainty(here.x[some], head[0], head[1], rng))
-    if found is not None and found.layers:
-        measures.append(domain_similarity.norms(found.layers, here.card.name, rng))
+            rows = rng.permutation(sample.train_rows)[:SIMILARITY_SAMPLE]
+            measures.append(domain_similarity.classifier_certainty(sample.x[rows], head[0], head[1], rng))
+    if network is not None and network.layers:
+        measures.append(domain_similarity.batchnorm_distance(network.layers, sample.backbone.name, rng))
     if not measures and "stats" in against and against["stats"]["measure"] == "accuracy":
-        measures.append(domain_similarity.lead(against["stats"]))
-    return domain_similarity.together(measures) if measures else None
+        measures.append(domain_similarity.remaining_error(against["stats"]))
+    return domain_similarity.combine_measures(measures) if measures else None
 
 
-def probed(here: Ground, said: Answers) -> Probed:
-    """How good the plain probe on the backbone's rows is, and its curve."""
-    scores = said.scores
-    y = here.y[np.concatenate([judge for _, judge in here.splits])]
-    head = here.task.objective.measure(np.concatenate(scores), y, np.random.default_rng([here.seed, 1]))[0]
-    measure, _ = merits(here.task.objective, scores[0], here.y[here.splits[0][1]])
+def evaluate_probe(sample: EmbeddedSample, probe: ProbeScores) -> ProbeResult:
+    """The linear probe's headline metric and its learning curve."""
+    scores, tests = probe.scores, [test for _, test in sample.splits]
+    y = sample.y[np.concatenate(tests)]
+    headline = sample.task.objective.measure(np.concatenate(scores), y, np.random.default_rng([sample.seed, 1]))[0]
+    measure, _ = per_example_scores(sample.task.objective, scores[0], sample.y[tests[0]])
 
-    def worth(learn: np.ndarray, judge: np.ndarray) -> np.ndarray:
-        return _worth(here, _scores(here, here.x, (learn, judge)), judge)
+    def score(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        return _example_scores(sample, _head_scores(sample, sample.x, (train, test)), test)
 
-    whole = np.concatenate([_worth(here, s, judge) for s, (_, judge) in zip(scores, here.splits, strict=True)])
-    found = learning_curve.measured(worth, whole, here.splits, here.strata, measure, here.seed)
-    return Probed(head.name, head.value, head.low, head.high, head.chance, head.n, found, said.seconds)
+    full = np.concatenate([_example_scores(sample, s, test) for s, test in zip(scores, tests, strict=True)])
+    curve = learning_curve.measure_curve(score, full, sample.splits, sample.strata, measure, sample.seed)
+    interval = headline.value, headline.low, headline.high
+    return ProbeResult(headline.name, *interval, headline.chance, headline.n, curve, probe.seconds)
 
 
-def neighbours(here: Ground) -> dict | None:
-    """How often the nearest example has the same class; None where labels are no classes."""
-    if name_of(here.task.objective) != "classes":
+def neighbour_purity(sample: EmbeddedSample) -> dict | None:
+    """Leave-one-out 1-NN accuracy on the embeddings; None unless the task is classification."""
+    if name_of(sample.task.objective) != "classes":
         return None
-    some = here.learn[learning_curve.order(here.strata[here.learn], np.random.default_rng([here.seed, 3]))[: 4 * SEEN]]
-    return domain_similarity.purity(here.x[some], here.y[some])
+    rng = np.random.default_rng([sample.seed, 3])
+    order = learning_curve.stratified_order(sample.strata[sample.train_rows], rng)
+    rows = sample.train_rows[order[: 4 * SIMILARITY_SAMPLE]]
+    return domain_similarity.nearest_neighbour_purity(sample.x[rows], sample.y[rows])
 
 
-def far(here: Ground, reference: object) -> dict | None:
-    """Distances of the rows from those of a reference, and of one half of them from the other, to judge these by.
+def reference_distances(sample: EmbeddedSample, reference: object) -> dict | None:
+    """Distribution shift between the sample and a reference data set, beside that between halves of the sample.
 
     Raises what reading and embedding raise.
     """
     if reference is None:
         return None
-    rng = np.random.default_rng([here.seed, 4])
-    examples = [e for part in reading(reference, label="").examples.values() for e in part]
-    some = [examples[i] for i in np.sort(rng.permutation(len(examples))[:SEEN])]
-    other = embed(some, here.card, here.card.cut(len(here.card.blocks)), here.root, here.run).x
-    mine = here.x[rng.permutation(here.learn)[:SEEN]]
-    half = len(mine) // 2
+    rng = np.random.default_rng([sample.seed, 4])
+    examples = [e for part in read_source(reference, DataOptions(label="")).examples.values() for e in part]
+    drawn = [examples[i] for i in np.sort(rng.permutation(len(examples))[:SIMILARITY_SAMPLE])]
+    backbone = sample.backbone
+    reference_x = embed(drawn, backbone, backbone.cut(len(backbone.blocks)), sample.root, sample.run).x
+    x = sample.x[rng.permutation(sample.train_rows)[:SIMILARITY_SAMPLE]]
+    half = len(x) // 2
     return {
-        "n": len(other),
-        "data": domain_similarity.apart(mine, np.asarray(other), rng),
-        "halves": domain_similarity.apart(mine[:half], mine[half:], rng),
+        "n": len(reference_x),
+        "data": domain_similarity.distribution_distances(x, np.asarray(reference_x), rng),
+        "halves": domain_similarity.distribution_distances(x[:half], x[half:], rng),
     }
 
 
-def per_class(task: Task) -> float | None:
-    """Labels of the median class, or of the median tag; None for numbers. Of train and val."""
+def labels_per_class(task: Task) -> float | None:
+    """Labels of the median class or tag in train and val; None for regression."""
     pool = np.concatenate([task.parts["train"], task.parts["val"]])
     y = task.objective.encode([task.examples[i].label for i in pool])
     if task.objective.link == "identity":
@@ -228,57 +239,61 @@ def _strata(task: Task, index: np.ndarray) -> np.ndarray:
     return np.unique(np.array([str(k) for k in keys]), return_inverse=True)[1].reshape(-1)
 
 
-def _scores(here: Ground, x: np.ndarray, split: Split) -> np.ndarray:
-    """Of the default head, for the rows to judge by."""
-    groups = tuple(e.group for e in here.task.examples) if any(e.group for e in here.task.examples) else ()
-    whole = Features(x, here.y, tuple(e.id for e in here.task.examples), groups)
-    learn, judge = (whole.rows(index) for index in split)
-    return baseline(DEFAULT[name_of(here.task.objective)], learn, judge, here.task.objective, here.seed)
+def _head_scores(sample: EmbeddedSample, x: np.ndarray, split: Split) -> np.ndarray:
+    """Scores of the objective's default head on the split's test rows."""
+    groups = tuple(e.group for e in sample.task.examples) if any(e.group for e in sample.task.examples) else ()
+    features = Features(x, sample.y, tuple(e.id for e in sample.task.examples), groups)
+    train, test = (features.rows(rows) for rows in split)
+    objective = sample.task.objective
+    return baseline_scores(probe_method(objective), train, test, objective, sample.seed)
 
 
-def _worth(here: Ground, scores: np.ndarray, judge: np.ndarray) -> np.ndarray:
-    """What answers are worth, 1 at best: of numbers, 1 less the squared error in variances."""
-    found = merits(here.task.objective, scores, here.y[judge])[1]
-    return found if here.task.objective.link != "identity" else 1 + found / max(float(here.y.var()), 1e-12)
+def _example_scores(sample: EmbeddedSample, scores: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """(m,) score of each test row, 1 at best: for regression 1 less the squared error over the variance."""
+    values = per_example_scores(sample.task.objective, scores, sample.y[test])[1]
+    return values if sample.task.objective.link != "identity" else 1 + values / max(float(sample.y.var()), 1e-12)
 
 
-def _against(here: Ground, said: tuple[np.ndarray, ...], other: np.ndarray, splits: tuple[Split, ...]) -> dict:
-    """A Paired as JSON: what a probe on the backbone said against one on other rows, and what both are worth."""
-    y = here.y[np.concatenate([judge for _, judge in splits])]
-    one, two = np.concatenate(said), np.concatenate([_scores(here, other, split) for split in splits])
-    objective = here.task.objective
-    values = {name: float(merits(objective, s, y)[1].mean()) for name, s in (("backbone", one), ("other", two))}
-    return {**facts(paired(objective, one, two, y, here.seed)), **values}
+def _compare_probes(
+    sample: EmbeddedSample, scores: tuple[np.ndarray, ...], other_x: np.ndarray, splits: tuple[Split, ...]
+) -> dict:
+    """Paired comparison as JSON of the backbone's probe with one on other embeddings, with the mean score of both."""
+    y, objective = sample.y[np.concatenate([test for _, test in splits])], sample.task.objective
+    backbone = np.concatenate(scores)
+    other = np.concatenate([_head_scores(sample, other_x, split) for split in splits])
+    pair = asdict(compare_scores(objective, backbone, other, y, sample.seed))
+    means = (float(per_example_scores(objective, s, y)[1].mean()) for s in (backbone, other))
+    return {**pair, **dict(zip(("backbone", "other"), means, strict=True))}
 
 
-def _floored(here: Ground, floor: str) -> np.ndarray:
-    """(n, d) of the floor; zeros for what it cannot read, as a text without a word."""
-    card = find_card(floor, here.root)
-    rows: Rows = embed(here.task.examples, card, card.cut(len(card.blocks)), here.root, here.run)
-    x = np.zeros((len(here.x), card.width), np.float32)
+def _floor_embeddings(sample: EmbeddedSample, floor: str) -> np.ndarray:
+    """(n, d) embeddings by the floor; zeros for what it cannot read, such as a text without words."""
+    backbone = find_card(floor, sample.root)
+    rows: Rows = embed(sample.task.examples, backbone, backbone.cut(len(backbone.blocks)), sample.root, sample.run)
+    x = np.zeros((len(sample.x), backbone.width), np.float32)
     x[rows.index] = rows.x
     return x
 
 
-def _some(here: Ground) -> Split:
-    """A small split for what is dear, with its share of every label."""
-    learn, judge = here.splits[0]
-    rng = np.random.default_rng([here.seed, 6])
-    return (
-        learn[learning_curve.order(here.strata[learn], rng)[: SOME[0]]],
-        judge[learning_curve.order(here.strata[judge], rng)[: SOME[1]]],
+def _random_init_split(sample: EmbeddedSample) -> Split:
+    """A stratified subset of the first split, for embedding with random weights."""
+    rng = np.random.default_rng([sample.seed, 6])
+    train, test = (
+        rows[learning_curve.stratified_order(sample.strata[rows], rng)[:limit]]
+        for rows, limit in zip(sample.splits[0], RANDOM_INIT_SAMPLE, strict=True)
     )
+    return train, test
 
 
-def _pieces(here: Ground, examples: list[Example]) -> tuple[np.ndarray, np.ndarray]:
-    """(pieces, words) of each text that can be read."""
-    spec: Any = here.card.preprocess
-    texts = [str(content) for _, content in contents.stream(examples) if not isinstance(content, Unreadable)]
-    ready = member("preprocess", spec.kind).prepare(texts, spec)
+def _subword_counts(backbone: Backbone, examples: list[Example]) -> tuple[np.ndarray, np.ndarray]:
+    """(tokens, words) of each readable text."""
+    preprocess: Any = backbone.preprocess
+    texts = [str(content) for _, content in contents.iter_contents(examples) if not isinstance(content, Unreadable)]
+    windows = member("preprocess", preprocess.kind).prepare(texts, preprocess)
     pairs = [
-        (sum(map(len, units)), len(text.split()))
-        for text, units in zip(texts, ready, strict=True)
-        if not isinstance(units, Unreadable)
+        (sum(map(len, tokens)), len(text.split()))
+        for text, tokens in zip(texts, windows, strict=True)
+        if not isinstance(tokens, Unreadable)
     ]
     counts, words = zip(*pairs, strict=True)
     return np.array(counts, np.float64), np.array(words, np.float64)

@@ -1,0 +1,1 @@
+"""Rows by content on disk: the store, its file format, listing and eviction."""

@@ -1,4 +1,4 @@
-"""The feature cache as a whole: what it holds, what goes when it is full, whether its numbers are what was written."""
+"""Listing, eviction, clearing and verification of the feature cache."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 from headstart.core.errors import CacheError
 from headstart.core.files import read_json
-from headstart.features.cache.segments import SUFFIX, read
+from headstart.features.cache.segments import SUFFIX, read_segment
 
-# Small things beside them that are made again when they are missing. How often a test part was looked at is not one.
-MADE = ("cards", "glances", "reference", "engines", "witness", "untrained", "unpacked")
+# Other folders whose content is computed again where it is missing. How often a test part was looked at is not one.
+RECOMPUTABLE = ("cards", "glances", "reference", "engines", "witness", "untrained", "unpacked")
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """One shelf of rows, or one compiled graph, for people. kind: "rows", "graph".  used: seconds since 1970"""
+class CacheItem:
+    """One shelf of rows, or one compiled graph, as listed. kind: "rows", "graph".  used: seconds since 1970"""
 
     kind: str
     key: str
@@ -28,57 +28,57 @@ class Held:
     used: float
 
 
-def contents(root: Path) -> list[Held]:
+def list_items(root: Path) -> list[CacheItem]:
     """Every shelf and every graph, most recently used first."""
-    held = []
+    items = []
     for folder in (*_shelves(root), *_graphs(root)):
         facts = _facts(folder)
-        rows = sum(len(s.digests) for s in map(read, folder.glob(f"*{SUFFIX}")) if s is not None)
-        kind, name, at = _kind(folder), facts.get("backbone", "unknown"), facts.get("cut", -1)
-        held.append(Held(kind, folder.name, name, at, rows, _size(folder), _used(folder)))
-    return sorted(held, key=lambda h: -h.used)
+        rows = sum(len(s.digests) for s in map(read_segment, folder.glob(f"*{SUFFIX}")) if s is not None)
+        kind, name, cut = _kind(folder), facts.get("backbone", "unknown"), facts.get("cut", -1)
+        items.append(CacheItem(kind, folder.name, name, cut, rows, _size(folder), _used(folder)))
+    return sorted(items, key=lambda item: -item.used)
 
 
-def evict(root: Path, most: int, keep: Collection[str] = ()) -> list[str]:
-    """Drops whole shelves and graphs, least recently used first, until at most `most` bytes are left. Gives keys."""
+def evict(root: Path, max_bytes: int, keep: Collection[str] = ()) -> list[str]:
+    """Deletes whole shelves and graphs, least recently used first, down to `max_bytes`. Gives the keys deleted."""
     sizes = {folder: _size(folder) for folder in (*_shelves(root), *_graphs(root))}
-    gone = []
+    deleted = []
     for folder in sorted(sizes, key=_used):
-        if sum(sizes.values()) <= most:
+        if sum(sizes.values()) <= max_bytes:
             break
         if folder.name not in keep:
             shutil.rmtree(folder, ignore_errors=True)
             del sizes[folder]
-            gone.append(folder.name)
-    return gone
+            deleted.append(folder.name)
+    return deleted
 
 
 def clear(root: Path, backbone: str | None = None) -> int:
-    """Drops all that can be made again, or one backbone's rows and graphs. Gives the bytes freed.
+    """Deletes all that can be computed again, or one backbone's rows and graphs. Gives the bytes freed.
 
     Raises CacheError for an unknown backbone.
     """
-    every = (*_shelves(root), *_graphs(root))
-    chosen = [f for f in every if backbone is None or _facts(f).get("backbone") == backbone]
+    folders = (*_shelves(root), *_graphs(root))
+    chosen = [f for f in folders if backbone is None or _facts(f).get("backbone") == backbone]
     if backbone is not None and not chosen:
-        known = sorted({h.backbone for h in contents(root)})
+        known = sorted({h.backbone for h in list_items(root)})
         raise CacheError(f"The cache has nothing of {backbone!r}. It has: {', '.join(known) or 'nothing'}.")
     freed = sum(map(_size, chosen))
     for folder in chosen:
         shutil.rmtree(folder, ignore_errors=True)
     if backbone is None:
-        for name in MADE:
+        for name in RECOMPUTABLE:
             shutil.rmtree(root / name, ignore_errors=True)
     return freed
 
 
 def verify(root: Path) -> list[str]:
-    """Reads every number against its checksum. Gives a line for each damaged segment, which is dropped."""
+    """Compares all rows with their checksums. Gives a line for each damaged segment, which is deleted."""
     problems = []
     for folder in _shelves(root):
         for path in sorted(folder.glob(f"*{SUFFIX}")):
-            segment = read(path)
-            if segment is None or not segment.sound():
+            segment = read_segment(path)
+            if segment is None or not segment.is_intact():
                 path.unlink(missing_ok=True)
                 problems.append(f"{path} was damaged and is dropped; its rows will be computed again.")
     return problems
@@ -89,7 +89,7 @@ def _shelves(root: Path) -> list[Path]:
 
 
 def _graphs(root: Path) -> list[Path]:
-    """What engines compiled: folders of one graph each."""
+    """Folders of one compiled graph each."""
     return [f for f in sorted((root / "compiled").glob("[!.]*")) if f.is_dir()]
 
 
@@ -98,7 +98,7 @@ def _kind(folder: Path) -> str:
 
 
 def _facts(folder: Path) -> dict:
-    """What a shelf or a graph says of itself."""
+    """The facts file of a shelf or a graph."""
     return read_json(folder / ("facts.json" if _kind(folder) == "graph" else "shelf.json")) or {}
 
 

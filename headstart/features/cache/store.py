@@ -1,9 +1,9 @@
-"""Features on disk. The name of a shelf is everything that could change its numbers; its segments never change.
+"""Features on disk, on shelves. A shelf's key holds all that could change its numbers; its segments never change.
 
     <root>/features/<key>/shelf.json    what it holds, for people
     <root>/features/<key>/*.seg         rows by digest of an input's bytes, see segments.py
     <root>/features/<key>/receipt-*     proof that the network did not move while they were made
-    <root>/cards/<name>.json            cards of backbones met before, see cards.py
+    <root>/cards/<name>.json            cards of backbones seen before, see backbones/cards.py
 
 No locks: a segment appears by an atomic rename, so any number of processes may write at once, and a kill loses at most
 what was not yet appended.
@@ -25,20 +25,20 @@ from headstart.core import digest
 from headstart.core.backbone import Backbone, Cut
 from headstart.core.errors import CacheError
 from headstart.core.features import Ragged
-from headstart.core.files import read_json, sweep, unwritable, write_whole
+from headstart.core.files import cache_write_error, read_json, remove_stale_temporaries, write_json_atomic
 from headstart.core.result import Receipt
-from headstart.features.cache.segments import SUFFIX, Entry, Segment, read, write
+from headstart.features.cache.segments import SUFFIX, CacheEntry, Segment, read_segment, write_segment
 
 SCHEMA = 1
-DECODING = 2  # how photos become pixels: large JPEGs at a part of their size
-LIMIT = 20.0  # GB; 4 million rows of 1,280 numbers, and a tenth of a small laptop's disk
-MANY = 64  # segments; opening one costs 0.2 ms
+DECODING = 2  # version of the image decoding: large JPEGs at a fraction of their size
+DEFAULT_LIMIT_GB = 20.0  # 4 million rows of 1,280 numbers, and a tenth of a small laptop's disk
+MAX_SEGMENTS = 64  # more are merged; opening one costs 0.2 ms
 
 
 def default_root() -> Path:
     """The user's cache folder for Headstart; HEADSTART_CACHE moves it."""
-    if given := os.environ.get("HEADSTART_CACHE"):
-        return Path(given)
+    if folder := os.environ.get("HEADSTART_CACHE"):
+        return Path(folder)
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "headstart"
     if sys.platform == "win32":
@@ -46,21 +46,23 @@ def default_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headstart"
 
 
-def limit() -> int:
+def size_limit() -> int:
     """Bytes that the cache may hold; HEADSTART_CACHE_GB sets it. Raises CacheError when that is no number."""
-    given = os.environ.get("HEADSTART_CACHE_GB") or LIMIT
+    gigabytes = os.environ.get("HEADSTART_CACHE_GB") or DEFAULT_LIMIT_GB
     try:
-        return int(float(given) * 1e9)
+        return int(float(gigabytes) * 1e9)
     except ValueError as error:
-        raise CacheError(f"HEADSTART_CACHE_GB is {given!r}; a number of gigabytes is expected, as in 20.") from error
+        raise CacheError(
+            f"HEADSTART_CACHE_GB is {gigabytes!r}; a number of gigabytes is expected, as in 20."
+        ) from error
 
 
-def key(backbone: Backbone, cut: Cut, dtype: str = "float32") -> str:
+def shelf_key(backbone: Backbone, cut: Cut, dtype: str = "float32") -> str:
     """Same key, same numbers: weights, preprocessing, blocks, cut, precision and dtype are all in it."""
     blocks = [b.name for b in backbone.blocks]
     facts: dict[str, object] = {
         "weights": backbone.weights,
-        "preprocess": asdict(backbone.preprocess),
+        "preprocess": backbone.preprocess.facts(),
         "blocks": blocks,
     }
     if backbone.preprocess.kind == "image":
@@ -75,57 +77,57 @@ class Shelf:
 
     def __init__(self, root: Path, backbone: Backbone, cut: Cut, dtype: str = "float32"):
         """Raises CacheError when the folder cannot be made."""
-        self.key = key(backbone, cut, dtype)
+        self.key = shelf_key(backbone, cut, dtype)
         self.folder = root / "features" / self.key
         self.facts = {"backbone": backbone.name, "weights": backbone.weights, "cut": cut.at, "dtype": dtype}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not (self.folder / "shelf.json").exists():
-                write_whole(self.folder / "shelf.json", {**self.facts, "schema": SCHEMA})
+                write_json_atomic(self.folder / "shelf.json", {**self.facts, "schema": SCHEMA})
         except OSError as error:
-            raise unwritable(self.folder, error) from error
+            raise cache_write_error(self.folder, error) from error
         _touch(self.folder)
         self._open()
-        self._before = len(self._place)
-        if len(self.segments) > MANY:
+        self._count_at_opening = len(self._locations)
+        if len(self.segments) > MAX_SEGMENTS:
             self._merge()
 
     def _open(self) -> None:
-        """Reads every segment's index; damaged ones count as absent and their rows are made again."""
+        """Reads every segment's index; damaged ones count as absent and their rows are computed again."""
         while True:
             paths = sorted(self.folder.glob(f"*{SUFFIX}"))
-            found = [read(path) for path in paths]
+            segments = [read_segment(path) for path in paths]
             # One that vanished was merged by another process into a segment that is not in the list yet.
-            if all(s is not None or path.exists() for s, path in zip(found, paths, strict=True)):
+            if all(s is not None or path.exists() for s, path in zip(segments, paths, strict=True)):
                 break
-        self.segments: list[Segment] = [s for s in found if s is not None]
-        self._place: dict[bytes, tuple[int, int]] = {}
-        self._reason: dict[bytes, str] = {}
+        self.segments: list[Segment] = [s for s in segments if s is not None]
+        self._locations: dict[bytes, tuple[int, int]] = {}
+        self._reasons: dict[bytes, str] = {}
         for number, segment in enumerate(self.segments):
             self._add(number, segment)
 
     def _add(self, number: int, segment: Segment) -> None:
         for position, name in enumerate(segment.digests):
-            self._place.setdefault(name, (number, position))
+            self._locations.setdefault(name, (number, position))
         for name, reason in segment.reasons.items():
-            self._reason.setdefault(name, reason)
+            self._reasons.setdefault(name, reason)
 
-    def examine(self, limit: int) -> int:
-        """Reads rows against their checksums, segments of at most `limit` bytes together; drops those that do not fit.
+    def drop_damaged(self, max_bytes: int) -> int:
+        """Compares rows with their checksums, up to `max_bytes` of segments; deletes the damaged segments.
 
-        Gives how many rows are dropped: they count as absent, and are made again.
+        Gives the number of rows dropped: they count as absent, and are computed again.
         """
-        sound, dropped, read_so_far = [], 0, 0
+        intact, dropped, verified = [], 0, 0
         for segment in self.segments:
-            read_so_far += segment.rows.nbytes
-            if read_so_far <= limit and not segment.sound():
+            verified += segment.rows.nbytes
+            if verified <= max_bytes and not segment.is_intact():
                 dropped += len(segment.digests)
                 segment.path.unlink(missing_ok=True)
             else:
-                sound.append(segment)
+                intact.append(segment)
         if dropped:
-            self.segments, self._place, self._reason = sound, {}, {}
-            for number, segment in enumerate(sound):
+            self.segments, self._locations, self._reasons = intact, {}, {}
+            for number, segment in enumerate(intact):
                 self._add(number, segment)
         return dropped
 
@@ -134,103 +136,103 @@ class Shelf:
         seen: set[bytes] = set()
         out = []
         for i, name in enumerate(map(bytes.fromhex, digests)):
-            if name not in self._place and name not in self._reason and name not in seen:
+            if name not in self._locations and name not in self._reasons and name not in seen:
                 seen.add(name)
                 out.append(i)
         return out
 
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Sequence[CacheEntry]) -> None:
         """Keeps entries, all or none. Raises CacheError when the disk refuses."""
         if not entries:
             return
         try:
-            path = write(self.folder, entries)
+            path = write_segment(self.folder, entries)
         except OSError as error:
-            raise unwritable(self.folder, error) from error
-        segment = read(path)
+            raise cache_write_error(self.folder, error) from error
+        segment = read_segment(path)
         if segment is None:
             raise CacheError(f"{path} could not be read back right after it was written. Is the disk failing?")
         self.segments.append(segment)
         self._add(len(self.segments) - 1, segment)
 
-    def settle(self) -> None:
-        """Makes one segment of all where at least half of it is new since opening, so that rows are one run to map.
+    def compact(self) -> None:
+        """Merges all segments where at least half of the rows are new since opening: contiguous rows can be mapped.
 
-        A row is so written again at most once each time the shelf doubles.
+        A row is so rewritten at most once each time the shelf doubles.
         """
-        if len(self.segments) > 1 and len(self._place) >= 2 * self._before:
+        if len(self.segments) > 1 and len(self._locations) >= 2 * self._count_at_opening:
             self._merge()
 
-    def seal(self, receipt: Receipt) -> None:
-        """Keeps the proof that nothing frozen moved while rows were made."""
+    def save_receipt(self, receipt: Receipt) -> None:
+        """Stores the proof that no frozen weight changed while rows were computed."""
         try:
-            write_whole(self.folder / f"receipt-{time.time_ns():016x}.json", asdict(receipt))
+            write_json_atomic(self.folder / f"receipt-{time.time_ns():016x}.json", asdict(receipt))
         except OSError as error:
-            raise unwritable(self.folder, error) from error
+            raise cache_write_error(self.folder, error) from error
 
     def receipts(self) -> list[Receipt]:
-        """All proofs, oldest first."""
-        some = [read_json(path) for path in sorted(self.folder.glob("receipt-*.json"))]
+        """All receipts, oldest first."""
+        stored = [read_json(path) for path in sorted(self.folder.glob("receipt-*.json"))]
         known = {f.name for f in fields(Receipt)}  # a later version may say more
-        kept = [{k: v for k, v in facts.items() if k in known} for facts in some if facts]
-        return [Receipt(**{**facts, "moved": tuple(facts["moved"])}) for facts in kept]
+        receipts = [{k: v for k, v in facts.items() if k in known} for facts in stored if facts]
+        return [Receipt(**{**facts, "moved": tuple(facts["moved"])}) for facts in receipts]
 
     def rows(self, digests: Sequence[str]) -> Any:
-        """(n, …) as kept, or Ragged: a read-only map where they lie in one run, else a copy (Ragged stays a map).
+        """(n, …) as stored, or Ragged: a read-only map where they are contiguous, else a copy (Ragged stays a map).
 
         Raises CacheError when one is absent.
         """
-        places = self._places(digests)
-        if not places:
+        locations = self._locate(digests)
+        if not locations:
             return np.zeros((0, 0), np.float32)
-        number, first = places[0]
-        if all(s == number and p == first + i for i, (s, p) in enumerate(places)):
-            return self.segments[number].rows[first : first + len(places)]
-        like = self.segments[number].rows
-        if isinstance(like, Ragged):
-            some = [self.segments[s].entry(p) for s, p in places]
-            return Ragged(tuple(e.row for e in some if e.row is not None), tuple(e.windows for e in some))
-        where = np.array(places, dtype=np.int64)
-        out = np.empty((len(places), *like.shape[1:]), like.dtype)
-        for s in np.unique(where[:, 0]):
-            mine = np.flatnonzero(where[:, 0] == s)
-            out[mine] = self.segments[s].rows[where[mine, 1]]
+        number, first = locations[0]
+        if all(s == number and p == first + i for i, (s, p) in enumerate(locations)):
+            return self.segments[number].rows[first : first + len(locations)]
+        first_rows = self.segments[number].rows
+        if isinstance(first_rows, Ragged):
+            entries = [self.segments[s].entry(p) for s, p in locations]
+            return Ragged(tuple(e.row for e in entries if e.row is not None), tuple(e.windows for e in entries))
+        index = np.array(locations, dtype=np.int64)
+        out = np.empty((len(locations), *first_rows.shape[1:]), first_rows.dtype)
+        for s in np.unique(index[:, 0]):
+            positions = np.flatnonzero(index[:, 0] == s)
+            out[positions] = self.segments[s].rows[index[positions, 1]]
         return out
 
     def reasons(self, digests: Sequence[str]) -> dict[int, str]:
         """Position -> why, of the inputs that cannot be read."""
         names = [bytes.fromhex(d) for d in digests]
-        return {i: self._reason[n] for i, n in enumerate(names) if n not in self._place and n in self._reason}
+        return {i: self._reasons[n] for i, n in enumerate(names) if n not in self._locations and n in self._reasons}
 
     def beyond(self, digests: Sequence[str]) -> np.ndarray:
-        """(n,) float32 share of each input beyond one window."""
-        return np.array([self.segments[s].beyond[p] for s, p in self._places(digests)], np.float32)
+        """(n,) float32 share of each input that truncation to one window would cut off."""
+        return np.array([self.segments[s].beyond[p] for s, p in self._locate(digests)], np.float32)
 
-    def previews(self, digests: Sequence[str]) -> list[bytes]:
+    def thumbnails(self, digests: Sequence[str]) -> list[bytes]:
         """Thumbnails, b"" where there is none."""
-        return [bytes(self.segments[s].preview(p)) for s, p in self._places(digests)]
+        return [bytes(self.segments[s].thumbnail(p)) for s, p in self._locate(digests)]
 
-    def _places(self, digests: Sequence[str]) -> list[tuple[int, int]]:
+    def _locate(self, digests: Sequence[str]) -> list[tuple[int, int]]:
         try:
-            return [self._place[bytes.fromhex(d)] for d in digests]
+            return [self._locations[bytes.fromhex(d)] for d in digests]
         except KeyError as error:
             raise CacheError(
                 f"{self.folder} has no row for an input it was asked for. Clear it: headstart cache clear"
             ) from error
 
     def _merge(self) -> None:
-        """Many small segments become one. The new one appears before the old ones go, so that none is ever missing."""
-        small = self.segments[:]
-        wanted = [(s, p, self._place[d] == (n, p)) for n, s in enumerate(small) for p, d in enumerate(s.digests)]
+        """Makes one segment of all. It appears before the old ones are deleted, so that no row is ever missing."""
+        old = self.segments[:]
+        wanted = [(s, p, self._locations[d] == (n, p)) for n, s in enumerate(old) for p, d in enumerate(s.digests)]
         entries = [s.entry(p) for s, p, first in wanted if first]
-        entries += [Entry(name.hex(), None, reason=reason) for name, reason in self._reason.items()]
+        entries += [CacheEntry(name.hex(), None, reason=reason) for name, reason in self._reasons.items()]
         try:
-            write(self.folder, entries)
-            for segment in small:
+            write_segment(self.folder, entries)
+            for segment in old:
                 segment.path.unlink(missing_ok=True)
-            sweep(self.folder)
+            remove_stale_temporaries(self.folder)
         except OSError:
-            return  # a merge is a favour: a read-only or full disk keeps what it has, and all of it stays readable
+            return  # merging is optional: on a read-only or full disk all segments stay readable
         self._open()
 
 
@@ -238,4 +240,4 @@ def _touch(folder: Path) -> None:
     try:
         (folder / "used").touch()
     except OSError:
-        return  # a cache that others filled and we may only read
+        return  # a read-only cache

@@ -1,0 +1,1 @@
+"""One file a way to run the frozen part: torch, ONNX Runtime, OpenVINO, numpy."""

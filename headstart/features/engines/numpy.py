@@ -1,4 +1,4 @@
-"""Runs backbones that are plain numpy functions: the floor, and vectors computed elsewhere."""
+"""numpy: runs backbones that are plain functions, such as the baseline, static embeddings and given vectors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headstart.core.errors import PlanError
 from headstart.core.plugins import member
 from headstart.core.result import Receipt
 
-BATCH = 32  # units at a time: bounds memory
+BATCH_SIZE = 32  # units at a time: bounds memory
 
 
 def precisions() -> tuple[str, ...]:
@@ -26,21 +26,21 @@ def takes(backbone: Backbone, cut: Cut, runs: str, todo: int, root: Path | None)
     return int(runs == "numpy")
 
 
-def start(backbone: Backbone, cut: Cut, root: Path | None = None) -> Functions:
-    """The backbone at work. Raises PlanError below the top: there is nothing above that could learn."""
+def start(backbone: Backbone, cut: Cut, root: Path | None = None) -> NumpyExtractor:
+    """Opens the backbone. Raises PlanError below the top: there is nothing above that could be trained."""
     if not cut.top:
         raise PlanError(
             f"{backbone.name} can only be cut at the top, {len(backbone.blocks)}: it has no layers to train."
         )
     stem, blocks, pool = member("backbones", backbone.family).parts(backbone)
-    return Functions(backbone, (stem, *blocks, pool))
+    return NumpyExtractor(backbone, (stem, *blocks, pool))
 
 
-class Functions:
-    """A chain of functions. Those that hold numbers of a borrowed network name them as `tensors`."""
+class NumpyExtractor:
+    """A row of functions. Those that hold pretrained numbers name them as `tensors`."""
 
-    def __init__(self, backbone: Backbone, chain: tuple[Callable, ...]):
-        self.backbone, self.chain = backbone, chain
+    def __init__(self, backbone: Backbone, functions: tuple[Callable, ...]):
+        self.backbone, self.functions = backbone, functions
         self.engine = "numpy float32"
         self._before = self._digests()
 
@@ -49,16 +49,16 @@ class Functions:
         spec = self.backbone.preprocess
         prepare = member("preprocess", spec.kind)
         out = np.empty((len(units), self.backbone.width), np.float32)
-        for first in range(0, len(units), BATCH):
-            some = units[first : first + BATCH]
-            x = prepare.batch(some, spec)
-            for step in self.chain:
-                x = step(x)
-            out[first : first + len(some)] = x
+        for first in range(0, len(units), BATCH_SIZE):
+            batch = units[first : first + BATCH_SIZE]
+            x = prepare.batch(batch, spec)
+            for function in self.functions:
+                x = function(x)
+            out[first : first + len(batch)] = x
         return out
 
     def receipt(self) -> Receipt:
-        """Digests over every table of numbers, at the start and now; of the recipe alone where there is none."""
+        """Digests over every array, at the start and now; of the recipe alone where there is none."""
         if not self._before:
             return Receipt(0, (), self.backbone.weights, self.backbone.weights, engine=self.engine)
         now = self._digests()
@@ -66,5 +66,7 @@ class Functions:
         return Receipt(len(now), moved, digest.of_value(self._before), digest.of_value(now), engine=self.engine)
 
     def _digests(self) -> dict[str, str]:
-        held = {name: array for step in self.chain for name, array in getattr(step, "tensors", {}).items()}
-        return {name: digest.of_arrays([(name, array)]) for name, array in held.items()}
+        arrays = {
+            name: array for function in self.functions for name, array in getattr(function, "tensors", {}).items()
+        }
+        return {name: digest.of_arrays([(name, array)]) for name, array in arrays.items()}

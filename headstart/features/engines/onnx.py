@@ -1,4 +1,4 @@
-"""ONNX Runtime in fp32: for backbones that bring a graph, so that no network library is imported."""
+"""ONNX Runtime in float32: for backbones with a graph, so that no network library is imported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headstart.core.errors import PlanError
 from headstart.core.plugins import member
 from headstart.core.result import Receipt
 
-BATCH = 8  # units at a time: of 1 to 64 the fastest on 2 cores, and it bounds memory
+BATCH_SIZE = 8  # units at a time: of 1 to 64 the fastest on 2 cores, and it bounds memory
 
 
 def precisions() -> tuple[str, ...]:
@@ -26,16 +26,16 @@ def takes(backbone: Backbone, cut: Cut, runs: str, todo: int, root: Path | None)
     return int(runs == "onnx")
 
 
-def start(backbone: Backbone, cut: Cut, root: Path | None = None) -> Session:
-    """The graph at work. Raises PlanError below the top: a graph has one end."""
+def start(backbone: Backbone, cut: Cut, root: Path | None = None) -> OnnxExtractor:
+    """Opens the graph. Raises PlanError below the top: a graph has one output."""
     if not cut.top:
         raise PlanError(f"The graph of {backbone.name} ends at its top, {len(backbone.blocks)}; it has no other cut.")
     graph, weights = member("backbones", backbone.family).graph(backbone)
-    return Session(backbone, graph, weights)
+    return OnnxExtractor(backbone, graph, weights)
 
 
-class Session:
-    """A graph whose weights stay with us as arrays: they can be compared before and after."""
+class OnnxExtractor:
+    """An ONNX session whose weights stay here as arrays, so that they can be compared before and after."""
 
     def __init__(self, backbone: Backbone, graph: bytes, weights: dict[str, np.ndarray]):
         import onnxruntime as ort
@@ -59,8 +59,8 @@ class Session:
         spec = self._backbone.preprocess
         prepare = member("preprocess", spec.kind)
         out = np.empty((len(units), self._backbone.width), np.float32)
-        for first in range(0, len(units), BATCH):
-            (batch,) = prepare.batch(units[first : first + BATCH], spec).values()
+        for first in range(0, len(units), BATCH_SIZE):
+            (batch,) = prepare.batch(units[first : first + BATCH_SIZE], spec).values()
             (out[first : first + len(batch)],) = self._session.run(None, {self._input: batch})
         return out
 

@@ -1,9 +1,10 @@
-"""Texts as WordPiece token ids, in numpy and plain Python, for static vectors. One path for training and serving."""
+"""Texts -> WordPiece token ids, in plain Python, for static embeddings. One code path for training and serving."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -12,26 +13,26 @@ from headstart.core.backbone import Preprocess
 from headstart.core.errors import Unreadable
 
 SERVES = ("text",)
-CHARACTERS = 16  # looked at, per token that can be read: a token of running text is 1 to 6 long in any language
+MAX_CHARACTERS_PER_TOKEN = 16  # bounds the work on long texts: a token of running text is 1 to 6 long in any language
 
 
 def look(raws: Sequence[bytes | str], settings: Preprocess) -> list[tuple[list[np.ndarray] | Unreadable, bytes]]:
-    """Each text's one unit, (t,) int32 token ids, or why there is none; and no preview."""
+    """Each text's one unit, (t,) int32 token ids, or why there is none; and no thumbnail."""
     return [(units, b"") for units in prepare(raws, settings)]
 
 
 def prepare(raws: Sequence[bytes | str], settings: Preprocess) -> list[list[np.ndarray] | Unreadable]:
     """Each text's one unit, (t,) int32 token ids, the first `most` of them, or why there is none.
 
-    Raises ArtifactError when no backbone of this process brought the vocabulary.
+    Raises ArtifactError where none of the backbone's files is the vocabulary.
     """
-    pieces = _pieces(str(settings["vocabulary"]))
+    tokenizer = _tokenizer(settings, settings.files)
     most = int(str(settings["most"]))
-    return [_one(raw, pieces, most) for raw in raws]
+    return [_encode(raw, tokenizer, most) for raw in raws]
 
 
 def batch(units: list[np.ndarray], settings: Preprocess) -> dict[str, np.ndarray]:
-    """{"tokens": all ids one after the other, "owner": whose each is}, int32"""
+    """{"tokens": all ids concatenated, "owner": the text of each}, int32"""
     return {
         "tokens": np.concatenate(units),
         "owner": np.repeat(np.arange(len(units), dtype=np.int32), [len(u) for u in units]),
@@ -44,23 +45,23 @@ def weigh(unit: np.ndarray) -> float:
 
 
 def beyond(units: list[np.ndarray]) -> float:
-    """0: what lies beyond `most` tokens is not looked at."""
+    """0: what is beyond `most` tokens is not read, so its share is unknown."""
     return 0.0
 
 
-def _one(raw: bytes | str, pieces: wordpiece.WordPiece, most: int) -> list[np.ndarray] | Unreadable:
+def _encode(raw: bytes | str, tokenizer: wordpiece.WordPiece, most: int) -> list[np.ndarray] | Unreadable:
     if isinstance(raw, bytes):
         try:
             raw = raw.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             return Unreadable(f"is not UTF-8 text (byte {error.start})")
-    ids = pieces.encode(raw.strip()[: most * CHARACTERS], most)
+    ids = tokenizer.encode(raw.strip()[: most * MAX_CHARACTERS_PER_TOKEN], most)
     if not len(ids):
         return Unreadable("the text is empty" if not raw.strip() else "no token is left of the text")
     return [ids]
 
 
 @lru_cache(maxsize=4)
-def _pieces(vocabulary: str) -> wordpiece.WordPiece:
-    """The vocabulary of that digest at work."""
-    return wordpiece.of(hub.asset(vocabulary).read_text(encoding="utf-8"))
+def _tokenizer(settings: Preprocess, files: tuple[Path, ...]) -> wordpiece.WordPiece:
+    """The WordPiece tokenizer. files: of the settings, which are compared without them"""
+    return wordpiece.from_vocabulary(hub.asset_file(settings, "vocabulary").read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
-"""Texts -> the token ids that a text encoder was trained on. One path for training and serving.
+"""Texts -> the token ids that a text encoder was trained on. One code path for training and serving.
 
-Long texts are read in windows, one after the other, each as long as the encoder reads; what becomes of their rows is
-the caller's matter. Nothing past `windows` windows is read (64 of 256 tokens are about 12,000 English words).
+Long texts are split into consecutive windows, each as long as the encoder reads; the caller averages their embeddings.
+Nothing past `windows` windows is read (64 of 256 tokens are about 12,000 English words).
 A prompt that the weights ask for stands before the text, so in its first window.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 
 SERVES = ("text",)
 # A token of running text is 1 to 6 characters long in any language; this bounds the work on texts that fill memory.
-CHARACTERS = 16  # looked at, per token that can be read
+MAX_CHARACTERS_PER_TOKEN = 16
 
 
 def look(raws: Sequence[bytes | str], settings: Preprocess) -> list[tuple[list[np.ndarray] | Unreadable, bytes]]:
-    """Each text's windows, 1-D int32 token ids with special tokens, or why there are none; and no preview."""
-    tokenizer, before, after = _tokenizer(str(settings["tokenizer"]))
-    return [(_windows(raw, settings, tokenizer, before, after), b"") for raw in raws]
+    """Each text's windows, 1-D int32 token ids with special tokens, or why there are none; and no thumbnail."""
+    tokenizer, before, after = _tokenizer(settings, settings.files)
+    return [(_encode_windows(raw, settings, tokenizer, before, after), b"") for raw in raws]
 
 
 def prepare(raws: Sequence[bytes | str], settings: Preprocess) -> list[list[np.ndarray] | Unreadable]:
@@ -50,41 +51,41 @@ def batch(units: list[np.ndarray], settings: Preprocess) -> dict[str, np.ndarray
 
 
 def weigh(unit: np.ndarray) -> float:
-    """Number of tokens: the mean of windows weighted so is the mean over all tokens."""
+    """Number of tokens: the mean of windows with these weights is the mean over all tokens."""
     return float(len(unit))
 
 
 def beyond(units: list[np.ndarray]) -> float:
-    """Share of a text's tokens that plain truncation to one window would have cut off; 0 for one window."""
+    """Share of a text's tokens beyond one window, which plain truncation would cut off; 0 for one window."""
     return 1.0 - len(units[0]) / sum(len(u) for u in units)
 
 
-def _windows(
+def _encode_windows(
     raw: bytes | str, settings: Preprocess, tokenizer: Tokenizer, before: list[int], after: list[int]
 ) -> list[np.ndarray] | Unreadable:
-    text = _text(raw)
+    text = _decode(raw)
     if isinstance(text, Unreadable):
         return text
     room = int(str(settings["max_length"])) - len(before) - len(after)
-    most = int(str(settings["windows"]))
-    text = str(settings["prompt"]) + text.strip()[: most * room * CHARACTERS]
+    max_windows = int(str(settings["windows"]))
+    text = str(settings["prompt"]) + text.strip()[: max_windows * room * MAX_CHARACTERS_PER_TOKEN]
     # One by one: the library's own threads complain about every later fork, and tokens are not what takes time here.
     ids = tokenizer.encode(text.lower() if settings["lower"] else text, add_special_tokens=False).ids
     if not ids:
         return Unreadable("no token is left of the text")
-    starts = _starts(len(ids), room)[:most]
-    return [np.array([*before, *ids[a:b], *after], np.int32) for a, b in starts]
+    bounds = _window_bounds(len(ids), room)[:max_windows]
+    return [np.array([*before, *ids[a:b], *after], np.int32) for a, b in bounds]
 
 
-def _starts(n: int, room: int) -> list[tuple[int, int]]:
-    """Where windows of at most `room` tokens begin and end: the first is full, the others share what is left evenly."""
+def _window_bounds(n: int, room: int) -> list[tuple[int, int]]:
+    """(start, stop) of windows of at most `room` tokens: the first is full, the others share the remaining evenly."""
     first = min(n, room)
     count = -(-(n - first) // room)
     edges = [0, *(first + (n - first) * i // count for i in range(count + 1))] if count else [0, n]
     return list(pairwise(edges))
 
 
-def _text(raw: bytes | str) -> str | Unreadable:
+def _decode(raw: bytes | str) -> str | Unreadable:
     if isinstance(raw, bytes):
         try:
             raw = raw.decode("utf-8-sig")
@@ -95,23 +96,24 @@ def _text(raw: bytes | str) -> str | Unreadable:
     try:
         raw.encode("utf-8")
     except UnicodeEncodeError:
-        # Halves of characters, as careless JSON has them: pairs are joined, single ones replaced.
+        # Surrogates, as careless JSON has them: pairs are joined, single ones replaced.
         return raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return raw
 
 
-def special(name: str) -> tuple[list[int], list[int]]:
-    """The special tokens that the tokenizer of that digest puts before and after a text. Raises as `prepare` does."""
-    return _tokenizer(name)[1:]
+def special(settings: Preprocess) -> tuple[list[int], list[int]]:
+    """The special tokens that the tokenizer puts before and after a text. Raises as `prepare` does."""
+    return _tokenizer(settings, settings.files)[1:]
 
 
 @lru_cache(maxsize=4)
-def _tokenizer(name: str) -> tuple[Tokenizer, list[int], list[int]]:
-    """The tokenizer of that digest, and the special tokens that it puts before and after a text.
+def _tokenizer(settings: Preprocess, files: tuple[Path, ...]) -> tuple[Tokenizer, list[int], list[int]]:
+    """The tokenizer, and the special tokens that it puts before and after a text.
 
-    Raises ArtifactError when no backbone of this process brought it.
+    files: of the settings, which are compared without them
+    Raises ArtifactError where none of the backbone's files is the tokenizer.
     """
-    path = hub.asset(name)
+    path = hub.asset_file(settings, "tokenizer")
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
@@ -120,7 +122,7 @@ def _tokenizer(name: str) -> tuple[Tokenizer, list[int], list[int]]:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     bare, full = (tokenizer.encode("a", add_special_tokens=special).ids for special in (False, True))
-    at = next((i for i in range(len(full)) if full[i : i + len(bare)] == bare), None)
-    if at is None:
+    start = next((i for i in range(len(full)) if full[i : i + len(bare)] == bare), None)
+    if start is None:
         raise ArtifactError(f"{path} does not put its special tokens around a text; such a tokenizer cannot be used.")
-    return tokenizer, full[:at], full[at + len(bare) :]
+    return tokenizer, full[:start], full[start + len(bare) :]

@@ -1,4 +1,4 @@
-"""Feature vectors that were computed elsewhere: little-endian float32 bytes, checked and handed on."""
+"""Feature vectors that were computed elsewhere: little-endian float32 bytes, checked and passed on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ SERVES = ("vector",)
 
 
 def look(raws: Sequence[bytes], settings: Preprocess) -> list[tuple[list[np.ndarray] | Unreadable, bytes]]:
-    """Each input's one unit, (width,) float32, and no preview."""
-    return [(_one(raw, int(str(settings["width"]))), b"") for raw in raws]
+    """Each input's one unit, (width,) float32, and no thumbnail."""
+    return [(_parse(raw, int(str(settings["width"]))), b"") for raw in raws]
 
 
 def prepare(raws: Sequence[bytes], settings: Preprocess) -> list[list[np.ndarray] | Unreadable]:
@@ -33,11 +33,11 @@ def weigh(unit: np.ndarray) -> float:
 
 
 def beyond(units: list[np.ndarray]) -> float:
-    """0: nothing is cut off."""
+    """0: nothing is truncated."""
     return 0.0
 
 
-def _one(raw: bytes, width: int) -> list[np.ndarray] | Unreadable:
+def _parse(raw: bytes, width: int) -> list[np.ndarray] | Unreadable:
     row = np.frombuffer(raw, dtype="<f4")
     if len(row) != width:
         return Unreadable(f"has {len(row)} numbers where {width} are expected")

@@ -1,4 +1,4 @@
-"""Texts as hashed words, pairs of words and runs of characters: no vocabulary, no library."""
+"""Texts -> hashed words, word bigrams and character n-grams: no vocabulary, no library."""
 
 from __future__ import annotations
 
@@ -14,35 +14,22 @@ from headstart.core.errors import Unreadable
 
 SERVES = ("text",)
 WORD = re.compile(r"\w+|[^\w\s]")
-RUNS = (3, 4)  # characters
-MOST = 200_000  # words of one text; a book has about 100,000
+CHARACTER_NGRAMS = (3, 4)
+MAX_WORDS = 200_000  # of one text; a book has about 100,000
 
 
 def look(raws: Sequence[str], settings: Preprocess) -> list[tuple[list[np.ndarray] | Unreadable, bytes]]:
-    """Each text's one unit, and no preview."""
+    """Each text's one unit, and no thumbnail."""
     return [(unit, b"") for unit in prepare(raws, settings)]
 
 
 def prepare(raws: Sequence[str], settings: Preprocess) -> list[list[np.ndarray] | Unreadable]:
-    """Each text's one unit, int32 hashes of what is in it, or why there is none."""
-    return [_one(text) for text in raws]
-
-
-def _one(text: str) -> list[np.ndarray] | Unreadable:
-    words = WORD.findall(text.lower())[:MOST]
-    if not words:
-        return Unreadable("the text is empty" if not text.strip() else "the text holds no words")
-    found = [*words, *(f"{a} {b}" for a, b in pairwise(words))]
-    for word in words:
-        edged = f"<{word}>"
-        found += [edged[i : i + n] for n in RUNS for i in range(len(edged) - n + 1)]
-    # crc32 is the same everywhere and always; Python's own hash is not.
-    hashes = [crc32(piece.encode("utf-8", "surrogatepass")) & 0x7FFFFFFF for piece in found]
-    return [np.array(hashes, np.int32)]
+    """Each text's one unit, int32 hashes of its words and n-grams, or why there is none."""
+    return [_hash_text(text) for text in raws]
 
 
 def batch(units: list[np.ndarray], settings: Preprocess) -> dict[str, np.ndarray]:
-    """{"tokens": all hashes one after the other, "owner": whose each is}, int32"""
+    """{"tokens": all hashes concatenated, "owner": the text of each}, int32"""
     return {
         "tokens": np.concatenate(units),
         "owner": np.repeat(np.arange(len(units), dtype=np.int32), [len(u) for u in units]),
@@ -55,5 +42,18 @@ def weigh(unit: np.ndarray) -> float:
 
 
 def beyond(units: list[np.ndarray]) -> float:
-    """0: nothing is cut off."""
+    """0: nothing is truncated."""
     return 0.0
+
+
+def _hash_text(text: str) -> list[np.ndarray] | Unreadable:
+    words = WORD.findall(text.lower())[:MAX_WORDS]
+    if not words:
+        return Unreadable("the text is empty" if not text.strip() else "the text holds no words")
+    features = [*words, *(f"{a} {b}" for a, b in pairwise(words))]
+    for word in words:
+        bounded = f"<{word}>"
+        features += [bounded[i : i + n] for n in CHARACTER_NGRAMS for i in range(len(bounded) - n + 1)]
+    # crc32 is the same everywhere and always; Python's own hash is not.
+    hashes = [crc32(feature.encode("utf-8", "surrogatepass")) & 0x7FFFFFFF for feature in features]
+    return [np.array(hashes, np.int32)]

@@ -1,0 +1,1 @@
+"""One file a pretext: self-supervised objectives and distillation losses."""

@@ -1,4 +1,4 @@
-"""Logit distillation: the student learns to answer as a fitted model does, softened by a temperature.
+"""Logit distillation: the student learns a fitted model's class probabilities, softened by a temperature.
 
 Source: Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network".
 """
@@ -13,10 +13,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from headstart.backbones.network import normalised
+from headstart.backbones.network import normalize_pixels
 from headstart.features.augmentation import Policy
 from headstart.pretraining.contracts import Corpus, Student
-from headstart.pretraining.pretexts.features import POLICIES, seen, side_at
+from headstart.pretraining.pretexts.features import POLICIES, draw_views, side_at_step
 
 SERVES = ("image",)
 TEACHERS = "models"
@@ -24,49 +24,50 @@ TEACHERS = "models"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the student is taught.
+    """How the student is trained.
 
-    temperature: of both sides' scores; higher shows more of what the teacher holds for nearly right
-    views:       stored views of each picture; the teacher is asked once about each
-    policy:      what a view may do.  small: share of the steps at three quarters of the side, first
+    temperature:  of both sides' logits; higher shows more of what the teacher holds for nearly right
+    views:        stored views of each image; each goes through the teacher once
+    augmentation: the policy of the views
+    low_res_fraction: of the steps at half the side, first; half of the others are at three quarters, the last at all
     """
 
     temperature: float = 2.0
     views: int = 2
-    policy: Literal["gentle", "patient", "strong"] = "gentle"
-    batch: int = 64
-    small: float = 0.6
+    augmentation: Literal["gentle", "patient", "strong"] = "gentle"
+    batch_size: int = 64
+    low_res_fraction: float = 0.6
 
     def learner(self, student: Student, corpus: Corpus) -> nn.Module:
-        """The student with a head of the teacher's classes, which is thrown away."""
-        return Answering(student, corpus, self.temperature)
+        """The student with a classifier of the teacher's classes, which is dropped at the end."""
+        return LogitDistillation(student, corpus, self.temperature)
 
     def draw(self, student: Student, corpus: Corpus, index: int) -> dict[str, np.ndarray]:
-        """{"pixels": (b, side, side, 3) uint8, "at": (b,) int64 which row of the teacher each is}"""
-        side = side_at(student, corpus, index, self.small)
-        return seen(corpus, index, self.batch, self.views, self.policy_of(), side)
+        """{"pixels": (b, side, side, 3) uint8, "row": (b,) int64 of the teachers' logits}"""
+        side = side_at_step(student, corpus, index, self.low_res_fraction)
+        return draw_views(corpus, index, self.batch_size, self.views, self.policy_of(), side)
 
     def policy_of(self) -> Policy:
-        """The views' policy."""
-        return POLICIES[self.policy]
+        """The policy of the stored views."""
+        return POLICIES[self.augmentation]
 
 
-class Answering(nn.Module):
-    """Student and head; the loss is T^2 times the divergence from the teachers' softened answers."""
+class LogitDistillation(nn.Module):
+    """Student and a classifier a teacher; the loss is T^2 times the KL divergence of the softened probabilities."""
 
     def __init__(self, student: Student, corpus: Corpus, temperature: float):
         super().__init__()
         self.body, self.spec, self.temperature = student.body, student.spec, temperature
-        self.rows = [teacher.rows for teacher in corpus.teachers]
-        self.heads = nn.ModuleList(nn.Linear(student.width, rows.shape[1]) for rows in self.rows)
+        self.targets = [teacher.rows for teacher in corpus.teachers]
+        self.heads = nn.ModuleList(nn.Linear(student.width, logits.shape[1]) for logits in self.targets)
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """The mean over the teachers."""
-        row = self.body({"pixels": normalised(batch["pixels"], self.spec)}).float()
-        at, t = batch["at"].cpu().numpy(), self.temperature
+        embeddings = self.body({"pixels": normalize_pixels(batch["pixels"], self.spec)}).float()
+        rows, t = batch["row"].cpu().numpy(), self.temperature
         losses = []
-        for rows, head in zip(self.rows, self.heads, strict=True):
-            told = torch.from_numpy(np.ascontiguousarray(rows[at])).to(row.device)
-            apart = F.kl_div(F.log_softmax(head(row) / t, 1), F.softmax(told / t, 1), reduction="batchmean")
-            losses.append(t * t * apart)
+        for logits, head in zip(self.targets, self.heads, strict=True):
+            target = torch.from_numpy(np.ascontiguousarray(logits[rows])).to(embeddings.device)
+            log_probabilities = F.log_softmax(head(embeddings) / t, 1)
+            losses.append(t * t * F.kl_div(log_probabilities, F.softmax(target / t, 1), reduction="batchmean"))
         return torch.stack(losses).mean()

@@ -1,7 +1,7 @@
-"""The next token: a student that only looks back says at every token which one comes next.
+"""Next-token prediction: a causal student predicts, at every token, the one that comes next.
 
-Source: Radford et al. 2019, "Language models are unsupervised multitask learners". Scores are the products with the
-token embeddings, as there, so there is no head but a bias, and that is thrown away.
+Source: Radford et al. 2019, "Language models are unsupervised multitask learners". Logits are the products with the
+token embeddings, as there, so there is no head but a bias, and that is dropped at the end.
 """
 
 from __future__ import annotations
@@ -11,73 +11,71 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from headstart.core.errors import PlanError
 from headstart.pretraining.contracts import Corpus, Student
-from headstart.pretraining.pretexts.masked import words
-from headstart.pretraining.text_corpus import alike, padded
+from headstart.pretraining.pretexts.masked import token_embeddings, token_loss
+from headstart.pretraining.text_corpus import length_bucket, pad_batch
 
 SERVES = ("text",)
 TEACHERS = ""
 STUDENT = "gpt2:4x256"
-BOTH_WAYS = False  # a network that looks ahead would read its answers
+BOTH_WAYS = False  # bidirectional attention would see the token that is to be predicted
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the student is taught.
+    """How the student is trained.
 
-    batch:      windows a step.  length: tokens of a window at most, special ones included
-    vocabulary: tokens of the tokenizer that is learned from the texts, at most; none is for a borrowed student
+    batch_size:      windows a step.  max_length: tokens of a window, special ones included
+    vocabulary_size: tokens of the tokenizer that is trained on the texts, at most; a pretrained student has its own
     """
 
-    batch: int = 32
-    length: int = 128
-    vocabulary: int = 8000
+    batch_size: int = 32
+    max_length: int = 128
+    vocabulary_size: int = 8000
 
     def learner(self, student: Student, corpus: Corpus) -> nn.Module:
-        """The student and the loss."""
-        if self.batch < 1:
-            raise PlanError(f"nexttoken with batch={self.batch}: at least 1 window a step is expected.")
-        if words(student.model).shape[1] != student.width:
+        """The student and the loss. Raises PlanError where its hidden states do not fit its token embeddings."""
+        if self.batch_size < 1:
+            raise PlanError(f"nexttoken with batch_size={self.batch_size}: at least 1 window a step is expected.")
+        embedding_width = token_embeddings(student.model).shape[1]
+        if embedding_width != student.width:
             raise PlanError(
-                f"This student's states have {student.width} numbers and its token embeddings "
-                f"{words(student.model).shape[1]}; they must be as many. Take --student {STUDENT}."
+                f"This student's states have {student.width} numbers and its token embeddings {embedding_width}; they "
+                f"must be as many. Take --student {STUDENT}."
             )
-        return Foretelling(student)
+        return CausalLM(student)
 
     def draw(self, student: Student, corpus: Corpus, index: int) -> dict[str, np.ndarray]:
-        """{"input_ids", "attention_mask"} of the windows of that step, and what `targets` gives for them."""
-        texts = padded(corpus, alike(corpus, self.batch, index), int(str(student.spec["pad"])))
-        return {**texts, **targets(texts["input_ids"], texts["attention_mask"])}
+        """{"input_ids", "attention_mask"} of the windows of that step, and what `next_token_targets` gives for them."""
+        texts = pad_batch(corpus, length_bucket(corpus, self.batch_size, index), int(str(student.spec["pad"])))
+        return {**texts, **next_token_targets(texts["input_ids"], texts["attention_mask"])}
 
 
-def targets(ids: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
-    """{"at": (k,) positions in the flattened ids from which something is foretold, "truth": (k,) the token after each}.
+def next_token_targets(ids: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
+    """{"positions": (k,) positions in the flattened ids from which is predicted, "targets": (k,) the token after each}.
 
-    A window of n tokens has n - 1 of them: nothing is foretold from its last token, and padding never is.
+    A window of n tokens has n - 1 of them: nothing is predicted from its last token, and padding never is.
     """
     rows, columns = np.nonzero(mask[:, 1:])
-    return {"at": rows * ids.shape[1] + columns, "truth": ids[rows, columns + 1]}
+    return {"positions": rows * ids.shape[1] + columns, "targets": ids[rows, columns + 1]}
 
 
-class Foretelling(nn.Module):
+class CausalLM(nn.Module):
     """Student and bias. Without dropout, for the reason that `masked` gives."""
 
     def __init__(self, student: Student):
         super().__init__()
         self.model = student.model
-        self.bias = nn.Parameter(torch.zeros(len(words(student.model))))
+        self.bias = nn.Parameter(torch.zeros(len(token_embeddings(student.model))))
 
-    def train(self, mode: bool = True) -> Foretelling:
-        """The student learns with its dropout off."""
+    def train(self, mode: bool = True) -> CausalLM:
+        """The student trains with its dropout off."""
         super().train(mode)
         self.model.eval()
         return self
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Mean cross-entropy a token, in nats; to know nothing costs log(vocabulary)."""
-        hidden = self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
-        scores = F.linear(hidden.flatten(0, 1)[batch["at"]], words(self.model), self.bias).float()
-        return F.cross_entropy(scores, batch["truth"], reduction="sum") / max(1, len(batch["truth"]))
+        """Mean cross-entropy a token, in nats; log(vocabulary size) at chance level."""
+        return token_loss(self.model, batch, self.bias)

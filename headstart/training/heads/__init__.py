@@ -1,0 +1,1 @@
+"""Heads on embeddings, in numpy: linear and logistic solvers, cross-validation, calibration."""

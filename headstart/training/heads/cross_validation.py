@@ -1,17 +1,17 @@
-"""Who is held out when a head is judged while it is chosen: folds over rows of features."""
+"""Cross-validation folds over rows of features, and the validation set where none was given."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from headstart.core.features import Features, join
+from headstart.core.features import Features, concatenate_features
 from headstart.core.task import Objective
 
-BINS = 10  # of equal count, for numbers
-WORTH_CHOOSING = 60  # held-out examples that are enough to choose by; fewer learn instead
-WORTH_HOLDING = 400  # labelled examples from which a share is held out to choose by
-HELD = 6  # one of so many is
-SPARE = 4  # where more than one of so many would be held out to choose by, the rest of them learns
+BINS = 10  # quantiles of a number that are strata
+MIN_HELD_OUT = 60  # examples that are enough to choose by; fewer learn instead
+MIN_EXAMPLES = 400  # labelled, from which a part is held out to choose by
+HOLD_OUT_FOLDS = 6  # one of which is
+EXAMPLES_PER_HELD_OUT = 4  # at least; where a larger part was set aside to choose by, it is divided anew
 
 
 def strata(y: np.ndarray, objective: Objective) -> np.ndarray:
@@ -26,7 +26,7 @@ def strata(y: np.ndarray, objective: Objective) -> np.ndarray:
     return np.where(ranked.any(1), ranked.argmax(1), y.shape[1]).astype(np.int64)
 
 
-def deal(data: Features, objective: Objective, count: int, rng: np.random.Generator) -> np.ndarray:
+def assign_folds(data: Features, objective: Objective, count: int, rng: np.random.Generator) -> np.ndarray:
     """(n,) int64, the fold of each row; groups stay whole. All 0 where fewer than two folds can be made.
 
     Fewer than `count` when no stratum has so many rows, or there are fewer groups. A rare class does not lower it:
@@ -49,10 +49,10 @@ def deal(data: Features, objective: Objective, count: int, rng: np.random.Genera
         fold = np.empty(len(stratum), np.int64)
         fold[order[np.argsort(stratum[order], kind="stable")]] = np.arange(len(stratum)) % count
         return fold
-    return _deal_groups(stratum, unit, count, order)
+    return _assign_groups(stratum, unit, count, order)
 
 
-def _deal_groups(stratum: np.ndarray, unit: np.ndarray, count: int, order: np.ndarray) -> np.ndarray:
+def _assign_groups(stratum: np.ndarray, unit: np.ndarray, count: int, order: np.ndarray) -> np.ndarray:
     """Largest groups first, each to the fold that has least of its strata."""
     members: dict[int, list[int]] = {}
     for row in order.tolist():
@@ -63,15 +63,15 @@ def _deal_groups(stratum: np.ndarray, unit: np.ndarray, count: int, order: np.nd
     total = np.bincount(stratum)
     for rows in sorted(members.values(), key=len, reverse=True):
         kinds, counts = np.unique(stratum[rows], return_counts=True)
-        crowded = (filled[:, kinds] * (counts / total[kinds])).sum(1)
-        place = int(np.lexsort((size, np.round(crowded, 9)))[0])
-        fold[rows] = place
-        filled[place, kinds] += counts
-        size[place] += len(rows)
+        crowding = (filled[:, kinds] * (counts / total[kinds])).sum(1)
+        emptiest = int(np.lexsort((size, np.round(crowding, 9)))[0])
+        fold[rows] = emptiest
+        filled[emptiest, kinds] += counts
+        size[emptiest] += len(rows)
     return fold
 
 
-def seen(y: np.ndarray, fold: np.ndarray, objective: Objective) -> np.ndarray:
+def judgeable(y: np.ndarray, fold: np.ndarray, objective: Objective) -> np.ndarray:
     """Whether a row's own label occurs outside of its fold: (n,) bool, or (n, k) for tags. If not, it cannot be judged.
 
     A tag is judged only where the other folds hold it on and off.
@@ -88,17 +88,24 @@ def seen(y: np.ndarray, fold: np.ndarray, objective: Objective) -> np.ndarray:
     return ((on.sum(0) - on > 0) & (off.sum(0) - off > 0))[fold]
 
 
-def parted(train: Features, val: Features, objective: Objective, rng: np.random.Generator) -> tuple[Features, Features]:
+def hold_out(
+    train: Features, val: Features, objective: Objective, rng: np.random.Generator
+) -> tuple[Features, Features]:
     """(What to learn from, what to choose by): val, or a share of both, where it is large enough to choose by.
 
     Half of the labels held out to choose by is too much: 1,020 of the 2,040 of flowers cost fine-tuning 3 points.
     """
     count = len(train) + len(val)
-    if len(val) >= WORTH_CHOOSING and (SPARE * len(val) <= count or count < WORTH_HOLDING):
+    if len(val) >= MIN_HELD_OUT and (EXAMPLES_PER_HELD_OUT * len(val) <= count or count < MIN_EXAMPLES):
         return train, val
     if len(val):
-        train = join(train, val)
-    if len(train) < WORTH_HOLDING:
+        train = concatenate_features(train, val)
+    if len(train) < MIN_EXAMPLES:
         return train, train.rows(np.zeros(0, np.int64))
-    fold = deal(train, objective, HELD, rng)
+    fold = assign_folds(train, objective, HOLD_OUT_FOLDS, rng)
     return train.rows(np.flatnonzero(fold != 0)), train.rows(np.flatnonzero(fold == 0))
+
+
+def join_parts(train: Features, val: Features) -> Features:
+    """All labelled examples: train and val together; val may be empty."""
+    return concatenate_features(train, val) if len(val) else train

@@ -1,4 +1,4 @@
-"""Rows made ready for a linear head, and the head: x @ weight + bias."""
+"""Preprocessing of embeddings for a linear head, and the head: x @ weight + bias."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from headstart.core.head import Head
 from headstart.core.task import Objective
 
 BLOCK = 2**22  # numbers taken into double precision at once: 32 MB
-TEMPERING = 3.0  # the most by which one column's spread may stand out after scaling
-FLAT = 3e-7  # spread over size below which float32 holds a constant and its rounding
+MAX_SPREAD_RATIO = 3.0  # of a column to the typical one, after scaling
+CONSTANT = 3e-7  # spread over size below which float32 holds a constant and its rounding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Basis:
-    """Rows in the directions in which they vary most, so that a penalty acts on each direction alone.
+    """Rows on their principal axes, so that a penalty acts on each direction alone.
 
     z:     (n, r) float32, columns of mean 0, orthogonal, r <= min(n - 1, d); mean squared row length 1
     power: (r,) float64, squared lengths of z's columns, largest first
@@ -43,13 +43,13 @@ class Basis:
         return Linear(weight, np.asarray(bias, np.float64) - self.mean @ weight.astype(np.float64), notes)
 
 
-def scaling(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def column_scaling(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and gain of each column, (d,) float64 both: (x - mean) * gain has rows of mean squared length 1.
 
-    Columns are brought half of the way (in logarithms) to equal spread, never leaving one more than TEMPERING times
-    the typical spread. Half way beat both ends in cross-validated log-loss on 6 of 8 photo sets (2 backbones);
-    texts do not care; and columns in unlike units end up comparable. Constant columns, and those that vary by rounding
-    alone, have gain 0.
+    Columns are brought half of the way (in logarithms) to equal spread, never leaving one with more than
+    MAX_SPREAD_RATIO times the typical spread. Half way beat both ends in cross-validated log-loss on 6 of 8 photo sets
+    (2 backbones); texts do not care; and columns in unlike units end up comparable. Constant columns, and those that
+    vary by rounding alone, have gain 0.
     """
     n, d = x.shape
     mean = np.zeros(d)
@@ -58,22 +58,22 @@ def scaling(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean /= n
     square, size = np.zeros(d), np.abs(mean)
     for block in _blocks(x):
-        off = block - mean
-        square += np.einsum("ij,ij->j", off, off)
+        centred = block - mean
+        square += np.einsum("ij,ij->j", centred, centred)
     spread = np.sqrt(square / n)
-    alive = spread > np.maximum(FLAT * size, np.finfo(np.float32).tiny)
-    if not alive.any():
+    varying = spread > np.maximum(CONSTANT * size, np.finfo(np.float32).tiny)
+    if not varying.any():
         return mean, np.zeros(d)
     # What varies less than single precision resolves of a typical column is noise, and would be blown up.
-    alive &= spread > np.finfo(np.float32).eps * np.median(spread[alive])
-    typical = np.median(spread[alive])
-    share = np.sqrt(spread[alive] / typical)
+    varying &= spread > np.finfo(np.float32).eps * np.median(spread[varying])
+    typical = np.median(spread[varying])
+    ratio = np.sqrt(spread[varying] / typical)
     gain = np.zeros(d)
-    gain[alive] = np.clip(share, 1 / TEMPERING, TEMPERING) / spread[alive]
+    gain[varying] = np.clip(ratio, 1 / MAX_SPREAD_RATIO, MAX_SPREAD_RATIO) / spread[varying]
     return mean, gain / np.sqrt(((spread * gain) ** 2).sum())
 
 
-def scaled(x: np.ndarray, mean: np.ndarray, gain: np.ndarray) -> np.ndarray:
+def scale_columns(x: np.ndarray, mean: np.ndarray, gain: np.ndarray) -> np.ndarray:
     """(x - mean) * gain as (n, d) float32, taken in double precision block by block."""
     out = np.empty(x.shape, np.float32)
     start = 0
@@ -83,27 +83,26 @@ def scaled(x: np.ndarray, mean: np.ndarray, gain: np.ndarray) -> np.ndarray:
     return out
 
 
-def basis(x: np.ndarray) -> Basis:
-    """Scaled and turned rows; one eigendecomposition of the smaller of the two Gram matrices. x: (n, d)."""
-    mean, gain = scaling(x)
-    rows = scaled(x, mean, gain)
+def build_basis(x: np.ndarray) -> Basis:
+    """Scaled rows on their principal axes; one eigendecomposition of the smaller Gram matrix. x: (n, d)"""
+    mean, gain = column_scaling(x)
+    rows = scale_columns(x, mean, gain)
     n, d = rows.shape
     if n <= d:
         wide = rows.astype(np.float64)
         power, left = np.linalg.eigh(wide @ wide.T)
-        power, left = _largest(power, left)
-        span = left / np.sqrt(power)
-        return Basis((left * np.sqrt(power)).astype(np.float32), power, mean, gain, (rows.T, span))
+        power, left = _keep_varying(power, left)
+        return Basis((left * np.sqrt(power)).astype(np.float32), power, mean, gain, (rows.T, left / np.sqrt(power)))
     gram = np.zeros((d, d))
     for block in _blocks(rows):
         wide = block.astype(np.float64)
         gram += wide.T @ wide
-    power, axes = _largest(*np.linalg.eigh(gram))
+    power, axes = _keep_varying(*np.linalg.eigh(gram))
     axes = axes.astype(np.float32)
     return Basis(rows @ axes, power, mean, gain, (axes,))
 
 
-def _largest(power: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _keep_varying(power: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Largest first, without the directions that are rounding."""
     power, vectors = power[::-1], vectors[:, ::-1]
     keep = power > 1e-9 * max(power[0], np.finfo(np.float64).tiny)
@@ -156,8 +155,8 @@ def check_rows(data: Features) -> None:
     for block in _blocks(data.x):
         # A sum is finite only if every number is; it is cheaper than looking at each.
         with np.errstate(over="ignore", invalid="ignore"):
-            sure = np.isfinite(block.sum(dtype=np.float64))
-        if not sure:
+            finite = np.isfinite(block.sum(dtype=np.float64))
+        if not finite:
             bad += (start + np.flatnonzero(~np.isfinite(block).all(1))).tolist()
         start += len(block)
     if bad:
@@ -168,7 +167,7 @@ def check_rows(data: Features) -> None:
         )
 
 
-def check_two(data: Features, objective: Objective) -> None:
+def check_learnable(data: Features, objective: Objective) -> None:
     """Raises PlanError when the labels leave nothing to learn: fewer than two classes, or no tag that varies."""
     y = data.y
     if not len(data):
@@ -181,8 +180,8 @@ def check_two(data: Features, objective: Objective) -> None:
         raise PlanError(f"No tag is on some of the {len(data):,} training examples and off others: nothing to learn.")
 
 
-def strengths_of(given: Sequence[float], default: Sequence[float]) -> tuple[float, ...]:
+def resolve_strengths(strengths: Sequence[float], default: Sequence[float]) -> tuple[float, ...]:
     """The strengths to try, ascending. Raises PlanError unless all are positive numbers."""
-    if any(not (np.isfinite(s) and s > 0) for s in given):
-        raise PlanError(f"Strengths are positive numbers; these were given: {', '.join(map(str, given))}.")
-    return tuple(sorted(set(map(float, given or default))))
+    if any(not (np.isfinite(s) and s > 0) for s in strengths):
+        raise PlanError(f"Strengths are positive numbers; these were given: {', '.join(map(str, strengths))}.")
+    return tuple(sorted(set(map(float, strengths or default))))

@@ -10,8 +10,15 @@ from headstart.training.heads.linear import Linear
 from headstart.training.heads.logistic import LogisticPath
 from headstart.training.heads.ridge import RidgePath
 
+METHODS = {"softmax": "logistic", "sigmoid": "logistic", "identity": "ridge"}  # link -> the method that is the probe
+
+
+def probe_method(objective: Objective) -> str:
+    """Name of the method that is the probe for these labels."""
+    return METHODS[objective.link]
+
 
 def fit_probe(objective: Objective, data: Features, rng: np.random.Generator) -> Linear:
-    """Ridge for numbers, logistic regression for classes and tags. data: rows (n, d)"""
+    """Ridge for numbers, logistic regression for classes and tags. data: embeddings (n, d)"""
     path = RidgePath() if objective.link == "identity" else LogisticPath()
     return path.fit(data, objective, rng)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,16 +11,12 @@ from headstart.core.errors import PlanError
 from headstart.core.features import Features
 from headstart.core.task import Objective
 from headstart.training.heads import cross_validation
-from headstart.training.heads.linear import Basis, Linear, basis, check_rows, check_two, strengths_of
+from headstart.training.heads.linear import Basis, Linear, build_basis, check_learnable, check_rows, resolve_strengths
 from headstart.training.heads.temperature_scaling import calibrate
 
-if TYPE_CHECKING:
-    pass
-
-
 PATH = tuple(float(10**e) for e in np.arange(-3, 6.1, 0.25))
-UNJUDGED = 10.0  # the strength where nothing can be held out
-BETTER = 2e-3  # a share of the loss too small to follow the examples closer for
+DEFAULT_STRENGTH = 10.0  # where nothing can be held out
+MIN_GAIN = 2e-3  # a fraction of the loss: a stronger penalty is taken for less
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +31,24 @@ class RidgePath:
         if self.folds < 2:
             raise PlanError(f"folds = {self.folds}: cross-validation needs 2 or more.")
         check_rows(data)
-        check_two(data, objective)
+        check_learnable(data, objective)
         t = objective.targets(data.y).astype(np.float64)
-        strengths = strengths_of(self.strengths, PATH)
-        turned = basis(data.x)
+        strengths = resolve_strengths(self.strengths, PATH)
+        basis = build_basis(data.x)
         if any(data.groups):
-            fold = cross_validation.deal(data, objective, self.folds, rng)
-            held = _folds_out(data.x, t, fold, strengths) if fold.max() else None
-            known = cross_validation.seen(data.y, fold, objective)
+            fold = cross_validation.assign_folds(data, objective, self.folds, rng)
+            held_out = _leave_folds_out(data.x, t, fold, strengths) if fold.max() else None
+            judgeable = cross_validation.judgeable(data.y, fold, objective)
         else:
-            held = _ones_out(turned, t, strengths) if len(data) > 2 else None
-            known = _seen_elsewhere(data.y, objective)
-        if held is None or not known.any():
-            return _head(turned, t, strengths[-1] if self.strengths else UNJUDGED, {})
-        trials = [_judged(s, scores, data.y, objective, known) for s, scores in zip(strengths, held, strict=True)]
+            held_out = _leave_one_out(basis, t, strengths) if len(data) > 2 else None
+            judgeable = _seen_elsewhere(data.y, objective)
+        if held_out is None or not judgeable.any():
+            return _fit(basis, t, strengths[-1] if self.strengths else DEFAULT_STRENGTH, {})
+        trials = [
+            _judge(s, scores, data.y, objective, judgeable) for s, scores in zip(strengths, held_out, strict=True)
+        ]
         best = min(trial["loss"] for trial in trials)
-        chosen = min((x for x in trials if x["loss"] <= (1 + BETTER) * best + 1e-12), key=lambda x: x["strength"])
+        chosen = min((x for x in trials if x["loss"] <= (1 + MIN_GAIN) * best + 1e-12), key=lambda x: x["strength"])
         name = "held_out_mse" if objective.link == "identity" else "log_loss"
         notes = {
             "strength": chosen["strength"],
@@ -61,44 +58,41 @@ class RidgePath:
             "at_border": len(trials) > 1 and chosen in (trials[0], trials[-1]),
             "rows": len(data),
         }
-        return _head(turned, t / chosen["temperature"], chosen["strength"], notes)
+        return _fit(basis, t / chosen["temperature"], chosen["strength"], notes)
 
 
-def _coefficients(turned: Basis, t: np.ndarray, strength: float) -> np.ndarray:
-    """(r, k): the directions of z are orthogonal, so each is shrunk by itself."""
-    return (turned.z.T.astype(np.float64) @ (t - t.mean(0))) / (turned.power + 1 / strength)[:, None]
+def _fit(basis: Basis, t: np.ndarray, strength: float, notes: dict) -> Linear:
+    """The directions of z are orthogonal, so each coefficient is shrunk by itself."""
+    b = (basis.z.T.astype(np.float64) @ (t - t.mean(0))) / (basis.power + 1 / strength)[:, None]
+    return basis.head(b, t.mean(0), notes)
 
 
-def _head(turned: Basis, t: np.ndarray, strength: float, notes: dict) -> Linear:
-    return turned.head(_coefficients(turned, t, strength), t.mean(0), notes)
-
-
-def _ones_out(turned: Basis, t: np.ndarray, strengths: Sequence[float]) -> list[np.ndarray]:
-    """For each strength (n, k): what each row is answered by the head that learned from all others. Exact.
+def _leave_one_out(basis: Basis, t: np.ndarray, strengths: Sequence[float]) -> list[np.ndarray]:
+    """For each strength the scores (n, k) of each row by the head that learned from all others. Exact.
 
     Source: the leave-one-out identity of least squares, e - e / (1 - h) with leverage h (Allen 1974, PRESS).
     """
-    z = turned.z.astype(np.float64)
+    z = basis.z.astype(np.float64)
     centred, square = t - t.mean(0), z * z
-    along = z.T @ centred
-    found = []
+    projected = z.T @ centred
+    scores = []
     for strength in strengths:
-        shrunk = 1 / (turned.power + 1 / strength)
-        leverage = square @ shrunk + 1 / len(z)
-        rest = centred - z @ (along * shrunk[:, None])
-        found.append(t - rest / np.maximum(1 - leverage, 1e-9)[:, None])
-    return found
+        shrinkage = 1 / (basis.power + 1 / strength)
+        leverage = square @ shrinkage + 1 / len(z)
+        residual = centred - z @ (projected * shrinkage[:, None])
+        scores.append(t - residual / np.maximum(1 - leverage, 1e-9)[:, None])
+    return scores
 
 
-def _folds_out(x: np.ndarray, t: np.ndarray, fold: np.ndarray, strengths: Sequence[float]) -> list[np.ndarray]:
+def _leave_folds_out(x: np.ndarray, t: np.ndarray, fold: np.ndarray, strengths: Sequence[float]) -> list[np.ndarray]:
     """Likewise for whole folds, one eigendecomposition each."""
-    found = [np.zeros_like(t) for _ in strengths]
+    all_scores = [np.zeros_like(t) for _ in strengths]
     for f in np.unique(fold):
         inside, outside = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
-        turned = basis(x[inside])
-        for scores, strength in zip(found, strengths, strict=True):
-            scores[outside] = _head(turned, t[inside], strength, {}).scores(x[outside])
-    return found
+        basis = build_basis(x[inside])
+        for scores, strength in zip(all_scores, strengths, strict=True):
+            scores[outside] = _fit(basis, t[inside], strength, {}).scores(x[outside])
+    return all_scores
 
 
 def _seen_elsewhere(y: np.ndarray, objective: Objective) -> np.ndarray:
@@ -111,8 +105,8 @@ def _seen_elsewhere(y: np.ndarray, objective: Objective) -> np.ndarray:
     return np.where(on, on.sum(0) > 1, (~on).sum(0) > 1)
 
 
-def _judged(strength: float, scores: np.ndarray, y: np.ndarray, objective: Objective, known: np.ndarray) -> dict:
+def _judge(strength: float, scores: np.ndarray, y: np.ndarray, objective: Objective, judgeable: np.ndarray) -> dict:
     if objective.link == "identity":
         return {"strength": strength, "temperature": 1.0, "loss": -objective.score(scores, y)}
-    found = calibrate(scores, y, objective.link, known.astype(np.float64))
-    return {"strength": strength, "temperature": found.temperature, "loss": found.loss}
+    calibration = calibrate(scores, y, objective.link, judgeable.astype(np.float64))
+    return {"strength": strength, "temperature": calibration.temperature, "loss": calibration.loss}

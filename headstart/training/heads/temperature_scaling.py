@@ -1,4 +1,4 @@
-"""How much to believe scores: log-loss, and the temperature that makes it least."""
+"""Temperature scaling: the temperature of logits that minimises the log-loss on held-out rows."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-COLDEST, HOTTEST = 1e-3, 1e3  # least-squares scores need about 0.1, logits about 1
+MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 1e3  # least-squares scores need about 0.1, logits about 1
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """temperature: divide scores by it.  raw, loss: log-loss in nats before, and after at its least"""
+    """temperature: divide logits by it.  raw, loss: log-loss in nats before, and at its minimum"""
 
     temperature: float
     raw: float
@@ -32,8 +32,8 @@ def calibrate(
     scores = scores.astype(np.float64)
     shape = y.shape if link == "softmax" else scores.shape
     w = np.ones(shape) if weight is None else np.broadcast_to(weight, shape).astype(np.float64)
-    use = w > 0
-    scores, y, w = scores[use], y[use], w[use] / max(w.sum(), 1e-300)
+    judged = w > 0
+    scores, y, w = scores[judged], y[judged], w[judged] / max(w.sum(), 1e-300)
     if not len(w):
         return Calibration(1.0, float("nan"), float("nan"))
     curve = _softmax(scores, y) if link == "softmax" else _sigmoid(scores, y)
@@ -42,31 +42,31 @@ def calibrate(
         _, first, second, _ = curve(u)
         return float(w @ first), float(w @ second)
 
-    best = _rising(slope, 1.0)
+    best = _root(slope, 1.0)
     ceiling = (len(w) + 1) / (len(w) + 2)
-    honest = best
+    capped = best
 
     def excess(u: float) -> tuple[float, float]:
         return float(w @ curve(u)[3]) - ceiling, 0.0
 
     if excess(best)[0] > 0:
-        honest = min(best, _rising(excess, best))
-    return Calibration(1 / honest, float(w @ curve(1.0)[0]), float(w @ curve(best)[0]))
+        capped = min(best, _root(excess, best))
+    return Calibration(1 / capped, float(w @ curve(1.0)[0]), float(w @ curve(best)[0]))
 
 
-def _rising(value: Callable[[float], tuple[float, float]], at: float) -> float:
-    """Where a rising function crosses 0. value: u -> (it, its slope); a slope of 0 is taken as unknown."""
-    low, high = 1 / HOTTEST, 1 / COLDEST
+def _root(function: Callable[[float], tuple[float, float]], start: float) -> float:
+    """Where a rising function crosses 0. function: u -> (value, derivative); a derivative of 0 is taken as unknown."""
+    u, low, high = start, 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
     for _ in range(50):
-        here, slope = value(at)
-        low, high = (low, at) if here > 0 else (at, high)
-        new = at - here / slope if slope > 0 else 0.0
-        # Newton where it stays inside of what is known, halving (of the logarithm) where it does not.
+        value, slope = function(u)
+        low, high = (low, u) if value > 0 else (u, high)
+        new = u - value / slope if slope > 0 else 0.0
+        # Newton where it stays inside of what is known, bisection (of the logarithm) where it does not.
         new = new if low < new < high else float(np.sqrt(low * high))
-        if abs(new - at) <= 1e-5 * at:
+        if abs(new - u) <= 1e-5 * u:
             return new
-        at = new
-    return at
+        u = new
+    return u
 
 
 def _softmax(scores: np.ndarray, y: np.ndarray):

@@ -1,73 +1,77 @@
 """The method that held-out examples speak for: the plain probe first, then what promises more, while it pays.
 
-Rows of every level come from one pass above the cut. Candidates that train are judged on one fold, and only the best
-goes on to the others (successive halving, Jamieson and Talwalkar 2016), or one that stands before it in their order and
-cannot be told from it. The probe stays where nothing is surely better.
-What is believed of a gain: gains.py.
+Embeddings at every level come from one pass above the cut. Candidates that train are judged on one fold, and only the
+best goes on to the others (successive halving, Jamieson and Talwalkar 2016), or one that stands before it in their
+order and cannot be told from it. The probe stays where nothing is surely better.
+The posterior of a gain: expected_gain.py.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from headstart.core.backbone import Backbone, Cut
 from headstart.core.errors import HeadstartError, PlanError
-from headstart.core.features import Features, join, picked
+from headstart.core.features import Features, take_rows
+from headstart.core.plan import Above, Traits, trains_in_steps, traits_of
 from headstart.core.plugins import member, names
 from headstart.core.task import Objective
-from headstart.training.expected_gain import Gain, believed, few, usual, worth_of
+from headstart.training.expected_gain import (
+    PAIR_LABELS,
+    GainPosterior,
+    example_merits,
+    gain_posterior,
+    gain_prior,
+    has_few_labels,
+    labels_per_class,
+)
 from headstart.training.heads import cross_validation
 from headstart.training.heads.probe import fit_probe
-from headstart.training.methods.finetune import half
+from headstart.training.shared_settings import cut_below_half
 
-if TYPE_CHECKING:
-    from headstart.core.plan import Above
-
-
-FEW = 100  # examples of the median class up to which pairs are tried
-ENOUGH = 200  # held-out examples from which one split judges; fewer are dealt into folds
-CLEAR = 2.0  # standard deviations of a believed gain from none that make further folds needless
-HOPELESS = 2.0  # standard deviations above what is believed of a gain; where even that is not WORTH it, no more folds
-SURE = 1.5  # standard deviations by which a believed gain must lie above none, or above that of a steadier candidate
+HOLD_OUT_ENOUGH = 200  # held-out examples from which one split judges; fewer are dealt into folds
+# Of a posterior gain, in its standard deviations:
+CLEAR = 2.0  # this far from none makes further folds needless
+HOPELESS = 2.0  # where even this far above its mean it is not WORTHWHILE, no more folds
+SURE = 1.5  # by so much it must lie above none, or above that of a steadier candidate
 # Trained on two thirds of 8 labels a class (trec6), contrast showed 4 of the 13 points it gains; on five sixths 17.
-FOLDS, FEW_FOLDS = 3, 6
-FIRST = 0.05  # what usually gains so much is tried before all others, and alone where its gain is clear
-WORTH = 0.01  # a gain that is worth a whole try
+FOLDS, FEW_SHOT_FOLDS = 3, 6
+TRY_FIRST = 0.05  # with a prior gain of so much a candidate is tried before all others, and alone where it is clear
+WORTHWHILE = 0.01  # a gain that is worth a whole try
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What may take part, and for how long.
+    """Which methods are raced, and for how long.
 
-    blocks:  how many of the topmost blocks may learn; 0 = half of the backbone's
-    methods: that are tried beside the probe and the levels, where they suit the labels
-    minutes: that the race may take; what is not tried by then is not tried
-    steps, batch: of each that trains; 0 steps = by the number of examples and the budget
-    folds:   that judge, where there are too few examples for one held-out part; 0 = 6 up to 16 labels a class, else 3
-    views:   stored augmented views of each photo, for those that train
+    blocks:     how many of the topmost blocks may learn; 0 = half of the backbone's
+    methods:    that are tried beside heads on the embeddings and on intermediate features, where they suit the labels
+    minutes:    that the race may take; what is not tried by then is not tried
+    steps:      of each that trains; 0 = by the number of examples and the budget
+    batch_size: by which the budget counts them; each method trains with its own
+    folds:      that judge, where one held-out part would be too small; 0 = 6 up to 16 labels a class, else 3
+    views:      stored augmented views of each photo, for those that train
     """
+
+    traits: ClassVar[Traits] = Traits(best_for="when in doubt")
+    trains_on_validation: ClassVar[bool] = False  # folds of train and val together judge, where val is small
 
     blocks: int = 0
     methods: tuple[str, ...] = ("lora", "contrast", "finetune")
     minutes: float = 10.0
     steps: int = 0
-    batch: int = 16
+    batch_size: int = 16
     folds: int = 0
     views: int = 0
 
-    @property
-    def joins(self) -> bool:
-        """Folds of train and val together judge, where val is small."""
-        return False
-
     def cut(self, backbone: Backbone) -> Cut:
         """Below the blocks that may learn."""
-        return half(backbone, self.blocks)
+        return cut_below_half(backbone, self.blocks)
 
     def fit(
         self,
@@ -77,36 +81,38 @@ class Settings:
         *,
         above: Callable[[], Above],
         rng: np.random.Generator,
-    ) -> Chosen:
+    ) -> Winner:
         """Races on held-out examples, then fits the winner on all. Raises PlanError for what cannot be raced."""
-        data = join(train, val) if len(val) else train
-        suited = self._suited(data, objective)
+        data = cross_validation.join_parts(train, val)
+        candidates = self._candidates(data, objective)
         race = _Race(self, data, objective, above, int(rng.integers(2**31)))
-        race.judge(_splits(train, val, data, objective, self.folds, rng))
-        race.probe()
-        race.tune(suited)
+        race.set_splits(_splits(train, val, data, objective, self.folds, rng))
+        race.fit_heads()
+        race.try_methods(candidates)
         return race.finish(train, val)
 
-    def _suited(self, data: Features, objective: Objective) -> list[str]:
-        """Candidates that suit the labels, the likeliest first."""
-        for name in self.methods:
-            if name == "auto" or "steps" not in asdict(member("methods", name).Settings()):
+    def _candidates(self, data: Features, objective: Objective) -> list[str]:
+        """Methods that suit the labels, in the order of the setting."""
+        methods = {name: member("methods", name).Settings() for name in self.methods}
+        for name, method in methods.items():
+            if name == "auto" or not trains_in_steps(method):
                 raise PlanError(f"methods={name}: what is raced beside the probe trains in steps, as lora does.")
-        pairs = objective.link == "softmax" and np.median(np.bincount(data.y)) <= FEW
-        return [name for name in self.methods if pairs or name != "contrast"]
+        pairs = objective.link == "softmax" and labels_per_class(data.y) <= PAIR_LABELS
+        return [name for name in self.methods if pairs or not traits_of(methods[name]).needs_pairs]
 
 
 def _splits(train: Features, val: Features, data: Features, objective: Objective, count: int, rng) -> list:
-    """[(rows to learn from, rows to judge by)] of `data`."""
-    if len(val) >= ENOUGH and cross_validation.SPARE * len(val) <= len(data):  # a larger part learns too, fold by fold
+    """[(indices to learn from, indices to judge by)] of `data`."""
+    # Of a larger validation part every example learns too, fold by fold.
+    if len(val) >= HOLD_OUT_ENOUGH and cross_validation.EXAMPLES_PER_HELD_OUT * len(val) <= len(data):
         return [(np.arange(len(train)), np.arange(len(train), len(data)))]
-    count = count or (FEW_FOLDS if few(data, objective) else FOLDS)
-    fold = cross_validation.deal(data, objective, count, rng)
+    count = count or (FEW_SHOT_FOLDS if has_few_labels(data, objective) else FOLDS)
+    fold = cross_validation.assign_folds(data, objective, count, rng)
     return [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in np.unique(fold)]
 
 
 class _Race:
-    """Candidates, and what each was right on."""
+    """Candidates, and how each did on held-out examples."""
 
     def __init__(self, settings: Settings, data: Features, objective: Objective, above: Callable, seed: int):
         from headstart.training.tuning import learner
@@ -121,88 +127,87 @@ class _Race:
         self.results: dict[str, dict[str, Any]] = {}
         self.order: list[str] = []
 
-    def judge(self, splits: list) -> None:
+    def set_splits(self, splits: list) -> None:
         """The splits that judge."""
         self.splits = splits
-        self.held = np.concatenate([held for _, held in splits])
+        self.held_out = np.concatenate([held_out for _, held_out in splits])
 
-    def probe(self) -> None:
-        """Heads on the top and on other levels, all from one pass."""
+    def fit_heads(self) -> None:
+        """Heads on the embeddings and on intermediate features, all from one pass."""
         from headstart.training.tuning import intermediate_features
 
-        count = range(self.top + 1)
-        rows, widths = intermediate_features.looked(self.learner, self.data.x, count)
+        levels = range(self.top + 1)
+        self.features, widths = intermediate_features.compute_level_features(self.learner, self.data.x, levels)
         edges = np.cumsum([0, *widths])
-        self.columns = {i: np.arange(edges[i], edges[i + 1]) for i in count}
-        self.rows = rows
-        for name, which in {"probe": (self.top,), **self._combinations()}.items():
-            scores = [self._headed(which, learn, held) for learn, held in self.splits]
-            self._enter(name, np.concatenate(scores), which=list(which))
+        self.columns = {i: np.arange(edges[i], edges[i + 1]) for i in levels}
+        for name, chosen in {"probe": (self.top,), **self._combinations()}.items():
+            scores = [self._head_scores(chosen, learn, held_out) for learn, held_out in self.splits]
+            self._enter(name, np.concatenate(scores), which=list(chosen))
 
     def _combinations(self) -> dict[str, tuple[int, ...]]:
-        """Levels that are worth a look: the one below the top, the top with others, the last three."""
+        """Levels that are worth a look: the one below the top, the top with others, all of few."""
         top = self.top
         below_top = [i for i in (top - 1, top // 2) if 0 <= i < top]
-        found: dict[str, tuple[int, ...]] = {f"level {i}": (i,) for i in below_top[:1]}
-        found |= {f"levels {i} and top": (i, top) for i in below_top}
-        return found | ({"all levels": tuple(range(top + 1))} if 2 < top + 1 <= 8 else {})
+        combinations: dict[str, tuple[int, ...]] = {f"level {i}": (i,) for i in below_top[:1]}
+        combinations |= {f"levels {i} and top": (i, top) for i in below_top}
+        return combinations | ({"all levels": tuple(range(top + 1))} if 2 < top + 1 <= 8 else {})
 
-    def _headed(self, which: tuple[int, ...], learn: np.ndarray, held: np.ndarray) -> np.ndarray:
-        x = self.rows[:, np.concatenate([self.columns[i] for i in which])]
+    def _head_scores(self, levels: tuple[int, ...], learn: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+        x = self.features[:, np.concatenate([self.columns[i] for i in levels])]
         groups = tuple(self.data.groups[i] for i in learn) if self.data.groups else ()
         part = Features(x[learn], self.data.y[learn], tuple(self.data.ids[i] for i in learn), groups)
-        return fit_probe(self.objective, part, np.random.default_rng(self.seed)).scores(x[held])
+        return fit_probe(self.objective, part, np.random.default_rng(self.seed)).scores(x[held_out])
 
-    def tune(self, candidates: list[str]) -> None:
+    def try_methods(self, candidates: list[str]) -> None:
         """What usually gains; else each on the first split, and the best of them, or its like, on all."""
         self.order = candidates
         for name in candidates:
-            if self._usual(name)[0] >= FIRST and self._time():  # what helped on data like these comes first
+            if self._prior(name)[0] >= TRY_FIRST and self._has_time():
                 gain = self._try(name, self.splits)
                 if gain is not None and gain.mean > CLEAR * gain.sd:
                     return
         for name in self.order:
-            if name not in self.results and self._time():
+            if name not in self.results and self._has_time():
                 self._try(name, self.splits[:1])
         gains = {name: self.results[name]["gain"] for name in self.order if "gain" in self.results.get(name, {})}
-        promising = [name for name, gain in gains.items() if gain.mean + gain.sd > WORTH]
-        if promising and self._time():  # the first of those that cannot be told from the best is judged on all
-            self._try(self._first(promising), self.splits)
+        promising = [name for name, gain in gains.items() if gain.mean + gain.sd > WORTHWHILE]
+        if promising and self._has_time():
+            self._try(self._first_of_the_best(promising), self.splits)
 
-    def _gain(self, name: str, without: float) -> float:
-        """What is believed of a candidate's gain; `without` where it was not tried or refused."""
+    def _gain(self, name: str, missing: float) -> float:
+        """Posterior mean of a candidate's gain; `missing` where it was not tried or refused."""
         result = self.results.get(name, {})
-        return result["gain"].mean if "gain" in result else without
+        return result["gain"].mean if "gain" in result else missing
 
-    def _first(self, some: list[str]) -> str:
-        """Of candidates the first whose gain cannot be told from the largest: they stand in order of steadiness."""
-        best = max(some, key=lambda name: self._gain(name, -1.0))
-        near = self._gain(best, -1.0) - SURE * self.results[best]["gain"].sd
-        return next(name for name in some if self._gain(name, -1.0) >= near)
+    def _first_of_the_best(self, candidates: list[str]) -> str:
+        """The first whose gain cannot be told from the largest: they stand in order of steadiness."""
+        best = max(candidates, key=lambda name: self._gain(name, -1.0))
+        least = self._gain(best, -1.0) - SURE * self.results[best]["gain"].sd
+        return next(name for name in candidates if self._gain(name, -1.0) >= least)
 
-    def _time(self) -> bool:
+    def _has_time(self) -> bool:
         return time.perf_counter() - self.began < 60 * self.settings.minutes
 
-    def _method(self, name: str, share: float = 1.0) -> Any:
-        """share: of the examples that it learns from; fewer are met as often in fewer steps"""
-        return member("methods", name).Settings(steps=max(10, round(share * self.settings.steps)))
+    def _method(self, name: str, fraction: float = 1.0) -> Any:
+        """fraction: of the examples that it learns from; fewer are seen as often in fewer steps"""
+        return member("methods", name).Settings(steps=max(10, round(fraction * self.settings.steps)))
 
-    def _try(self, name: str, splits: list) -> Gain | None:
+    def _try(self, name: str, splits: list) -> GainPosterior | None:
         """Fits and judges, on from where it was left, until its gain is clear; None for a method that declines."""
         self.say("race", {"method": name, "splits": len(splits) - self.results.get(name, {}).get("folds", 0)})
         known, gain = self.results.get(name, {}), None
         scores = [known["scores"]] if known else []
         try:
-            for learn, held in splits[known.get("folds", 0) :]:
+            for learn, held_out in splits[known.get("folds", 0) :]:
                 part = self.data.rows(learn)
                 nothing = part.rows(np.zeros(0, np.int64))
                 rng = np.random.default_rng(self.seed)
                 method = self._method(name, len(part) / len(self.data))
                 fitted = method.fit(part, nothing, self.objective, above=self.above, rng=rng)
-                scores.append(fitted.scores(picked(self.data.x, held)))
+                scores.append(fitted.scores(take_rows(self.data.x, held_out)))
                 done = self.results.get(name, {}).get("folds", 0) + 1
                 gain = self._enter(name, np.concatenate(scores), folds=done)
-                if abs(gain.mean) > CLEAR * gain.sd or gain.mean + HOPELESS * gain.sd < WORTH:
+                if abs(gain.mean) > CLEAR * gain.sd or gain.mean + HOPELESS * gain.sd < WORTHWHILE:
                     break
         except HeadstartError as refusal:
             self.results[name] = {"refused": str(refusal)}
@@ -211,32 +216,31 @@ class _Race:
         self.say("tried", {"method": name, "judged": self.results[name]["judged"], "gain": gain.mean, "doubt": gain.sd})
         return gain
 
-    def _enter(self, name: str, scores: np.ndarray, **facts: Any) -> Gain:
-        """Keeps how a candidate did on the first splits: its merit, and what is believed of its gain."""
-        held = self.held[: len(scores)]
-        y = self.data.y[held]
-        worth = worth_of(self.objective, scores, y)
-        # The probe's on the same examples: how sure calibrated answers are depends on their number.
-        known = self.results["probe"]["scores"][: len(scores)] if name != "probe" else scores
-        base = worth_of(self.objective, known, y)
-        scale = abs(float(base.mean())) if self.objective.link == "identity" else 1.0
-        gain = believed((worth - base) / max(scale, 1e-12), *self._usual(name))
+    def _enter(self, name: str, scores: np.ndarray, **facts: Any) -> GainPosterior:
+        """Keeps a candidate's merit on the first splits, and the posterior of its gain over the probe."""
+        y = self.data.y[self.held_out[: len(scores)]]
+        merits = example_merits(self.objective, scores, y)
+        # The probe's on the same examples: how confident calibrated answers are depends on their number.
+        probe_scores = self.results["probe"]["scores"][: len(scores)] if name != "probe" else scores
+        probe_merits = example_merits(self.objective, probe_scores, y)
+        scale = abs(float(probe_merits.mean())) if self.objective.link == "identity" else 1.0
+        gain = gain_posterior((merits - probe_merits) / max(scale, 1e-12), *self._prior(name))
         self.results[name] = {
             "scores": scores,
-            "merit": float(worth.mean()),
+            "merit": float(merits.mean()),
             "gain": gain,
             "judged": len(scores),
             **facts,
         }
         return gain
 
-    def _usual(self, name: str) -> tuple[float, float]:
-        """What a method's gain was on other data like these."""
-        room = 1 - self.results["probe"]["merit"] if self.objective.link == "softmax" and self.results else 0.0
-        method = name if name in names("methods") else ""
-        return usual(method, self.kinds, few(self.data, self.objective), room)
+    def _prior(self, name: str) -> tuple[float, float]:
+        """Mean and standard deviation of a candidate's gain on other data like these."""
+        headroom = 1 - self.results["probe"]["merit"] if self.objective.link == "softmax" and self.results else 0.0
+        traits = traits_of(member("methods", name).Settings) if name in names("methods") else None
+        return gain_prior(traits, self.kinds, has_few_labels(self.data, self.objective), headroom)
 
-    def finish(self, train: Features, val: Features) -> Chosen:
+    def finish(self, train: Features, val: Features) -> Winner:
         """The best of those that are surely better than the probe, fitted on everything."""
         from headstart.training.tuning import intermediate_features
 
@@ -252,21 +256,21 @@ class _Race:
             table.append(entry)
         best = max(sure, key=lambda name: self._gain(name, 0.0))
         trained = [name for name in self.order if name in sure]
-        best = self._first(trained) if best in trained else best
+        best = self._first_of_the_best(trained) if best in trained else best
         self.say("taken", {"method": best, "steps": best in trained})
         rng = np.random.default_rng(self.seed)
-        which = self.results[best].get("which")
-        if which is not None:
-            fitted: Any = intermediate_features.headed(self.above, self.objective, self.data, which, rng)
+        levels = self.results[best].get("which")
+        if levels is not None:
+            fitted: Any = intermediate_features.fit_on_levels(self.above, self.objective, self.data, levels, rng)
         else:
             fitted = self._method(best).fit(train, val, self.objective, above=self.above, rng=rng)
         seconds = time.perf_counter() - self.began
-        race = {"winner": best, "sure": SURE, "table": table, "judged": len(self.held), "seconds": seconds}
-        return Chosen(fitted, "" if which is not None else best, {**fitted.notes, "race": race})
+        race = {"winner": best, "sure": SURE, "table": table, "judged": len(self.held_out), "seconds": seconds}
+        return Winner(fitted, "" if levels is not None else best, {**fitted.notes, "race": race})
 
 
-class Chosen:
-    """What the winner learned. by: its method, "" for a head on levels"""
+class Winner:
+    """The fitted winner of a race. by: its method, "" for a head on intermediate features"""
 
     def __init__(self, fitted: Any, by: str, notes: dict):
         self.fitted, self.by, self.notes = fitted, by, notes
@@ -284,10 +288,10 @@ class Chosen:
         return self.fitted.files()
 
 
-def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Chosen:
+def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Winner:
     """From its `state()`, on a backbone that `above` opens."""
     from headstart.training.tuning import intermediate_features
 
     by = state["by"].tobytes().decode().strip()
     fitted = (member("methods", by) if by else intermediate_features).restore(state, above)
-    return Chosen(fitted, by, {})
+    return Winner(fitted, by, {})

@@ -7,51 +7,53 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from headstart.core.backbone import Backbone, Cut
 from headstart.core.errors import PlanError
 from headstart.core.features import Features
+from headstart.core.plan import Above, Traits
 from headstart.core.task import Objective
-from headstart.training.methods.finetune import half
+from headstart.training.heads.cross_validation import join_parts
+from headstart.training.shared_settings import Stepwise, cut_below_half, restore_for
 
 if TYPE_CHECKING:
-    from headstart.core.plan import Above
     from headstart.training.tuning.learner import Learner
+    from headstart.training.tuning.losses import BatchLoss
     from headstart.training.tuning.tuned import Tuned
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """How pairs draw the rows.
+class Settings(Stepwise):
+    """How pairs move the embeddings.
 
-    blocks: how many of the topmost blocks learn; 0 = half of the backbone's
-    steps:  0 = by the number of examples and the budget.  batch: examples of a step; all their pairs count
-    pairs:  at most so many over all steps, which end when they are used up
-    rate:   learning rate of the topmost block.  decay: each block below learns at so many times that of the one above
-    heat:   temperature of the loss: lower looks at the nearest pairs
-    views:  stored augmented views of each photo beside the plain one
+    batch_size:  examples of a step; all their pairs count
+    blocks:      how many of the topmost blocks learn; 0 = half of the backbone's
+    pairs:       at most so many over all steps, which end when they are used up
+    layer_decay: learning rate of a block, relative to that of the block above it (layer-wise lr decay)
+    temperature: of the loss: a lower one looks at the nearest pairs
     """
 
-    blocks: int = 0
-    steps: int = 0
-    batch: int = 24
-    pairs: int = 100_000
-    rate: float = 1e-4
-    decay: float = 0.9
-    heat: float = 0.1
-    views: int = 2
+    traits: ClassVar[Traits] = Traits(
+        best_for="8 to 50 labels a class",
+        is_plain_network=True,
+        needs_pairs=True,
+        few_shot_gain={"text": (0.10, 0.08), "image": (0.0, 0.05)},
+    )
+    trains_on_validation: ClassVar[bool] = True  # all labelled examples make pairs
 
-    @property
-    def joins(self) -> bool:
-        """All labelled examples make pairs."""
-        return True
+    batch_size: int = 24
+    learning_rate: float = 1e-4
+    blocks: int = 0
+    pairs: int = 100_000
+    layer_decay: float = 0.9
+    temperature: float = 0.1
 
     def cut(self, backbone: Backbone) -> Cut:
         """Below the blocks that learn."""
-        return half(backbone, self.blocks)
+        return cut_below_half(backbone, self.blocks)
 
     def fit(
         self,
@@ -62,59 +64,56 @@ class Settings:
         above: Callable[[], Above],
         rng: np.random.Generator,
     ) -> Tuned:
-        """The blocks above the cut learn from pairs; then the probe's head is fitted on what they give."""
+        """The blocks above the cut learn from pairs; then the probe is fitted on their embeddings."""
         if objective.link != "softmax":
             raise PlanError("Pairs are alike or not by their class: contrast is for classes. Use --method lpft.")
-        from headstart.core.features import join
-        from headstart.training.tuning import optim, trainer, tuned
-        from headstart.training.tuning.learner import passed
+        from headstart.training.tuning import trainer
+        from headstart.training.tuning.learner import forward_in_batches
+        from headstart.training.tuning.optim import Recipe
+        from headstart.training.tuning.tuned import fit_probe_head, open_learner
 
-        data = join(train, val) if len(val) else train
-        learner, rows = tuned.opened(above, objective, data)
-        alter(learner, asdict(self))
+        data = join_parts(train, val)
+        learner, embeddings = open_learner(above, objective, data)
+        self.modify(learner)
 
-        def head() -> dict:
-            now = passed(learner, data.x, learner.rows)
-            return {"probe": tuned.probed(learner, now, data, objective, rng)}
+        def fit_head() -> dict:
+            tuned = forward_in_batches(learner, data.x, learner.embed)
+            return {"probe": fit_probe_head(learner, tuned, data, objective, rng)}
 
-        each = min(self.batch, len(data)) * (min(self.batch, len(data)) - 1) // 2
-        steps = max(1, min(self.steps, self.pairs // max(1, each)))
-        recipe = optim.Recipe(steps, self.batch, self.rate, 0.0, self.decay)
-        nothing = data.rows(np.zeros(0, np.int64))
-        loss = attraction(self.heat)
-        return trainer.learn(
-            learner, rows, data, nothing, objective, recipe, asdict(self), rng, loss=loss, finish=head, hold=False
+        n = min(self.batch_size, len(data))
+        steps = max(1, min(self.steps, self.pairs // max(1, n * (n - 1) // 2)))
+        recipe = Recipe(
+            steps, self.batch_size, self.learning_rate, head_learning_rate=0.0, layer_decay=self.layer_decay
         )
+        nothing = data.rows(np.zeros(0, np.int64))
+        parts = trainer.TrainingData(data, nothing, objective, data, embeddings)
+        loss, seed = supervised_contrastive_loss(self.temperature), int(rng.integers(2**31))
+        return trainer.run_training(learner, parts, recipe, asdict(self), seed, loss=loss, finish=fit_head)
+
+    def modify(self, learner: Learner) -> None:
+        """Everything above the cut learns."""
+        learner.body.requires_grad_(True)
 
 
-def attraction(heat: float):
-    """The loss of a batch: of each example, how little of its likeness goes to its own class."""
+restore = restore_for(Settings)
 
-    def loss(learner, batch):
+
+def supervised_contrastive_loss(temperature: float) -> BatchLoss:
+    """Of each example, minus the mean log-probability of those of its class among all others. Khosla et al. 2020."""
+
+    def loss(learner: Learner, batch: dict[str, Any]) -> Any:
         import torch
         from torch.nn import functional as F
 
-        row = F.normalize(learner.rows(batch).float() - learner.mean, dim=1)
-        likeness = row @ row.T / heat
-        others = ~torch.eye(len(row), dtype=torch.bool, device=row.device)
+        z = F.normalize(learner.embed(batch).float() - learner.mean, dim=1)
+        similarity = z @ z.T / temperature
+        others = ~torch.eye(len(z), dtype=torch.bool, device=z.device)
         same = (batch["y"][:, None] == batch["y"][None]) & others
-        share = likeness - torch.logsumexp(likeness.masked_fill(~others, float("-inf")), 1, keepdim=True)
-        count = same.sum(1)
-        some = count > 0
-        if not some.any():
-            return 0.0 * row.sum()
-        return -(torch.where(same, share, 0.0).sum(1)[some] / count[some]).mean()
+        log_p = similarity - torch.logsumexp(similarity.masked_fill(~others, float("-inf")), 1, keepdim=True)
+        positives = same.sum(1)
+        paired = positives > 0
+        if not paired.any():
+            return 0.0 * z.sum()
+        return -(torch.where(same, log_p, 0.0).sum(1)[paired] / positives[paired]).mean()
 
     return loss
-
-
-def alter(learner: Learner, settings: dict) -> None:
-    """All that lies above the cut learns."""
-    learner.body.requires_grad_(True)
-
-
-def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Tuned:
-    """From its `state()`, on a backbone that `above` opens."""
-    from headstart.training.tuning import tuned
-
-    return tuned.restored(state, above, alter)

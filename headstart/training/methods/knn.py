@@ -2,72 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import numpy as np
 
-from headstart.core.backbone import Backbone, Cut
-from headstart.core.features import Features, join
+from headstart.core.features import Features
+from headstart.core.plan import Traits
 from headstart.core.task import Objective
-from headstart.training.heads.linear import check_rows, check_two
+from headstart.training.heads.linear import check_learnable, check_rows
 from headstart.training.heads.temperature_scaling import calibrate
+from headstart.training.shared_settings import CrossValidatedHead
 
-if TYPE_CHECKING:
-    from headstart.core.plan import Above
-
-
-CELLS = 4_000_000  # similarities held at once: 16 MB
-NEAR = (1, 3, 5, 10, 20, 40)
-JUDGES = 2_000  # rows that choose k; more do not change the choice
+SIMILARITIES = 4_000_000  # held at once: 16 MB
+TRIED = (1, 3, 5, 10, 20, 40)  # neighbours
+QUERIES = 2_000  # rows that choose k; more do not change the choice
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """neighbours: how many vote, weighted by nearness; empty = chosen leaving one out."""
+class Settings(CrossValidatedHead):
+    """n_neighbors: how many vote, weighted by nearness; empty = chosen leaving one out."""
 
-    neighbours: tuple[int, ...] = ()
+    traits: ClassVar[Traits] = Traits(best_for="a look without training; classes that come and go")
+    n_neighbors: tuple[int, ...] = ()
 
-    @property
-    def joins(self) -> bool:
-        """Val is joined to train."""
-        return True
-
-    def cut(self, backbone: Backbone) -> Cut:
-        """At the top."""
-        return backbone.cut(len(backbone.blocks))
-
-    def fit(
-        self,
-        train: Features,
-        val: Features,
-        objective: Objective,
-        *,
-        above: Callable[[], Above],
-        rng: np.random.Generator,
-    ) -> Neighbours:
-        """Keeps train and val; chooses how many vote, and calibrates, on rows that do not vote for themselves."""
-        data = join(train, val) if len(val) else train
+    def fit_head(self, data: Features, objective: Objective, rng: np.random.Generator) -> Neighbours:
+        """Keeps all rows; chooses how many vote, and calibrates, on rows that do not vote for themselves."""
         check_rows(data)
         if objective.link != "identity":
-            check_two(data, objective)
+            check_learnable(data, objective)
         mean = data.x.mean(0, dtype=np.float64).astype(np.float32)
-        x = _unit(data.x, mean)
+        x = _normalize(data.x, mean)
         t = objective.targets(data.y).astype(np.float32)
         t = t if objective.link == "identity" else (t > 0).astype(np.float32)
         prior = t.mean(0)
-        judges = np.sort(rng.permutation(len(x))[:JUDGES])
-        tries = sorted({min(k, max(len(x) - 1, 1)) for k in (self.neighbours or NEAR)})
-        near, found = _nearest(x[judges], x, max(tries), own=judges)
+        queries = np.sort(rng.permutation(len(x))[:QUERIES])
+        candidates = sorted({min(k, max(len(x) - 1, 1)) for k in (self.n_neighbors or TRIED)})
+        similarity, index = _nearest(x[queries], x, max(candidates), own=queries)
         best: tuple[float, int, float] | None = None
-        for k in tries:
-            s = _scores(near[:, :k], t[found[:, :k]], prior, objective.link)
+        for k in candidates:
+            scores = _vote(similarity[:, :k], t[index[:, :k]], prior, objective.link)
             if objective.link == "identity":
-                loss, temperature = float(((s - t[judges]) ** 2).mean()), 1.0
+                loss, temperature = float(((scores - t[queries]) ** 2).mean()), 1.0
             else:
-                made = calibrate(s, data.y[judges], objective.link)
-                loss, temperature = made.loss, made.temperature
+                calibration = calibrate(scores, data.y[queries], objective.link)
+                loss, temperature = calibration.loss, calibration.temperature
             if best is None or loss < best[0]:
                 best = loss, k, temperature
         assert best is not None
@@ -90,8 +69,8 @@ class Neighbours:
 
     def scores(self, x: np.ndarray) -> np.ndarray:
         """(n, d) -> (n, width): logits of the votes, or the voted number"""
-        near, found = _nearest(_unit(x, self.mean), self.x, min(self.k, len(self.x)))
-        return (_scores(near, self.t[found], self.prior, self.link) / self.temperature).astype(np.float32)
+        similarity, index = _nearest(_normalize(x, self.mean), self.x, min(self.k, len(self.x)))
+        return (_vote(similarity, self.t[index], self.prior, self.link) / self.temperature).astype(np.float32)
 
     def head(self) -> Neighbours:
         """Itself: no matrix, but some formats can vote too."""
@@ -116,35 +95,34 @@ def restore(state: dict[str, np.ndarray], above: object = None) -> Neighbours:
     return Neighbours(state["x"], state["t"], state["mean"], state["prior"], k, temperature, kind)
 
 
-def _unit(x: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def _normalize(x: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Rows about their mean, of length 1."""
     centred = x - mean
     return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
 
 
 def _nearest(x: np.ndarray, among: np.ndarray, k: int, own: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """(n, k) cosines, nearest first, and whose they are. own: which of `among` each row is itself, to leave out."""
-    near, found = np.empty((len(x), k), np.float32), np.empty((len(x), k), np.int64)
-    step = max(1, CELLS // len(among))
+    """(n, k) cosine similarities, nearest first, and indices into `among`. own: the index of each row, to leave out"""
+    nearest, index = np.empty((len(x), k), np.float32), np.empty((len(x), k), np.int64)
+    step = max(1, SIMILARITIES // len(among))
     for start in range(0, len(x), step):
-        some = x[start : start + step] @ among.T
+        block = x[start : start + step] @ among.T
         if own is not None:
-            some[np.arange(len(some)), own[start : start + step]] = -2
-        top = (
-            np.argpartition(-some, k - 1, axis=1)[:, :k] if k < some.shape[1] else np.tile(np.arange(k), (len(some), 1))
-        )
-        value = np.take_along_axis(some, top, 1)
+            block[np.arange(len(block)), own[start : start + step]] = -2
+        few = k < block.shape[1]
+        top = np.argpartition(-block, k - 1, axis=1)[:, :k] if few else np.tile(np.arange(k), (len(block), 1))
+        value = np.take_along_axis(block, top, 1)
         order = np.argsort(-value, axis=1, kind="stable")
-        near[start : start + step] = np.take_along_axis(value, order, 1)
-        found[start : start + step] = np.take_along_axis(top, order, 1)
-    return near, found
+        nearest[start : start + step] = np.take_along_axis(value, order, 1)
+        index[start : start + step] = np.take_along_axis(top, order, 1)
+    return nearest, index
 
 
-def _scores(near: np.ndarray, votes: np.ndarray, prior: np.ndarray, link: str) -> np.ndarray:
-    """near: (n, k) cosines, votes: (n, k, width). One vote of the prior keeps every probability above 0."""
-    weight = np.exp(5 * (near.astype(np.float64) - 1))[:, :, None]
+def _vote(similarity: np.ndarray, votes: np.ndarray, prior: np.ndarray, link: str) -> np.ndarray:
+    """similarity: (n, k), votes: (n, k, width). One vote of the prior keeps every probability above 0."""
+    weight = np.exp(5 * (similarity.astype(np.float64) - 1))[:, :, None]
     if link == "identity":
         return (weight * votes).sum(1) / weight.sum(1)
-    share = ((weight * votes).sum(1) + 0.5 * prior + 1e-3) / (weight.sum(1) + 0.5 + 1e-3 * len(prior))
-    share = np.clip(share, 1e-6, 1 - 1e-6)
-    return np.log(share) if link == "softmax" else np.log(share / (1 - share))
+    p = ((weight * votes).sum(1) + 0.5 * prior + 1e-3) / (weight.sum(1) + 0.5 + 1e-3 * len(prior))
+    p = np.clip(p, 1e-6, 1 - 1e-6)
+    return np.log(p) if link == "softmax" else np.log(p / (1 - p))

@@ -1,108 +1,68 @@
-"""LoRA: a product of two thin matrices is added to every linear layer and convolution above the cut, through PEFT.
+"""LoRA: a product of two low-rank matrices is added to every linear layer and convolution above the cut, through PEFT.
 
 Source: Hu et al. 2022; on all linear layers, Schulman et al. 2025; rsLoRA, Kalajdzievski 2023; DoRA, Liu et al. 2024.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
-
-from headstart.core.backbone import Backbone, Cut
-from headstart.core.features import Features
-from headstart.core.task import Objective
-from headstart.training.methods.finetune import evenly, half
+from headstart.core.plan import Traits
+from headstart.training.shared_settings import AdapterTuning, restore_for
 
 if TYPE_CHECKING:
-    from headstart.core.plan import Above
     from headstart.training.tuning.learner import Learner
-    from headstart.training.tuning.tuned import Tuned
 
 
-MOST = 16  # rank, where it is left to us
-SHARE = 0.01  # of the backbone's parameters that are trained then, at most
-LARGE, LESS = 1e9, 0.001  # and so much of larger ones: few labels do not need more (Schulman et al. 2025)
+MAX_RANK = 16  # where the rank is left to us
+MAX_FRACTION = 0.01  # of the backbone's parameters that are trained then
+LARGE, LARGE_FRACTION = 1e9, 0.001  # and of larger ones: few labels do not need more (Schulman et al. 2025)
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """How thin the added matrices are.
+class Settings(AdapterTuning):
+    """The form of the added matrices.
 
-    blocks: how many of the topmost blocks are adapted; 0 = half of the backbone's
-    rank:   0 = the largest up to 16 at which less than 1 % of the backbone's parameters are trained
-    form:   "plain" scales what is added by 2, "rs" by 2 times the root of the rank, "dora" learns its length too
-    steps, batch: how long; 0 steps = by the number of examples and the budget
-    rate:   learning rate of the added matrices and of the head
-    smooth: label smoothing.  views: stored augmented views of each photo beside the plain one
+    rank:    0 = the largest up to 16 at which less than 1 % of the backbone's parameters are trained
+    variant: "plain" scales what is added by 2, "rs" by 2 times the root of the rank, "dora" learns its length too
     """
 
-    blocks: int = 0
+    traits: ClassVar[Traits] = Traits(
+        best_for="many tasks on one base, nearly what full fine-tuning gives", is_plain_network=True
+    )
     rank: int = 0
-    form: Literal["plain", "rs", "dora"] = "plain"
-    steps: int = 0
-    batch: int = 16
-    rate: float = 1e-3
-    smooth: float = 0.1
-    views: int = 2
+    variant: Literal["plain", "rs", "dora"] = "plain"
 
-    @property
-    def joins(self) -> bool:
-        """Val chooses the step to keep."""
-        return False
+    def modify(self, learner: Learner) -> None:
+        """Adds the matrices; the second of each pair is zero, so that nothing changes before the first step.
 
-    def cut(self, backbone: Backbone) -> Cut:
-        """Below the blocks that are adapted."""
-        return half(backbone, self.blocks)
+        Without dropout, which took a third of the time on a processor and gained nothing (docs/LOG.md).
+        """
+        from headstart.training.tuning import peft_adapters
 
-    def fit(
-        self,
-        train: Features,
-        val: Features,
-        objective: Objective,
-        *,
-        above: Callable[[], Above],
-        rng: np.random.Generator,
-    ) -> Tuned:
-        """The added matrices and the head learn; val chooses the step to keep."""
-        return evenly(self, alter, train, val, objective, above, rng)
+        def configure(peft: Any, targets: dict[str, Any]) -> Any:
+            magnitudes = sum(m.weight.shape[0] for m in targets.values()) if self.variant == "dora" else 0
+            per_rank = sum(map(peft_adapters.parameters_per_rank, targets.values()))
+            rank = self.rank or choose_rank(learner.card.parameters, per_rank, magnitudes)
+            return peft.LoraConfig(
+                r=rank,
+                lora_alpha=2 * rank,
+                target_modules=list(targets),
+                use_rslora=self.variant == "rs",
+                use_dora=self.variant == "dora",
+            )
+
+        peft_adapters.inject(learner, configure)
 
 
-def alter(learner: Learner, settings: dict) -> None:
-    """Adds the matrices; the second of each pair is zero, so that nothing changes before the first step.
+restore = restore_for(Settings)
 
-    Without dropout, which took a third of the time on a processor and gained nothing (docs/LOG.md).
+
+def choose_rank(parameters: int, per_rank: int, fixed: int = 0) -> int:
+    """The largest rank, up to MAX_RANK, that trains less than MAX_FRACTION of the parameters; 1 at least.
+
+    parameters: of the backbone.  per_rank: that each rank adds.  fixed: that are added at any rank
     """
-    from headstart.training.tuning import peft_adapters
-
-    def configure(peft: Any, targets: dict[str, Any]) -> Any:
-        lengths = sum(m.weight.shape[0] for m in targets.values()) if settings["form"] == "dora" else 0
-        each = sum(map(peft_adapters.size, targets.values()))
-        rank = settings["rank"] or fitting(learner.card.parameters, each, lengths)
-        return peft.LoraConfig(
-            r=rank,
-            lora_alpha=2 * rank,
-            target_modules=list(targets),
-            use_rslora=settings["form"] == "rs",
-            use_dora=settings["form"] == "dora",
-        )
-
-    peft_adapters.inject(learner, configure)
-
-
-def fitting(parameters: int, each: int, fixed: int = 0) -> int:
-    """The largest rank up to MOST that trains less than SHARE of the parameters, or LESS of many, 1 at least.
-
-    each: numbers that a rank costs.  fixed: that are trained at any rank
-    """
-    share = SHARE if parameters < LARGE else LESS
-    return max(1, min(MOST, int((share * parameters - fixed) / max(each, 1))))
-
-
-def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Tuned:
-    """From its `state()`, on a backbone that `above` opens."""
-    from headstart.training.tuning import tuned
-
-    return tuned.restored(state, above, alter)
+    fraction = MAX_FRACTION if parameters < LARGE else LARGE_FRACTION
+    return max(1, min(MAX_RANK, int((fraction * parameters - fixed) / max(per_rank, 1))))

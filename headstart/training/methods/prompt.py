@@ -5,77 +5,40 @@ Source: Lester et al. 2021 for texts; Jia et al. 2022, visual prompt tuning, for
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
-from headstart.core.backbone import Backbone, Cut
 from headstart.core.errors import PlanError
-from headstart.core.features import Features
-from headstart.core.task import Objective
-from headstart.training.methods.finetune import evenly, half
+from headstart.core.plan import Traits
+from headstart.training.shared_settings import AdapterTuning, restore_for
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from headstart.core.plan import Above
     from headstart.training.tuning.learner import Learner
-    from headstart.training.tuning.tuned import Tuned
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """How many tokens are learned.
+class Settings(AdapterTuning):
+    """How many tokens are learned. tokens: of the prompt"""
 
-    blocks: how many of the topmost blocks see them; 0 = half of the backbone's
-    tokens: of each prompt
-    steps, batch: how long; 0 steps = by the number of examples and the budget
-    rate:   learning rate of the tokens and of the head
-    smooth: label smoothing.  views: stored augmented views of each photo beside the plain one
-    """
-
-    blocks: int = 0
+    traits: ClassVar[Traits] = Traits(best_for="many tasks on one base, transformers")
+    learning_rate: float = 3e-3
     tokens: int = 8
-    steps: int = 0
-    batch: int = 16
-    rate: float = 3e-3
-    smooth: float = 0.1
-    views: int = 2
 
-    @property
-    def joins(self) -> bool:
-        """Val chooses the step to keep."""
-        return False
-
-    def cut(self, backbone: Backbone) -> Cut:
-        """Below the blocks that are adapted."""
-        return half(backbone, self.blocks)
-
-    def fit(
-        self,
-        train: Features,
-        val: Features,
-        objective: Objective,
-        *,
-        above: Callable[[], Above],
-        rng: np.random.Generator,
-    ) -> Tuned:
-        """The tokens and the head learn; val chooses the step to keep."""
-        return evenly(self, alter, train, val, objective, above, rng)
+    def modify(self, learner: Learner) -> None:
+        """Tokens before the first block above the cut; taken off behind the last."""
+        first = first_block(learner)
+        learner.body[first] = with_tokens(learner, first, self.tokens)
+        learner.body[-2] = without_tokens(learner.body[-2], self.tokens)
 
 
-def alter(learner: Learner, settings: dict) -> None:
-    """Tokens before the first block above the cut; taken off behind the last."""
-    first = ready(learner)
-    learner.body[first] = prompted(learner, first, settings["tokens"])
-    learner.body[-2] = without(learner.body[-2], settings["tokens"])
+restore = restore_for(Settings)
 
 
-def ready(learner: Learner) -> int:
-    """Where the first block stands in the body. Raises PlanError where tokens cannot stand beside others."""
+def first_block(learner: Learner) -> int:
+    """Index of the first block in the body. Raises PlanError where tokens cannot stand beside others."""
     name, blocks = learner.card.name, learner.card.blocks
     if blocks[0].name == "whole":
         raise PlanError(f"{name} cannot be divided, so no prompt can be put in. Use --method lora.")
@@ -85,59 +48,52 @@ def ready(learner: Learner) -> int:
     return 1 if learner.cut.at == 0 else 0
 
 
-def prompted(learner: Learner, at: int, count: int) -> nn.Module:
-    """The part at `at` of the body with `count` learned tokens before it, behind the first of the tokens there.
+def with_tokens(learner: Learner, index: int, count: int) -> nn.Module:
+    """Part `index` of the body with `count` learned tokens put into its input, behind the first token there.
 
     The class token stays first, where pools and position tables look for it.
     """
     import torch
     from torch import nn
 
-    block, shape = learner.body[at], learner.card.blocks[-1].shape
+    block, shape = learner.body[index], learner.card.blocks[-1].shape
     start = 0.02 * torch.randn(count, shape[-1] if shape else learner.card.width)
-    place = next(block.parameters()).device
+    device = next(block.parameters()).device
 
-    class Prompted(nn.Module):
+    class WithTokens(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.block, self.tokens = block, nn.Parameter(start.to(place))
+            self.block, self.tokens = block, nn.Parameter(start.to(device))
 
-        def forward(self, crossing):
-            if not isinstance(crossing, tuple):
-                return self.block(_beside(crossing, self.tokens))
-            hidden, mask = crossing
-            return self.block((_beside(hidden, self.tokens), _beside(mask, mask.new_ones(count))))
+        def forward(self, features):
+            if not isinstance(features, tuple):
+                return self.block(_insert(features, self.tokens))
+            hidden, mask = features
+            return self.block((_insert(hidden, self.tokens), _insert(mask, mask.new_ones(count))))
 
-    return Prompted()
+    return WithTokens()
 
 
-def without(block: nn.Module, count: int) -> nn.Module:
-    """A block, behind which the learned tokens are gone."""
+def without_tokens(block: nn.Module, count: int) -> nn.Module:
+    """A block whose output lacks the learned tokens."""
     from torch import nn
 
-    class Strip(nn.Module):
-        def forward(self, crossing):
-            return tuple(map(_strip, crossing)) if isinstance(crossing, tuple) else _strip(crossing)
+    class DropTokens(nn.Module):
+        def forward(self, features):
+            return tuple(map(_drop, features)) if isinstance(features, tuple) else _drop(features)
 
-    def _strip(x):
-        return _joined(x[:, :1], x[:, 1 + count :])
+    def _drop(x):
+        return _concatenate(x[:, :1], x[:, 1 + count :])
 
-    return nn.Sequential(block, Strip())
-
-
-def _beside(x: torch.Tensor, extra: torch.Tensor) -> torch.Tensor:
-    """(b, t, …), (count, …) -> (b, t + count, …), `extra` behind the first of each row."""
-    return _joined(x[:, :1], extra.to(x.dtype).expand(len(x), *extra.shape), x[:, 1:])
+    return nn.Sequential(block, DropTokens())
 
 
-def _joined(*rows: torch.Tensor) -> torch.Tensor:
+def _insert(x: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """(b, t, …), (count, …) -> (b, t + count, …), `tokens` behind the first of each row."""
+    return _concatenate(x[:, :1], tokens.to(x.dtype).expand(len(x), *tokens.shape), x[:, 1:])
+
+
+def _concatenate(*tokens: torch.Tensor) -> torch.Tensor:
     import torch
 
-    return torch.cat(rows, 1)
-
-
-def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Tuned:
-    """From its `state()`, on a backbone that `above` opens."""
-    from headstart.training.tuning import tuned
-
-    return tuned.restored(state, above, alter)
+    return torch.cat(tokens, 1)

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import numpy as np
 
-from headstart.core.backbone import Backbone, Cut
-from headstart.core.features import Features, join
+from headstart.core.features import Features
+from headstart.core.plan import Traits
 from headstart.core.task import Objective
 from headstart.training.heads.linear import Linear, restore
 from headstart.training.heads.ridge import RidgePath
-
-if TYPE_CHECKING:
-    from headstart.core.plan import Above
-
+from headstart.training.shared_settings import CrossValidatedHead
 
 __all__ = ["Settings", "restore"]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(CrossValidatedHead):
     """How ridge regression is fitted.
 
     strengths: larger follows the examples closer; empty = 37 quarter decades from 1e-3 to 1e6
@@ -30,27 +26,11 @@ class Settings:
     folds:     of the cross-validation where rows come in groups; without groups each row is left out once, exactly
     """
 
+    traits: ClassVar[Traits] = Traits(best_for="numbers; many outputs at once", is_probe=True)
+
     strengths: tuple[float, ...] = ()
     folds: int = 5
 
-    @property
-    def joins(self) -> bool:
-        """Val is joined to train."""
-        return True
-
-    def cut(self, backbone: Backbone) -> Cut:
-        """At the top."""
-        return backbone.cut(len(backbone.blocks))
-
-    def fit(
-        self,
-        train: Features,
-        val: Features,
-        objective: Objective,
-        *,
-        above: Callable[[], Above],
-        rng: np.random.Generator,
-    ) -> Linear:
-        """Learns from train and val together; for classes and tags, hits 1 and -1 and is calibrated by temperature."""
-        data = join(train, val) if len(val) else train
+    def fit_head(self, data: Features, objective: Objective, rng: np.random.Generator) -> Linear:
+        """The head with the least loss left out; for classes and tags, targets are 1 and -1, and it is calibrated."""
         return RidgePath(self.strengths, self.folds).fit(data, objective, rng)

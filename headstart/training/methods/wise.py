@@ -7,53 +7,45 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from headstart.core.backbone import Backbone, Cut
 from headstart.core.features import Features
+from headstart.core.plan import Above, Traits
 from headstart.core.task import Objective
-from headstart.training.methods.finetune import alter, below, restore
+from headstart.training.shared_settings import Stepwise, cut_below, restore_for
 
 if TYPE_CHECKING:
-    from headstart.core.plan import Above
+    from headstart.training.tuning.learner import Learner
     from headstart.training.tuning.tuned import Tuned
 
 
-__all__ = ["Settings", "restore"]
-
-SHARES = tuple(round(0.1 * k, 1) for k in range(11))
+ALPHAS = tuple(round(0.1 * k, 1) for k in range(11))  # that are tried on val
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Stepwise):
     """How start and end are mixed.
 
-    blocks: how many of the topmost blocks learn; 0 = a quarter of the backbone's
-    steps, batch: how long; 0 steps = by the number of examples and the budget
-    rate:   learning rate of the topmost block.  decay: each block below learns at so many times that of the one above
-    smooth: label smoothing.  share: of the end; below 0 = the one with the least loss on val, a half without val
-    views:  stored augmented views of each photo beside the plain one
+    layer_decay:     learning rate of a block, relative to that of the block above it (layer-wise lr decay)
+    label_smoothing: fraction of each target that is spread over all classes
+    blocks:          how many of the topmost blocks learn; 0 = a quarter of the backbone's
+    alpha:           weight of the end; below 0 = the one with the least loss on val, a half without val
     """
 
-    blocks: int = 0
-    steps: int = 0
-    batch: int = 16
-    rate: float = 5e-5
-    decay: float = 0.8
-    smooth: float = 0.1
-    share: float = -1.0
-    views: int = 2
+    traits: ClassVar[Traits] = Traits(best_for="data that will drift away from the training set", is_plain_network=True)
 
-    @property
-    def joins(self) -> bool:
-        """Val chooses the step to keep and the mix."""
-        return False
+    learning_rate: float = 5e-5
+    layer_decay: float = 0.8
+    label_smoothing: float = 0.1
+    blocks: int = 0
+    alpha: float = -1.0
 
     def cut(self, backbone: Backbone) -> Cut:
         """Below the blocks that learn."""
-        return below(backbone, self.blocks)
+        return cut_below(backbone, self.blocks)
 
     def fit(
         self,
@@ -64,29 +56,43 @@ class Settings:
         above: Callable[[], Above],
         rng: np.random.Generator,
     ) -> Tuned:
-        """The probe's head first, then everything above the cut, then the mix; notes have the curve over shares."""
-        from headstart.training.heads import cross_validation
-        from headstart.training.tuning import optim, trainer, tuned
+        """The probe's head first, then everything above the cut, then the mix; notes have the loss of each alpha."""
+        from headstart.training.heads.cross_validation import hold_out
+        from headstart.training.tuning import trainer
+        from headstart.training.tuning.checkpoints import copy_trained, load_trained, validation_loss
+        from headstart.training.tuning.optim import Recipe
+        from headstart.training.tuning.tuned import fit_probe_head, open_learner
 
-        train, val = cross_validation.parted(train, val, objective, rng)
-        learner, rows = tuned.opened(above, objective, train)
-        settings = {**asdict(self), "norms": "frozen"}
-        alter(learner, settings)
-        notes: dict = {"probe": tuned.probed(learner, rows, train, objective, rng)}
-        start = trainer.snapshot(learner)
+        train, val = hold_out(train, val, objective, rng)
+        learner, embeddings = open_learner(above, objective, train)
+        self.modify(learner)
+        notes: dict = {"probe": fit_probe_head(learner, embeddings, train, objective, rng)}
+        start = copy_trained(learner)
 
         def mix() -> dict:
-            end = trainer.snapshot(learner)
+            end = copy_trained(learner)
 
-            def at(share: float) -> float:
-                trainer.put(learner, {name: start[name].lerp(end[name], share) for name in end})
-                return trainer.held_loss(learner, val, objective) if len(val) else float("nan")
+            def loss_at(alpha: float) -> float:
+                load_trained(learner, {name: start[name].lerp(end[name], alpha) for name in end})
+                return validation_loss(learner, val, objective) if len(val) else float("nan")
 
-            curve = [{"share": share, "loss": at(share)} for share in SHARES] if len(val) else []
+            curve = [{"share": alpha, "loss": loss_at(alpha)} for alpha in ALPHAS] if len(val) else []
             best = min(curve, key=lambda point: point["loss"])["share"] if curve else 0.5
-            chosen = self.share if self.share >= 0 else best
-            at(chosen)
+            chosen = self.alpha if self.alpha >= 0 else best
+            loss_at(chosen)
             return {**notes, "share": chosen, "curve": curve}
 
-        recipe = optim.Recipe(self.steps, self.batch, self.rate, 2 * self.rate, self.decay, smooth=self.smooth)
-        return trainer.learn(learner, rows, train, val, objective, recipe, settings, rng, finish=mix, hold=False)
+        recipe = Recipe(
+            self.steps, self.batch_size, self.learning_rate, 2 * self.learning_rate, self.layer_decay,
+            label_smoothing=self.label_smoothing,
+        )  # fmt: skip
+        parts = trainer.TrainingData(train, val, objective, train, embeddings)
+        seed = int(rng.integers(2**31))
+        return trainer.run_training(learner, parts, recipe, asdict(self), seed, finish=mix)
+
+    def modify(self, learner: Learner) -> None:
+        """Everything above the cut learns."""
+        learner.body.requires_grad_(True)
+
+
+restore = restore_for(Settings)

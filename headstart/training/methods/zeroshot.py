@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,13 +15,10 @@ from headstart.core.backbone import Backbone, Cut
 from headstart.core.errors import PlanError
 from headstart.core.features import Features
 from headstart.core.head import Head
+from headstart.core.plan import Above, Traits
 from headstart.core.plugins import member
 from headstart.core.task import Objective
 from headstart.training.heads.linear import check_rows
-
-if TYPE_CHECKING:
-    from headstart.core.plan import Above
-
 
 ONE = ("a photo of a {}.",)
 # The seven that carry most of their eighty on ImageNet. Source: openai/CLIP, Prompt_Engineering_for_ImageNet.ipynb.
@@ -34,26 +31,24 @@ SEVERAL = (
     "art of the {}.",
     "a photo of the small {}.",
 )
-KNOWN = {"one": ONE, "several": SEVERAL}
-STEP = 8_192  # rows scored at once
+TEMPLATES = {"one": ONE, "several": SEVERAL}
+INFERENCE_BATCH = 8_192
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is said of each class.
+    """The sentences that stand for each class.
 
     templates: "one", "a photo of a {}."; "several", the mean of seven; or your own, with {} for the class's name and |
                between several
     labels: what the classes are called there, in their order, with commas between; empty = their own names
     """
 
+    traits: ClassVar[Traits] = Traits(best_for="no labels at all: classes that words can name, on a clip: backbone")
+    trains_on_validation: ClassVar[bool] = False  # it learns from neither part
+
     templates: str = "one"
     labels: tuple[str, ...] = ()
-
-    @property
-    def joins(self) -> bool:
-        """It learns from neither part."""
-        return False
 
     def cut(self, backbone: Backbone) -> Cut:
         """At the top. Raises PlanError where the backbone knows no words for what it sees."""
@@ -73,7 +68,7 @@ class Settings:
         *,
         above: Callable[[], Above],
         rng: np.random.Generator,
-    ) -> Worded:
+    ) -> ClassEmbeddings:
         """Names in sentences through the text tower; the labels of train and val are not looked at.
 
         Raises PlanError for tags and numbers, and where names say nothing or are two to one.
@@ -86,17 +81,17 @@ class Settings:
         check_rows(train)
         templates, labels = _templates(self.templates), _labels(objective.facts()["names"], self.labels)
         card = above().card
-        knows: Any = member("backbones", card.family)
+        provider: Any = member("backbones", card.family)
         texts = [template.replace("{}", label) for label in labels for template in templates]
-        each = _unit(knows.words(card, texts)).reshape(len(labels), len(templates), -1)
-        factor, offset = knows.scale(card)
+        embeddings = _normalize(provider.words(card, texts)).reshape(len(labels), len(templates), -1)
+        factor, offset = provider.scale(card)
         notes = {"templates": list(templates), "labels": list(labels), "scale": factor, "offset": offset, "learned": 0}
-        return Worded(_unit(each.mean(1)).astype(np.float32), factor, offset, notes)
+        return ClassEmbeddings(_normalize(embeddings.mean(1)).astype(np.float32), factor, offset, notes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Worded:
-    """Scores by likeness to words.
+class ClassEmbeddings:
+    """Logits by the cosine similarity to the text embedding of each class.
 
     words: (k, d) float32, rows of length 1.  factor, offset: of the backbone's own scores of a picture and a text
     """
@@ -112,7 +107,10 @@ class Worded:
         SigLIP's were made for a sigmoid each; as one of the classes is true, they too are weighed against each other.
         """
         words = self.words.astype(np.float64).T
-        parts = [_unit(x[at : at + STEP]) @ words * self.factor + self.offset for at in range(0, len(x), STEP)]
+        parts = [
+            _normalize(x[i : i + INFERENCE_BATCH]) @ words * self.factor + self.offset
+            for i in range(0, len(x), INFERENCE_BATCH)
+        ]
         return np.concatenate(parts).astype(np.float32) if parts else np.zeros((0, len(self.words)), np.float32)
 
     def head(self) -> Head:
@@ -129,52 +127,52 @@ class Worded:
         return {}
 
 
-def restore(state: dict[str, np.ndarray], above: object = None) -> Worded:
+def restore(state: dict[str, np.ndarray], above: object = None) -> ClassEmbeddings:
     """From its `state()`, without notes. above: not needed"""
     factor, offset = (float(v) for v in state["scale"])
-    return Worded(state["words"], factor, offset)
+    return ClassEmbeddings(state["words"], factor, offset)
 
 
-def _unit(x: np.ndarray) -> np.ndarray:
+def _normalize(x: np.ndarray) -> np.ndarray:
     """Rows of length 1, float64."""
     wide = x.astype(np.float64)
     return wide / np.maximum(np.linalg.norm(wide, axis=-1, keepdims=True), 1e-12)
 
 
-def _templates(said: str) -> tuple[str, ...]:
+def _templates(setting: str) -> tuple[str, ...]:
     """The sentences that a setting stands for. Raises PlanError where a name has no place in one."""
-    found = KNOWN.get(said) or tuple(text.strip() for text in said.split("|"))
-    lacking = next((text for text in found if "{}" not in text), None)
+    templates = TEMPLATES.get(setting) or tuple(text.strip() for text in setting.split("|"))
+    lacking = next((text for text in templates if "{}" not in text), None)
     if lacking is not None:
         raise PlanError(
-            f"templates={said} is not possible: {lacking!r} has no {{}} for the name of a class. It is one of "
-            f"{', '.join(KNOWN)}, or a sentence of your own: --set templates='a satellite photo of {{}}.'"
+            f"templates={setting} is not possible: {lacking!r} has no {{}} for the name of a class. It is one of "
+            f"{', '.join(TEMPLATES)}, or a sentence of your own: --set templates='a satellite photo of {{}}.'"
         )
-    return found
+    return templates
 
 
-def _labels(names: Sequence[str], said: tuple[str, ...]) -> tuple[str, ...]:
-    """What each class is called in a sentence: its name in plain spaces, or what was said in its place.
+def _labels(names: Sequence[str], given: tuple[str, ...]) -> tuple[str, ...]:
+    """What each class is called in a sentence: its name with plain spaces, or what was given in its place.
 
-    Raises PlanError where too few or too many were said, two are the same, or none holds a letter.
+    Raises PlanError where too few or too many were given, two are the same, or none holds a letter.
     """
-    if said and len(said) != len(names):
+    if given and len(given) != len(names):
         raise PlanError(
-            f"labels names {len(said)} classes and there are {len(names)}: {', '.join(names[:10])}. Name each, in this "
-            "order, with commas between."
+            f"labels names {len(given)} classes and there are {len(names)}: {', '.join(names[:10])}. Name each, in "
+            "this order, with commas between."
         )
     plain = tuple(" ".join(name.replace("_", " ").replace("-", " ").split()) for name in names)
-    found = tuple(" ".join(text.split()) for text in said) or plain
-    doubled = next((i for i, text in enumerate(found) if text in found[:i]), None)
-    if doubled is not None:
-        other = names[found.index(found[doubled])]
+    labels = tuple(" ".join(text.split()) for text in given) or plain
+    duplicate = next((i for i, text in enumerate(labels) if text in labels[:i]), None)
+    if duplicate is not None:
+        other = names[labels.index(labels[duplicate])]
         raise PlanError(
-            f"The classes {other!r} and {names[doubled]!r} are both called {found[doubled]!r}: words cannot tell them "
-            "apart. Say what each is: --set labels=…, with commas between."
+            f"The classes {other!r} and {names[duplicate]!r} are both called {labels[duplicate]!r}: words cannot tell "
+            "them apart. Say what each is: --set labels=…, with commas between."
         )
-    if not said and not any(letter.isalpha() for text in found for letter in text):
+    if not given and not any(letter.isalpha() for text in labels for letter in text):
         raise PlanError(
             f"The classes are called {', '.join(names[:5])}, which does not say what they look like. Say it in this "
             "order, with commas between: --set labels='cat,dog'."
         )
-    return found
+    return labels

@@ -1,0 +1,1 @@
+"""Training above a cut, in torch: learner, optimizer, loop, early stopping, adapters."""

@@ -1,4 +1,4 @@
-"""Every level above a cut as rows: what each block gives, pooled, from one pass. For methods/.
+"""Intermediate features: the pooled output of every block above a cut, from one pass, and heads on some of them.
 
 Imports torch when it is imported: methods open it inside their functions.
 """
@@ -11,77 +11,82 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.backbones.block_division import mean
+from headstart.backbones.token_pooling import mean_pool
 from headstart.core.features import Features
 from headstart.core.plan import Above
 from headstart.core.task import Objective
 from headstart.training.heads.probe import fit_probe
-from headstart.training.tuning.learner import Learner, passed, resize
-from headstart.training.tuning.tuned import Tuned, affine, set_head
+from headstart.training.tuning.learner import Learner, forward_in_batches, resize_head
+from headstart.training.tuning.tuned import Tuned, affine_form, restore_tuned, set_head
 
 
-class Levels(nn.Module):
-    """Parts one after the other; what those at `which` give, pooled, side by side: (b, sum of widths)."""
+class PooledLevels(nn.Module):
+    """Parts one after the other; the outputs of those at `levels`, pooled, side by side: (b, sum of widths).
 
-    def __init__(self, parts: nn.Sequential, which: Sequence[int]):
+    widths: of the levels of the last pass
+    """
+
+    def __init__(self, parts: nn.Sequential, levels: Sequence[int]):
         super().__init__()
-        self.parts, self.which = parts, tuple(which)
-        self.widths: list[int] = []  # of the levels of the last pass
+        self.parts, self.levels = parts, tuple(levels)
+        self.widths: list[int] = []
 
-    def forward(self, crossing):
+    def forward(self, features):
         """All of them, up to the last that is wanted."""
-        rows = []
+        pooled = []
         for i, part in enumerate(self.parts):
-            crossing = part(crossing)
-            if i in self.which:
-                rows.append(pooled(crossing))
-            if i == max(self.which):
+            features = part(features)
+            if i in self.levels:
+                pooled.append(pool(features))
+            if i == max(self.levels):
                 break
-        self.widths = [row.shape[1] for row in rows]
-        return torch.cat(rows, 1)
+        self.widths = [level.shape[1] for level in pooled]
+        return torch.cat(pooled, 1)
 
 
-def pooled(x) -> torch.Tensor:
+def pool(x) -> torch.Tensor:
     """(b, d): the mean over tokens that are no padding, or over positions."""
     if isinstance(x, tuple):
-        return mean(*x)
+        return mean_pool(*x)
     return x if x.ndim == 2 else x.mean(1) if x.ndim == 3 else x.mean((2, 3))
 
 
-def looked(learner: Learner, x, which: Sequence[int]) -> tuple[np.ndarray, list[int]]:
-    """(n, sum of widths) float32 of the levels at `which`, and their widths; the learner stays as it is."""
-    body, unit = learner.body, learner.unit
-    levels = Levels(body, which)
+def compute_level_features(learner: Learner, x, levels: Sequence[int]) -> tuple[np.ndarray, list[int]]:
+    """(n, sum of widths) float32 of these levels, and their widths; the learner stays as it is."""
+    body, normalize = learner.body, learner.normalize
+    pooled = PooledLevels(body, levels)
     try:
-        learner.body, learner.unit = nn.Sequential(levels), len(which) == 1 and unit
-        rows = passed(learner, x, learner.rows)
+        learner.body, learner.normalize = nn.Sequential(pooled), len(levels) == 1 and normalize
+        features = forward_in_batches(learner, x, learner.embed)
     finally:
-        learner.body, learner.unit = body, unit
-    return rows, levels.widths
+        learner.body, learner.normalize = body, normalize
+    return features, pooled.widths
 
 
-def headed(above: Callable[[], Above], objective: Objective, data: Features, which: Sequence[int], rng) -> Tuned:
-    """A head, fitted to convergence on the levels at `which` of everything above the cut; nothing else learns."""
+def fit_on_levels(
+    above: Callable[[], Above], objective: Objective, data: Features, levels: Sequence[int], rng: np.random.Generator
+) -> Tuned:
+    """The probe, fitted to convergence on these levels of everything above the cut; nothing else learns."""
     learner = Learner(above(), objective.width)
-    alter(learner, {"which": list(which)})
-    rows = passed(learner, data.x, learner.rows)
-    head = fit_probe(objective, Features(rows, data.y, data.ids, data.groups), rng)
-    resize(learner, rows.shape[1])
-    set_head(learner, *affine(head, rows.shape[1]))
-    return Tuned(learner, {"which": list(which), "width": rows.shape[1]}, 1.0, head.notes)
+    select_levels(learner, {"which": list(levels)})
+    features = forward_in_batches(learner, data.x, learner.embed)
+    width = features.shape[1]
+    probe = fit_probe(objective, Features(features, data.y, data.ids, data.groups), rng)
+    resize_head(learner, width)
+    set_head(learner, *affine_form(probe, width))
+    return Tuned(learner, {"which": list(levels), "width": width}, 1.0, probe.notes)
 
 
-def alter(learner: Learner, settings: dict) -> None:
-    """Rows are the levels at settings["which"]."""
-    which = settings["which"]
-    learner.unit = learner.unit and len(which) == 1
-    learner.body = nn.Sequential(Levels(learner.body, which))
+def select_levels(learner: Learner, settings: dict) -> dict:
+    """Embeddings become the levels at settings["which"]; gives the settings."""
+    levels = settings["which"]
+    learner.normalize = learner.normalize and len(levels) == 1
+    learner.body = nn.Sequential(PooledLevels(learner.body, levels))
     if "width" in settings:
-        resize(learner, int(settings["width"]))
+        resize_head(learner, int(settings["width"]))
+    return settings
 
 
 def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Tuned:
-    """From the `state()` of what `headed` gave."""
-    from headstart.training.tuning import tuned
-
-    return tuned.restored(state, above, alter)
+    """From the `state()` of what `fit_on_levels` gave."""
+    return restore_tuned(state, above, select_levels)

@@ -1,9 +1,9 @@
-"""Who learns how fast: AdamW without decay on norms and biases, and a learning rate that warms up and fades out."""
+"""The optimizer's parameter groups and schedule: AdamW without decay on norms and biases, warm-up and cosine."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -11,93 +11,105 @@ from torch import nn
 
 from headstart.training.tuning.learner import Learner
 
-
-def adamw(module: nn.Module, rate: float, decay: float) -> torch.optim.AdamW:
-    """Every parameter that learns; matrices and kernels decay, vectors do not. Source: Loshchilov and Hutter 2019."""
-    learns = [p for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in learns if p.ndim > 1], "weight_decay": decay},
-        {"params": [p for p in learns if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return fused([g for g in groups if g["params"]], rate)
-
-
-def fused(groups: list[dict], rate: float = 1.0) -> torch.optim.AdamW:
-    """AdamW in one pass over each parameter: 7.5 ms a step where torch takes 20 (3.5 million, one thread)."""
-    place = next(iter(groups[0]["params"])).device.type
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=place in ("cpu", "cuda"))
-
-
-def cosine(rate: float, total: int, warm: float = 0.05) -> Callable[[int], float]:
-    """Learning rate at a step: up to `rate` over the first `warm` share, then down to 1 % along a cosine."""
-    first = max(1, round(warm * total))
-
-    def at(index: int) -> float:
-        if index < first:
-            return rate * (index + 1) / first
-        done = (index - first) / max(1, total - first)
-        return rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
-
-    return at
+HEAD_ONLY = 0.2  # of the time of gradual unfreezing the head learns alone
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How to train.
 
-    steps, batch: how long.  rate: AdamW's learning rate of the topmost block; head: of the head
-    find:   a range test finds the rate first, and both are times that
-    decay:  the rate of a block is so many times that of the block above it. Source: Howard and Ruder 2018
-    weight: AdamW's decay of matrices.  start: pull toward the weights at the start (L2-SP, Li et al. 2018)
-    smooth: label smoothing.  warm: share of the steps in which the rate rises; it falls along a cosine
-    norms:  "frozen" keeps BatchNorm's statistics; "adapt" lets them follow the batches
-    thaw:   share of the steps over which blocks begin to learn one by one, from the top; 0 = all at once
+    steps, batch_size:  how long
+    learning_rate:      AdamW's, of the topmost block
+    head_learning_rate: of the head
+    layer_decay:        learning rate of a block, relative to that of the block above it. Source: Howard and Ruder 2018
+    weight_decay:       AdamW's, of matrices and kernels
+    l2_sp:              strength of the pull toward the weights at the start. Source: Li et al. 2018
+    label_smoothing:    fraction of each target that is spread over all classes
+    warmup:             fraction of the steps in which the learning rate rises; it falls along a cosine
+    batch_norm:         "frozen" keeps BatchNorm's statistics; "adapt" lets them follow the batches
+    unfreezing:         fraction of the steps over which blocks begin to learn one by one, from the top; 0 = all at once
+    find_learning_rate: a range test comes first, and both learning rates are times what it finds
     """
 
     steps: int
-    batch: int = 16
-    rate: float = 1e-4
-    head: float = 1e-3
-    decay: float = 0.8
-    weight: float = 0.01
-    start: float = 0.0
-    smooth: float = 0.0
-    warm: float = 0.1
-    norms: str = "frozen"
-    thaw: float = 0.0
-    find: bool = False
+    batch_size: int = 16
+    learning_rate: float = 1e-4
+    head_learning_rate: float = 1e-3
+    layer_decay: float = 0.8
+    weight_decay: float = 0.01
+    l2_sp: float = 0.0
+    label_smoothing: float = 0.0
+    warmup: float = 0.1
+    batch_norm: str = "frozen"
+    unfreezing: float = 0.0
+    find_learning_rate: bool = False
 
 
-def rates(learner: Learner, recipe: Recipe) -> list[dict]:
-    """The optimizer's groups: every parameter that learns in exactly one, with its share of the schedule as "scale"."""
+def parameter_groups(learner: Learner, recipe: Recipe) -> list[dict]:
+    """Every parameter that learns in exactly one group, with its learning rate as "scale" of the schedule."""
     groups: dict[tuple[float, float], dict] = {}
-    last = max(len(learner.body) - 2, 0)  # the pool counts to the topmost block
+
+    def add(parameter: nn.Parameter, learning_rate: float) -> None:
+        # Vectors, class tokens and positions do not decay.
+        decay = recipe.weight_decay if parameter.ndim > 1 and parameter.shape[0] > 1 else 0.0
+        empty: dict = {"params": [], "scale": learning_rate, "weight_decay": decay}
+        groups.setdefault((learning_rate, decay), empty)["params"].append(parameter)
+
+    top = max(len(learner.body) - 2, 0)  # the pool counts to the topmost block
     for name, parameter in learner.body.named_parameters():
         if parameter.requires_grad:
-            rate = recipe.rate * recipe.decay ** max(0, last - int(name.partition(".")[0]))
-            _into(groups, parameter, rate, recipe.weight)
+            add(parameter, recipe.learning_rate * recipe.layer_decay ** max(0, top - _part(name)))
     for parameter in learner.head.parameters():
-        _into(groups, parameter, recipe.head, recipe.weight)
+        add(parameter, recipe.head_learning_rate)
     return list(groups.values())
 
 
-def _into(groups: dict, parameter: nn.Parameter, rate: float, weight: float) -> None:
-    # Vectors, class tokens and positions do not decay.
-    decay = weight if parameter.ndim > 1 and parameter.shape[0] > 1 else 0.0
-    group = groups.setdefault((rate, decay), {"params": [], "scale": rate, "weight_decay": decay})
-    group["params"].append(parameter)
+def _part(name: str) -> int:
+    """Which part of the body a parameter belongs to."""
+    return int(name.partition(".")[0])
 
 
-def thaw(learner: Learner, done: int, recipe: Recipe) -> None:
-    """Before step `done`: the blocks that may learn by then ask for gradients; their optimizer's state stays.
+def adamw(module: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """Every parameter that learns; matrices and kernels decay, vectors do not. Source: Loshchilov and Hutter 2019."""
+    trainable = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return fused_adamw([g for g in groups if g["params"]], learning_rate)
+
+
+def fused_adamw(groups: list[dict], learning_rate: float = 1.0) -> torch.optim.AdamW:
+    """AdamW in one pass over each parameter: 7.5 ms a step where torch takes 20 (3.5 million, one thread)."""
+    parameters: Iterable[torch.Tensor] = groups[0]["params"]
+    device = next(iter(parameters)).device.type
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), fused=device in ("cpu", "cuda"))
+
+
+def cosine_schedule(peak: float, total: int, warmup: float = 0.05) -> Callable[[int], float]:
+    """Learning rate at a step: up to `peak` over the first `warmup` fraction, then down to 1 % along a cosine."""
+    rising = max(1, round(warmup * total))
+
+    def learning_rate(step: int) -> float:
+        if step < rising:
+            return peak * (step + 1) / rising
+        progress = (step - rising) / max(1, total - rising)
+        return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+    return learning_rate
+
+
+def unfreeze_blocks(learner: Learner, step: int, recipe: Recipe) -> None:
+    """Before `step`: the blocks that learn by then ask for gradients; their optimizer's state stays.
 
     The head learns alone for a fifth of the time, then block after block from the top. Source: Howard and Ruder 2018.
     """
-    if not recipe.thaw:
+    if not recipe.unfreezing:
         return
     count = max(len(learner.body) - 1, 1)
-    share = done / (recipe.thaw * recipe.steps)
-    awake = 0 if share < 0.2 else min(count, 1 + int((share - 0.2) / 0.8 * count))
-    own = dict(learner.body.named_parameters())
-    for name in learner.learns or ():
-        own[name].requires_grad_(min(int(name.partition(".")[0]), count - 1) >= count - awake)  # the pool with the top
+    progress = step / (recipe.unfreezing * recipe.steps)
+    after_head = (progress - HEAD_ONLY) / (1 - HEAD_ONLY)
+    unfrozen = 0 if progress < HEAD_ONLY else min(count, 1 + int(after_head * count))
+    parameters = dict(learner.body.named_parameters())
+    for name in learner.trainable or ():
+        parameters[name].requires_grad_(min(_part(name), count - 1) >= count - unfrozen)  # the pool with the top

@@ -1,4 +1,4 @@
-"""PEFT's methods on what lies above a cut: put where it learns, and written as the folder that plain PEFT reads."""
+"""PEFT's adapters on the blocks above a cut, and the folder with them that plain PEFT reads."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.core.arrays import to_float16_if_exact
 from headstart.core.errors import PlanError, missing_extra
-from headstart.core.files import narrow
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 # Layers with weights of their own form (standardised, as in NFNets) would have PEFT's matrices take that form too.
-PLAIN = ("Linear", "Conv2d", "Conv2dSame")
+PLAIN_LAYERS = ("Linear", "Conv2d", "Conv2dSame")
 FILES = ("adapter_config.json", "adapter_model.safetensors")
-MATRICES = "peft/adapter_model.safetensors"
+ADAPTER_FILE = "peft/adapter_model.safetensors"
 
 
 def inject(learner: Learner, configure: Callable[[Any, dict[str, nn.Module]], Any]) -> None:
@@ -44,24 +44,24 @@ def inject(learner: Learner, configure: Callable[[Any, dict[str, nn.Module]], An
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # it asks transformers in an old way
         adapted = peft.get_peft_model(model, config)
-    _follow(learner, targets)
+    _replace_parts(learner, targets)
     adapted.peft_config["default"].base_model_name_or_path = learner.card.name
-    learner.adapter = (adapted,)  # in a tuple: it is no part of the learner
-    own = {id(p) for p in learner.body.parameters()}
-    lost = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in own]
-    if lost:
-        raise PlanError(f"{learner.card.name}: {lost[0]} was adapted outside of the blocks above the cut.")
+    learner.adapter = (adapted,)
+    above = {id(p) for p in learner.body.parameters()}
+    outside = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in above]
+    if outside:
+        raise PlanError(f"{learner.card.name}: {outside[0]} was adapted outside of the blocks above the cut.")
 
 
-def _follow(learner: Learner, targets: dict[str, nn.Module]) -> None:
-    """Takes adapted layers into the row too where they are themselves parts of it, as those of VGG are."""
+def _replace_parts(learner: Learner, targets: dict[str, nn.Module]) -> None:
+    """Takes adapted layers into the body where they are themselves parts of it, as those of VGG are."""
     from torch import nn
 
     model: Any = learner.body[-1].model
     adapted = {id(old): model.get_submodule(name) for name, old in targets.items()}
-    for row in (learner.body, *(part for part in learner.body if type(part) is nn.Sequential)):
-        for name, part in list(row.named_children()):
-            setattr(row, name, adapted.get(id(part), part))
+    for sequence in (learner.body, *(part for part in learner.body if type(part) is nn.Sequential)):
+        for name, part in list(sequence.named_children()):
+            setattr(sequence, name, adapted.get(id(part), part))
 
 
 def adaptable(learner: Learner) -> dict[str, nn.Module]:
@@ -69,43 +69,43 @@ def adaptable(learner: Learner) -> dict[str, nn.Module]:
     first = 1 if learner.cut.at == 0 else 0  # the stem stays as it is
     inside = {id(m) for part in list(learner.body)[first:-1] for m in part.modules()}
     model: Any = learner.body[-1].model
-    return {name: m for name, m in model.named_modules() if id(m) in inside and _fits(m)}
+    return {name: m for name, m in model.named_modules() if id(m) in inside and _is_adaptable(m)}
 
 
-def _fits(module: Any) -> bool:
+def _is_adaptable(module: Any) -> bool:
     kind = type(module).__name__
-    return kind in PLAIN and (kind == "Linear" or (module.groups == 1 and set(module.dilation) == {1}))
+    return kind in PLAIN_LAYERS and (kind == "Linear" or (module.groups == 1 and set(module.dilation) == {1}))
 
 
-def size(module: Any) -> int:
-    """Numbers that one rank costs on a layer: what goes in and what comes out."""
-    out, inner = module.weight.shape[:2]
-    return int(out + inner * module.weight[0, 0].numel())
+def parameters_per_rank(module: Any) -> int:
+    """Parameters that each rank adds to a layer: its inputs and its outputs."""
+    outputs, inputs = module.weight.shape[:2]
+    return int(outputs + inputs * module.weight[0, 0].numel())
 
 
 def files(learner: Learner) -> dict[str, bytes]:
-    """peft/adapter_config.json and peft/adapter_model.safetensors; nothing where PEFT took no part."""
+    """peft/adapter_config.json and peft/adapter_model.safetensors; nothing where there is no adapter."""
     if not learner.adapter:
         return {}
     from safetensors import numpy as tensors
 
     with tempfile.TemporaryDirectory() as folder:
         learner.adapter[0].save_pretrained(folder, save_embedding_layers=False)
-        found = {f"peft/{name}": (Path(folder) / name).read_bytes() for name in FILES}
-    arrays = {name: narrow(value) for name, value in tensors.load(found[MATRICES]).items()}
-    found[MATRICES] = tensors.save(arrays, {"format": "pt"})  # PEFT takes half precision for what it is
-    config = json.loads(found["peft/adapter_config.json"])
+        contents = {f"peft/{name}": (Path(folder) / name).read_bytes() for name in FILES}
+    arrays = {name: to_float16_if_exact(value) for name, value in tensors.load(contents[ADAPTER_FILE]).items()}
+    contents[ADAPTER_FILE] = tensors.save(arrays, {"format": "pt"})  # PEFT takes half precision for what it is
+    config = json.loads(contents["peft/adapter_config.json"])
     config["target_modules"] = sorted(config["target_modules"])  # a set of PEFT's: its order is not the same twice
-    return {**found, "peft/adapter_config.json": json.dumps(config, indent=1, sort_keys=True).encode()}
+    return {**contents, "peft/adapter_config.json": json.dumps(config, indent=1, sort_keys=True).encode()}
 
 
-def ours(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def by_state_name(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Arrays of PEFT's file by the names that they have in a `state()`: these numbers are stored once, there."""
-    return {_ours(name): value for name, value in arrays.items()}
+    return {_state_name(name): value for name, value in arrays.items()}
 
 
-def _ours(theirs: str) -> str:
-    parts = theirs.removeprefix("base_model.model.").split(".")
+def _state_name(peft_name: str) -> str:
+    parts = peft_name.removeprefix("base_model.model.").split(".")
     at = next((i for i, part in enumerate(parts) if part.startswith(("lora_", "ia3_"))), len(parts) - 1)
     parts.insert(at + 1, "default")
     return ".".join(["body", *parts, *(["weight"] if parts[at] == "lora_magnitude_vector" else [])])

@@ -1,4 +1,4 @@
-"""The head alone, for programs that make embeddings themselves: two small files and numpy."""
+"""numpy: the head alone, for programs that compute embeddings themselves."""
 
 from __future__ import annotations
 
@@ -10,51 +10,50 @@ import numpy as np
 
 from headstart.core.plan import Model
 from headstart.deployment.export import predict_script
-from headstart.deployment.export.parity import Said, Written, head_file, ours
-from headstart.features.extract import Running
+from headstart.deployment.export.parity import ExportResult, Outputs, reference_outputs, write_head
+from headstart.features.runner import Extractor
 
 SAYS = "the head alone, from an embedding to probabilities, with numpy"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Nothing is set."""
+    """No settings."""
 
 
-def write(model: Model, running: Running, folder: Path, settings: Settings) -> Written:
-    """head.npz. Raises PlanError for a head that is no plain matrices."""
-    head_file(model, folder)
+def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> ExportResult:
+    """head.npz. Raises PlanError for a nearest-neighbour head."""
+    write_head(model, folder)
     title = "Probabilities of embeddings: python predict.py EMBEDDING.npy…, each (d,)."
-    opening = f"{predict_script.HEAD.strip()}\n\n{predict_script.linked(model)}"
-    code = predict_script.program(
-        title, ["import numpy as np"], opening, "p = probabilities(scores(np.load(item)))", model, reads=False
+    setup = f"{predict_script.HEAD.strip()}\n\n{predict_script.link_code(model)}"
+    code = predict_script.build_program(
+        title, ["import numpy as np"], setup, "p = probabilities(scores(np.load(item)))", model, reads=False
     )
-    width = model.backbone.width
-    names = f"an embedding of {model.backbone.name}, which `headstart export --to onnx` gives as `embedding`"
+    source = f"an embedding of {model.backbone.name}, which `headstart export --to onnx` gives as `embedding`"
     if not model.cut.top:
-        names = "the embedding that the tuned network gives, `embedding` of `headstart export --to onnx`"
-    return Written(
-        _answer(model, running, folder),
+        source = "the embedding that the tuned network gives, `embedding` of `headstart export --to onnx`"
+    return ExportResult(
+        _answer(model, extractor, folder),
         code,
         ("numpy",),
         takes="EMBEDDING.npy",
-        says=(f"Input: {names}.",),
-        more={"width": width},
+        says=(f"Input: {source}.",),
+        more={"width": model.backbone.width},
     )
 
 
-def _answer(model: Model, running: Running, folder: Path):
-    """Answers of the file as it lies, to our own embeddings."""
+def _answer(model: Model, extractor: Extractor, folder: Path):
+    """Outputs of the written head, on the model's own embeddings."""
 
-    def answer(contents: Sequence[bytes | str]) -> Said:
-        mine = ours(model, running, contents)
+    def answer(contents: Sequence[bytes | str]) -> Outputs:
+        reference = reference_outputs(model, extractor, contents)
         with np.load(folder / "head.npz", allow_pickle=False) as file:
-            held = {name: file[name] for name in file.files}
-        x = mine.embedding.astype(np.float32)
-        if held["unit"][0]:
+            head = {name: file[name] for name in file.files}
+        x = reference.embedding.astype(np.float32)
+        if head["unit"][0]:
             x = x / np.linalg.norm(x, axis=1, keepdims=True)
-        for i in range(sum(name.startswith("w") for name in held)):
-            x = (np.maximum(x, 0) if i else x) @ held[f"w{i}"] + held[f"b{i}"]
-        return Said(mine.embedding, model.objective.probabilities(x))
+        for i in range(sum(name.startswith("w") for name in head)):
+            x = (np.maximum(x, 0) if i else x) @ head[f"w{i}"] + head[f"b{i}"]
+        return Outputs(reference.embedding, model.objective.probabilities(x))
 
     return answer

@@ -1,4 +1,4 @@
-"""ONNX: one file from a photo's pixels, of any size, or from token ids, to probabilities; for any runtime."""
+"""ONNX: one graph from an image's pixels, of any size, or from token ids, to probabilities; for any runtime."""
 
 from __future__ import annotations
 
@@ -11,18 +11,26 @@ from typing import Any
 import numpy as np
 
 from headstart.core.errors import missing_extra
-from headstart.core.head import Head
 from headstart.core.plan import Model
 from headstart.deployment.export import predict_script
-from headstart.deployment.export.head_matrices import head_of
-from headstart.deployment.export.onnx_builder import OPSET, Sketch, assembled, library
-from headstart.deployment.export.onnx_resize import looked
-from headstart.deployment.export.parity import WINDOWED, Written, head_file, metadata, remaining, tokenizer, told
-from headstart.features.extract import Running
+from headstart.deployment.export.onnx_builder import OPSET, GraphBuilder, build_model, import_onnx
+from headstart.deployment.export.onnx_resize import resize_and_crop
+from headstart.deployment.export.parity import (
+    INPUT_NAMES,
+    LONG_TEXT_NOTE,
+    OUTPUT_NAMES,
+    TOKEN_INPUTS,
+    WINDOWED_KIND,
+    ExportResult,
+    exported_outputs,
+    metadata,
+    min_decoded_side,
+    write_text_files,
+)
+from headstart.features.runner import Extractor
 
 SAYS = "one file from a photo's pixels or token ids to probabilities, for any ONNX runtime"
 NAME = "model.onnx"
-INPUT = {"image": "pixels", "vector": "vectors"}
 OPEN = """
 session = ort.InferenceSession(f"{HERE}/model.onnx")
 """
@@ -39,56 +47,40 @@ VECTOR = 'p = session.run(["probabilities"], {"vectors": np.load(item)[None].ast
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Nothing is set: weights are in single precision."""
+    """No settings: weights are float32."""
 
 
-def write(model: Model, running: Running, folder: Path, settings: Settings) -> Written:
-    """model.onnx, and for texts the tokenizer. Raises what `graph` raises."""
-    made = graph(model, running)
-    (folder / NAME).write_bytes(made.SerializeToString())
-    beside(model, folder)
+def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> ExportResult:
+    """model.onnx, and for texts the tokenizer. Raises what `build_graph` raises."""
+    graph = build_graph(model)
+    (folder / NAME).write_bytes(graph.SerializeToString())
+    write_text_files(model, folder)
     imports = ["import numpy as np", "import onnxruntime as ort"]
-    code = code_for(model, "An answer by ONNX Runtime.", imports, OPEN, ASK, PHOTO, VECTOR)
-    needs = ("onnxruntime", "numpy", *predict_script.reading(model)[2])
+    code = predict_script.graph_program(model, "An answer by ONNX Runtime.", imports, OPEN, ASK, PHOTO, VECTOR)
+    needs = ("onnxruntime", "numpy", *predict_script.input_code(model)[2])
     answer = _answer(model, folder / NAME)
-    return Written(answer, code, needs, opset=OPSET, says=told_of(model))
+    return ExportResult(answer, code, needs, opset=OPSET, says=usage_notes(model))
 
 
-def beside(model: Model, folder: Path) -> None:
-    """The tokenizer, and the head by itself where long texts are averaged before it."""
-    tokenizer(model, folder)
-    if model.backbone.preprocess.kind == WINDOWED and isinstance(head_of(model.fitted), Head):
-        head_file(model, folder)
-
-
-def told_of(model: Model) -> tuple[str, ...]:
-    """What the owner of a graph should know, a sentence each."""
+def usage_notes(model: Model) -> tuple[str, ...]:
+    """Notes for the owner of a graph, a sentence each."""
     kind = model.backbone.preprocess.kind
     if kind == "image":
         return (
             "Input: pixels (n, height, width, 3) uint8, RGB, upright, any size; resizing, cropping and normalisation "
             "are inside, as Pillow does them.",
-            "A JPEG whose shorter side has more than twice "
-            f"{remaining(model.backbone.preprocess)} pixels is decoded at a half, a quarter or an eighth (Pillow's "
-            "draft), as predict.py does it; decoded whole, answers move a little.",
+            f"A JPEG whose shorter side has more than twice {min_decoded_side(model.backbone.preprocess)} pixels is "
+            "decoded at a half, a quarter or an eighth (Pillow's draft), as predict.py does it; decoded whole, answers "
+            "move a little.",
         )
     lines = ["Inputs: input_ids and attention_mask (n, tokens) int64."] if kind != "vector" else []
-    if kind == WINDOWED:
-        lines.append("A text longer than one window is averaged outside, with head.npz: predict.py does it.")
+    if kind == WINDOWED_KIND:
+        lines.append(LONG_TEXT_NOTE)
     return tuple(lines)
 
 
-def code_for(model: Model, title: str, imports: list[str], opening: str, ask: str, photo: str, vector: str) -> str:
-    """The program that goes with a graph."""
-    kind = model.backbone.preprocess.kind
-    if kind in INPUT:
-        return predict_script.program(title, imports, opening, photo if kind == "image" else vector, model)
-    functions, asking = predict_script.texts(model)
-    return predict_script.program(title, imports, opening.rstrip() + "\n" + ask + functions, asking, model)
-
-
 def _answer(model: Model, file: Path) -> Callable:
-    """Answers of the file as it lies, in ONNX Runtime."""
+    """Outputs of the written file, in ONNX Runtime."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -96,89 +88,84 @@ def _answer(model: Model, file: Path) -> Callable:
     session = ort.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
 
     def run(unit: np.ndarray) -> tuple[np.ndarray, ...]:
-        return tuple(session.run(None, fed(model, unit)))
+        return tuple(session.run(None, graph_inputs(model, unit)))
 
-    return lambda contents: told(model, contents, run, raw=True)
+    return lambda contents: exported_outputs(model, contents, run, raw=True)
 
 
-def fed(model: Model, unit: np.ndarray) -> dict[str, np.ndarray]:
+def graph_inputs(model: Model, unit: np.ndarray) -> dict[str, np.ndarray]:
     """One unit as the graph's inputs."""
-    name = INPUT.get(model.backbone.preprocess.kind)
+    name = INPUT_NAMES.get(model.backbone.preprocess.kind)
     if name:
         return {name: unit[None]}
     ids = unit[None].astype(np.int64)
-    return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    return dict(zip(TOKEN_INPUTS, (ids, np.ones_like(ids)), strict=True))
 
 
-def graph(model: Model, running: Running) -> Any:
-    """The model as an onnx.ModelProto: network, head and calibration, and for photos what happens to them before.
+def build_graph(model: Model) -> Any:
+    """The model as an onnx.ModelProto: for images resize and crop, then network, head and calibration.
 
     pixels (b, h, w, 3) uint8, RGB, upright, any h and w; or input_ids and attention_mask, (b, t) int64; or vectors
-    (b, d) float32 -> embedding (b, d), scores (b, k), probabilities (b, k), float32.  running: not needed, kept open
+    (b, d) float32 -> embedding (b, d), scores (b, k), probabilities (b, k), float32
     Raises PlanError for a backbone or a head that has no such form, MissingExtra.
     """
-    onnx, program = library(), network(model)
-    from headstart.deployment.export.torch_module import OUTPUTS
-
-    nodes, constants = list(program.graph.node), list(program.graph.initializer)
-    kinds, inputs = onnx.TensorProto, list(program.graph.input)
+    onnx, network = import_onnx(), export_network(model)
+    nodes, constants = list(network.graph.node), list(network.graph.initializer)
+    kinds, inputs = onnx.TensorProto, list(network.graph.input)
     if model.backbone.preprocess.kind == "image":
-        sketch = Sketch()
-        seen = looked(sketch, sketch.named("pixels"), model.backbone.preprocess)
-        # What torch wrote takes what this part gives, under the name that this part has for it.
+        builder = GraphBuilder()
+        cropped = resize_and_crop(builder, builder.value("pixels"), model.backbone.preprocess)
+        # torch's graph reads the cropped image where it read its own input.
         for node in nodes:
-            node.input[:] = [seen.name if name == inputs[0].name else name for name in node.input]
-        nodes, constants = [*sketch.nodes, *nodes], [*sketch.constants, *constants]
+            node.input[:] = [cropped.name if name == inputs[0].name else name for name in node.input]
+        nodes, constants = [*builder.nodes, *nodes], [*builder.constants, *constants]
         inputs = [onnx.helper.make_tensor_value_info("pixels", kinds.UINT8, ["batch", "height", "width", 3])]
+    embedding = network.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    widths = (int(embedding), model.objective.width, model.objective.width)
     outputs = [
         onnx.helper.make_tensor_value_info(name, kinds.FLOAT, ["batch", width])
-        for name, width in zip(OUTPUTS, _widths(model, program), strict=True)
+        for name, width in zip(OUTPUT_NAMES, widths, strict=True)
     ]
-    made = assembled(nodes, constants, inputs, outputs)
-    made.functions.extend(program.functions)
-    for entry in program.opset_import:
+    graph = build_model(nodes, constants, inputs, outputs)
+    graph.functions.extend(network.functions)
+    for entry in network.opset_import:
         if entry.domain:
-            made.opset_import.append(entry)
+            graph.opset_import.append(entry)
     for name, value in metadata(model, "f32", OPSET).items():
-        made.metadata_props.add(key=name, value=value)
-    onnx.checker.check_model(made, full_check=True)
-    return made
+        graph.metadata_props.add(key=name, value=value)
+    onnx.checker.check_model(graph, full_check=True)
+    return graph
 
 
-def _widths(model: Model, program: Any) -> tuple[int, int, int]:
-    """Numbers of each output."""
-    found = program.graph.output[0].type.tensor_type.shape.dim[1].dim_value
-    return int(found), model.objective.width, model.objective.width
+def export_network(model: Model) -> Any:
+    """torch's ONNX graph of the network and its head, with the inputs and outputs of `TorchModule`.
 
-
-def network(model: Model) -> Any:
-    """What torch makes of the network and its head, as ported.Ported takes and gives; without our own source lines.
-
-    Raises MissingExtra, and PlanError as `graph` does.
+    Raises MissingExtra, and PlanError as `build_graph` does.
     """
     try:
         import onnxscript  # noqa: F401
         import torch
     except ImportError as error:
         raise missing_extra(error.name or "onnxscript", "export", "Writing an ONNX graph") from error
-    from headstart.deployment.export.torch_module import OUTPUTS, example, inputs_of, ported, shapes
+    from headstart.deployment.export import torch_module
 
-    # torch warns of its own ways while it traces: a graph that is wrong shows in the witness.
+    # torch warns of its own internals while it traces: a wrong graph fails the parity check.
     with warnings.catch_warnings(action="ignore"), torch.no_grad():
         program: Any = torch.onnx.export(
-            ported(model), example(model), dynamo=True, opset_version=OPSET, input_names=list(inputs_of(model)),
-            output_names=list(OUTPUTS), dynamic_shapes=(shapes(model),), verbose=False,
+            torch_module.build_torch_module(model), torch_module.example_inputs(model), dynamo=True,
+            opset_version=OPSET, input_names=list(torch_module.input_names(model)), output_names=list(OUTPUT_NAMES),
+            dynamic_shapes=(torch_module.dynamic_shapes(model),), verbose=False,
         )  # fmt: skip
     proto: Any = program.model_proto
     for node in proto.graph.node:
-        node.ClearField("metadata_props")
+        node.ClearField("metadata_props")  # lines of our own source
         node.ClearField("doc_string")
-    _distinct(proto.graph.node, OUTPUTS)
+    _rename_shadowed(proto.graph.node, OUTPUT_NAMES)
     return proto
 
 
-def _distinct(nodes: Any, outputs: tuple[str, ...]) -> None:
-    """Gives inner values that torch called like an output (of tokens: `embedding`) another name."""
+def _rename_shadowed(nodes: Any, outputs: tuple[str, ...]) -> None:
+    """Renames inner values that torch named like an output, as the `embedding` of tokens."""
     last = {name: n for n, node in enumerate(nodes) for name in node.output}
     renamed: dict[str, str] = {}
     for n, node in enumerate(nodes):

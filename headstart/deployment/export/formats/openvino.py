@@ -1,6 +1,6 @@
-"""OpenVINO: the ONNX graph as Intel's runtime reads it, in half precision, or rounded to 8 bits and judged for it.
+"""OpenVINO: the ONNX graph for Intel's runtime, in half precision, or in 8 bits, with their cost.
 
-8 bits by ONNX Runtime's own quantisation (MIT, already here). NNCF 3.4 is left out: it cannot be installed without
+8 bits by ONNX Runtime's own quantization (MIT, already a dependency), not NNCF 3.4: it cannot be installed without
 openvino-telemetry, which reports every use to its makers.
 """
 
@@ -19,16 +19,24 @@ import numpy as np
 from headstart.core.errors import PlanError
 from headstart.core.plan import Model
 from headstart.deployment.export import predict_script
-from headstart.deployment.export.calibration_inputs import learned_from
-from headstart.deployment.export.formats.onnx import beside, code_for, fed, graph, told_of
-from headstart.deployment.export.parity import HALF, TOLERANCE, Written, metadata, told
+from headstart.deployment.export.calibration_inputs import training_inputs
+from headstart.deployment.export.formats.onnx import build_graph, graph_inputs, usage_notes
+from headstart.deployment.export.onnx_builder import NODE_PREFIX
+from headstart.deployment.export.parity import (
+    HALF_TOLERANCE,
+    OUTPUT_NAMES,
+    TOLERANCE,
+    ExportResult,
+    exported_outputs,
+    metadata,
+    write_text_files,
+)
 from headstart.features import openvino_graphs
-from headstart.features.extract import Running
+from headstart.features.runner import Extractor
 
 SAYS = "the same graph for OpenVINO, in half precision, or in 8 bits with what that costs"
 NAME = "model.xml"
-ORDER = ("embedding", "scores", "probabilities")
-CALIBRATES = 64  # inputs that the ranges of 8 bits are taken from
+CALIBRATION_INPUTS = 64  # from which the activations' ranges are taken
 OPEN = """
 sys.modules["openvino_telemetry"] = None  # it would report every use to its makers
 import openvino
@@ -40,8 +48,8 @@ ASK = """
 def ask(ids):
     \"\"\"Token ids -> embedding, scores, probabilities.\"\"\"
     ids = np.array([ids], np.int64)
-    said = compiled({"input_ids": ids, "attention_mask": np.ones_like(ids)})
-    return [said[name] for name in ("embedding", "scores", "probabilities")]
+    outputs = compiled({"input_ids": ids, "attention_mask": np.ones_like(ids)})
+    return [outputs[name] for name in ("embedding", "scores", "probabilities")]
 """
 PHOTO = 'p = compiled({"pixels": np.asarray(read(item))[None]})["probabilities"][0]'
 VECTOR = 'p = compiled({"vectors": np.load(item)[None].astype(np.float32)})["probabilities"][0]'
@@ -49,101 +57,105 @@ VECTOR = 'p = compiled({"vectors": np.load(item)[None].astype(np.float32)})["pro
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """precision: of the weights; int8 rounds what goes through the network too."""
+    """precision: of the weights; int8 quantizes activations too."""
 
     precision: Literal["f16", "f32", "int8"] = "f16"
 
 
-def write(model: Model, running: Running, folder: Path, settings: Settings) -> Written:
+def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> ExportResult:
     """model.xml and model.bin, and for texts the tokenizer. Raises what formats/onnx.py raises, MissingExtra."""
-    library = openvino_graphs.library("Exporting to OpenVINO")
-    made, says = graph(model, running), told_of(model)
+    library = openvino_graphs.import_openvino("Exporting to OpenVINO")
+    graph, notes = build_graph(model), usage_notes(model)
     if settings.precision == "int8":
-        made, said = _rounded(model, made)
-        says = (*says, said)
-    with tempfile.TemporaryDirectory() as place, warnings.catch_warnings(action="ignore"):
-        (Path(place) / "model.onnx").write_bytes(made.SerializeToString())
-        network = library.convert_model(Path(place) / "model.onnx")
+        graph, quantization_note = _quantize(model, graph)
+        notes = (*notes, quantization_note)
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings(action="ignore"):
+        (Path(scratch) / "model.onnx").write_bytes(graph.SerializeToString())
+        network = library.convert_model(Path(scratch) / "model.onnx")
         for key, value in metadata(model, settings.precision).items():
             network.set_rt_info(value, ["headstart", key])
         if settings.precision != "f32":
-            # Rounding what is small gains no bytes and loses most: 7e-3 of MobileNetV2's rows.
-            library.save_model(network, Path(place) / NAME, compress_to_fp16=False)
-            openvino_graphs.keep_single(Path(place) / NAME, openvino_graphs.small)
-            network = library.Core().read_model(Path(place) / NAME)
+            # Small constants stay float32: half precision of those saves nothing and costs most, 7e-3 of
+            # MobileNetV2's embeddings.
+            library.save_model(network, Path(scratch) / NAME, compress_to_fp16=False)
+            openvino_graphs.keep_float32(Path(scratch) / NAME, openvino_graphs.small_constants)
+            network = library.Core().read_model(Path(scratch) / NAME)
         library.save_model(network, folder / NAME, compress_to_fp16=settings.precision != "f32")
-    beside(model, folder)
-    code = code_for(model, "An answer by OpenVINO.", ["import numpy as np"], OPEN, ASK, PHOTO, VECTOR)
-    needs = ("openvino", "numpy", *predict_script.reading(model)[2])
-    tolerance = TOLERANCE if settings.precision == "f32" else HALF
-    return Written(
+    write_text_files(model, folder)
+    code = predict_script.graph_program(
+        model, "An answer by OpenVINO.", ["import numpy as np"], OPEN, ASK, PHOTO, VECTOR
+    )
+    needs = ("openvino", "numpy", *predict_script.input_code(model)[2])
+    tolerance = TOLERANCE if settings.precision == "f32" else HALF_TOLERANCE
+    return ExportResult(
         _answer(model, library, folder / NAME), code, needs, settings.precision,
-        tolerance=tolerance, judged=settings.precision == "int8", says=says,
+        tolerance=tolerance, judged=settings.precision == "int8", says=notes,
     )  # fmt: skip
 
 
 def _answer(model: Model, library: Any, file: Path) -> Callable:
-    """Answers of the files as they lie."""
+    """Outputs of the written files."""
     compiled = library.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
     def run(unit: np.ndarray) -> tuple[np.ndarray, ...]:
-        said = compiled(fed(model, unit))
-        return tuple(np.array(said[name]) for name in ORDER)
+        outputs = compiled(graph_inputs(model, unit))
+        return tuple(np.array(outputs[name]) for name in OUTPUT_NAMES)
 
-    return lambda contents: told(model, contents, run, raw=True)
+    return lambda contents: exported_outputs(model, contents, run, raw=True)
 
 
-def _rounded(model: Model, made: Any) -> tuple[Any, str]:
-    """The graph with its network's matrices and kernels in 8 bits, and what the ranges were taken from.
+def _quantize(model: Model, proto: Any) -> tuple[Any, str]:
+    """The graph with its network's matrices and kernels in 8 bits, and a note on the calibration inputs.
 
-    Resizing, the floor's numbers and the head stay as they are: they are small, and whole pixels must stay whole.
-    Raises PlanError where nothing of the graph is a network.
+    Resize, image statistics and the head keep their precision: they are small, and pixels must stay exact.
+    Raises PlanError where the graph holds nothing to quantize.
     """
     from onnxruntime import quantization as q
 
-    held = {t.name for t in made.graph.initializer}
-    last = {name for node in made.graph.node if "scores" in node.output for name in node.input}
-    some = [
+    constants = {t.name for t in proto.graph.initializer}
+    head_inputs = {name for node in proto.graph.node if "scores" in node.output for name in node.input}
+    quantized = [
         node.name
-        for node in made.graph.node
-        if (node.op_type in ("Conv", "Gemm") or (node.op_type == "MatMul" and held & set(node.input)))
-        and not node.name.startswith("look_")
-        and not last & set(node.output)
+        for node in proto.graph.node
+        if (node.op_type in ("Conv", "Gemm") or (node.op_type == "MatMul" and constants & set(node.input)))
+        and not node.name.startswith(f"{NODE_PREFIX}_")
+        and not head_inputs & set(node.output)
     ]
-    if not some:
+    if not quantized:
         raise PlanError(f"{model.backbone.name} has no matrices that 8 bits would make smaller: take precision=f16.")
-    contents, told_from = learned_from(model, CALIBRATES)
+    contents, origin = training_inputs(model, CALIBRATION_INPUTS)
 
     class Inputs(q.CalibrationDataReader):
         def __init__(self) -> None:
-            self.left = _inputs(model, contents)
+            self.batches = _calibration_batches(model, contents)
 
         def get_next(self):
-            return next(self.left, None)
+            return next(self.batches, None)
 
-    with tempfile.TemporaryDirectory() as place:
-        before, after = Path(place) / "f32.onnx", Path(place) / "int8.onnx"
-        before.write_bytes(made.SerializeToString())
+    with tempfile.TemporaryDirectory() as scratch:
+        float_file, int8_file = Path(scratch) / "f32.onnx", Path(scratch) / "int8.onnx"
+        float_file.write_bytes(proto.SerializeToString())
         logging.getLogger().setLevel(logging.ERROR)
         q.quantize_static(
-            before, after, Inputs(), quant_format=q.QuantFormat.QDQ, nodes_to_quantize=some, per_channel=True,
-            activation_type=q.QuantType.QUInt8, weight_type=q.QuantType.QInt8,
+            float_file, int8_file, Inputs(), quant_format=q.QuantFormat.QDQ, nodes_to_quantize=quantized,
+            per_channel=True, activation_type=q.QuantType.QUInt8, weight_type=q.QuantType.QInt8,
             calibrate_method=q.CalibrationMethod.MinMax,
         )  # fmt: skip
         import onnx
 
-        return onnx.load(after), f"Ranges of 8 bits were taken from {len(contents)} {told_from}."
+        return onnx.load(int8_file), f"Ranges of 8 bits were taken from {len(contents)} {origin}."
 
 
-def _inputs(model: Model, contents: list) -> Iterator[dict[str, np.ndarray]]:
-    found: list[np.ndarray] = []
+def _calibration_batches(model: Model, contents: list) -> Iterator[dict[str, np.ndarray]]:
+    """The graph's inputs for each unit of the contents."""
+    units: list[np.ndarray] = []
 
-    def keep(unit: np.ndarray) -> tuple[np.ndarray, ...]:
-        found.append(unit)
+    def collect(unit: np.ndarray) -> tuple[np.ndarray, ...]:
+        units.append(unit)
         width = model.objective.width
         return np.zeros((1, model.backbone.width)), np.zeros((1, width)), np.zeros((1, width))
 
     for content in contents:
-        told(model, [content], keep, raw=True)
-        yield from (fed(model, unit) for unit in found)
-        found.clear()
+        exported_outputs(model, [content], collect, raw=True)
+        yield from (graph_inputs(model, unit) for unit in units)
+        units.clear()

@@ -1,4 +1,4 @@
-"""peft: the adapter as PeftModel.from_pretrained opens it on the borrowed network, with the head beside it."""
+"""peft: the adapter for PeftModel.from_pretrained on the base network, with the head beside it."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any
 import numpy as np
 
 from headstart.core.errors import PlanError
-from headstart.core.plan import Model, Trained, learned
+from headstart.core.plan import Model, Trained, winner_of
 from headstart.core.plugins import member
 from headstart.deployment.export import predict_script
-from headstart.deployment.export.formats.transformers import answered, code_for
-from headstart.deployment.export.library_model import method_of, one_matrix
-from headstart.deployment.export.parity import Said, Written, head_file, tokenizer
-from headstart.features.extract import Running
+from headstart.deployment.export.formats.transformers import encoder_answers, predict_code
+from headstart.deployment.export.library_model import linear_head, method_name
+from headstart.deployment.export.parity import ExportResult, Outputs, write_head, write_tokenizer
+from headstart.features.runner import Extractor
 from headstart.training.tuning import peft_adapters
 
 SAYS = "the adapter of lora or ia3 for PeftModel.from_pretrained, on the borrowed network"
-PHOTOS = """
+OPEN_IMAGE = """
 base = timm.create_model({name!r}, pretrained=True)
 transform = timm.data.create_transform(**timm.data.resolve_data_config(model=base))
 network = PeftModel.from_pretrained(base, HERE / "adapter").base_model.model.eval()
 """
-PHOTO = """
+ASK_IMAGE = """
 with torch.inference_mode():
     row = network.forward_head(network.forward_features(transform(read(item))[None]), pre_logits=True)
 p = probabilities(scores(row.flatten(1).numpy()[0]))
 """
-TEXTS = """
+OPEN_TEXT = """
 base = transformers.AutoModel.from_pretrained({name!r})
 network = PeftModel.from_pretrained(base, HERE / "adapter").eval()
 """
@@ -38,40 +38,41 @@ network = PeftModel.from_pretrained(base, HERE / "adapter").eval()
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Nothing is set."""
+    """No settings."""
 
 
-def write(model: Model, running: Running, folder: Path, settings: Settings) -> Written:
-    """adapter/ and head.npz. Raises PlanError where no adapter was learned, or its base is no network of a library."""
-    fitted, card = learned(model.fitted), model.backbone
-    learner = fitted.learner if isinstance(fitted, Trained) and fitted.learner.adapter else None
+def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> ExportResult:
+    """adapter/ and head.npz. Raises PlanError where no adapter was trained, or its base is of neither library."""
+    trained, card = winner_of(model.fitted), model.backbone
+    learner = trained.learner if isinstance(trained, Trained) and trained.learner.adapter else None
     if learner is None or card.family not in ("timm", "transformers"):
-        why = f"{method_of(model)} learned no adapter of PEFT" if learner is None else f"{card.name} is of no library"
+        why = f"{method_name(model)} learned no adapter of PEFT" if learner is None else f"{card.name} is of no library"
         raise PlanError(f"{why}, so there is nothing for PeftModel to open. Fit with --method lora or ia3 on timm:… or "
                         "transformers:…, or take --to onnx.")  # fmt: skip
-    one_matrix(model)
+    linear_head(model)
     (folder / "adapter").mkdir()
     for name, content in peft_adapters.files(learner).items():
         (folder / "adapter" / Path(name).name).write_bytes(content)
-    head_file(model, folder)
-    tokenizer(model, folder)
+    write_head(model, folder)
+    write_tokenizer(model, folder)
     base = card.local.partition("?")[0]
-    peft_ = ["import numpy as np", "import torch"]
+    common_imports = ["import numpy as np", "import torch"]
     if card.preprocess.kind == "image":
-        opening = f"{PHOTOS.format(name=base).strip()}\n{predict_script.HEAD.strip()}\n\n{predict_script.linked(model)}"
-        imports = ["import timm", *peft_, "from peft import PeftModel"]
-        code = predict_script.program("An answer by PEFT on timm.", imports, opening, PHOTO, model)
+        head = f"{predict_script.HEAD.strip()}\n\n{predict_script.link_code(model)}"
+        setup = f"{OPEN_IMAGE.format(name=base).strip()}\n{head}"
+        imports = ["import timm", *common_imports, "from peft import PeftModel"]
+        code = predict_script.build_program("An answer by PEFT on timm.", imports, setup, ASK_IMAGE, model)
         needs: tuple[str, ...] = ("peft", "timm", "pillow")
     else:
-        imports = [*peft_, "import transformers", "from peft import PeftModel"]
-        code = code_for(model, "An answer by PEFT on transformers.", imports, TEXTS.format(name=base))
+        imports = [*common_imports, "import transformers", "from peft import PeftModel"]
+        code = predict_code(model, "An answer by PEFT on transformers.", imports, OPEN_TEXT.format(name=base))
         needs = ("peft", "transformers", "tokenizers")
     says = (f"The borrowed network is not in the folder: it is {base}, weights {card.weights[:19]}….",)
-    return Written(_answer(model, folder), code, needs, says=says)
+    return ExportResult(_answer(model, folder), code, needs, says=says)
 
 
 def _answer(model: Model, folder: Path) -> Callable:
-    """Answers of the adapter as it lies, on the borrowed network."""
+    """Outputs of the written adapter on the base network."""
     import warnings
 
     from peft import PeftModel
@@ -79,12 +80,12 @@ def _answer(model: Model, folder: Path) -> Callable:
     from headstart.backbones.network import open_network
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # it asks transformers in an old way
+        warnings.simplefilter("ignore", FutureWarning)  # from peft's calls into transformers
         adapted = PeftModel.from_pretrained(open_network(model.backbone).model, folder / "adapter")
-    inner: Any = adapted.base_model.model
-    network = inner.eval()
+    base: Any = adapted.base_model
+    network = base.model.eval()
     if model.backbone.preprocess.kind != "image":
-        return answered(model, network)
+        return encoder_answers(model, network)
 
     import torch
 
@@ -93,12 +94,12 @@ def _answer(model: Model, folder: Path) -> Callable:
     spec, head = model.backbone.preprocess, head_of(model.fitted)
     prepare = member("preprocess", spec.kind)
 
-    def answer(contents: Sequence[bytes | str]) -> Said:
-        units = [some[0] for some in prepare.prepare(list(contents), spec)]
+    def answer(contents: Sequence[bytes | str]) -> Outputs:
+        units = [prepared[0] for prepared in prepare.prepare(list(contents), spec)]
         x = torch.from_numpy(prepare.batch(units, spec)["pixels"])
         with torch.inference_mode():
             rows = network.forward_head(network.forward_features(x), pre_logits=True).flatten(1).numpy()
         scores = head.scores(rows)
-        return Said(rows, model.objective.probabilities(scores), tuple(np.asarray(u) for u in units))
+        return Outputs(rows, model.objective.probabilities(scores), tuple(np.asarray(u) for u in units))
 
     return answer

@@ -1,4 +1,4 @@
-"""torch.export: the model as a program that torch runs anywhere without our code or the library's. Holds no pickle."""
+"""torch.export: the model as a program that torch runs without Headstart or the backbone's library. No pickle."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ import numpy as np
 from headstart.core.errors import missing_extra
 from headstart.core.plan import Model
 from headstart.deployment.export import predict_script
-from headstart.deployment.export.formats.onnx import beside, code_for
-from headstart.deployment.export.parity import WINDOWED, Written, metadata, told
-from headstart.features.extract import Running
+from headstart.deployment.export.parity import (
+    LONG_TEXT_NOTE,
+    WINDOWED_KIND,
+    ExportResult,
+    exported_outputs,
+    metadata,
+    write_text_files,
+)
+from headstart.features.runner import Extractor
 
 SAYS = "a torch.export program (.pt2), from a photo after the crop or from token ids to probabilities"
 NAME = "model.pt2"
@@ -33,7 +39,7 @@ def ask(ids):
 """
 PHOTO = """
 with torch.inference_mode():
-    p = program(torch.from_numpy(np.array(fitted(read(item)))[None]))[2][0].numpy()
+    p = program(torch.from_numpy(np.array(resize_and_crop(read(item)))[None]))[2][0].numpy()
 """
 VECTOR = """
 with torch.inference_mode():
@@ -43,68 +49,69 @@ with torch.inference_mode():
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Nothing is set: weights are in single precision."""
+    """No settings: weights are float32."""
 
 
-def write(model: Model, running: Running, folder: Path, settings: Settings) -> Written:
+def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> ExportResult:
     """model.pt2, and for texts the tokenizer. Raises PlanError for what has no such form, MissingExtra."""
     try:
         import torch
     except ImportError as error:
         raise missing_extra("torch", "export", "A torch.export program") from error
-    from headstart.deployment.export.torch_module import Pixels, example, ported, shapes
+    from headstart.deployment.export import torch_module
 
-    photos = model.backbone.preprocess.kind == "image"
-    inputs: Any = example(model)
-    whole = Pixels(ported(model)).eval() if photos else ported(model)
-    if photos:
+    module: Any = torch_module.build_torch_module(model)
+    inputs: Any = torch_module.example_inputs(model)
+    is_image = model.backbone.preprocess.kind == "image"
+    if is_image:
+        module = torch_module.PixelModule(module).eval()
         inputs = (inputs[0].to(torch.uint8).permute(0, 2, 3, 1).contiguous(),)
     with warnings.catch_warnings(action="ignore"), torch.no_grad():
-        program = torch.export.export(whole, inputs, dynamic_shapes=(shapes(model),))
+        program = torch.export.export(module, inputs, dynamic_shapes=(torch_module.dynamic_shapes(model),))
         program.example_inputs = None
-        said = {f"headstart_{k}": v for k, v in metadata(model, "f32").items()}
-        torch.export.save(program, folder / "whole.pt2", extra_files=said)
-    _without_pickle(folder / "whole.pt2", folder / NAME)
-    beside(model, folder)
+        extra_files = {f"headstart_{k}": v for k, v in metadata(model, "f32").items()}
+        torch.export.save(program, folder / "pickled.pt2", extra_files=extra_files)
+    _remove_pickle(folder / "pickled.pt2", folder / NAME)
+    write_text_files(model, folder)
     imports = ["import numpy as np", "import torch"]
-    code = code_for(model, "An answer by torch.", imports, OPEN, ASK, PHOTO, VECTOR)
-    if photos:
-        code = code.replace("\n\nfor item in", f"{predict_script.fitted(model)}\n\nfor item in")
-    needs = ("torch", "numpy", *predict_script.reading(model)[2])
-    return Written(_answer(model, folder / NAME), code, needs, says=_says(model))
+    code = predict_script.graph_program(model, "An answer by torch.", imports, OPEN, ASK, PHOTO, VECTOR)
+    if is_image:
+        code = code.replace("\n\nfor item in", f"{predict_script.crop_code(model)}\n\nfor item in")
+    needs = ("torch", "numpy", *predict_script.input_code(model)[2])
+    return ExportResult(_answer(model, folder / NAME), code, needs, says=_usage_notes(model))
 
 
-def _says(model: Model) -> tuple[str, ...]:
+def _usage_notes(model: Model) -> tuple[str, ...]:
     kind = model.backbone.preprocess.kind
     lines = [
         "The file holds numbers and JSON, no pickle. torch.export.load unpickles what others put into such a file."
     ]
     if kind == "image":
         lines.insert(0, "Input: (n, height, width, 3) uint8, resized and cropped with Pillow as predict.py does it.")
-    elif kind == WINDOWED:
-        lines.append("A text longer than one window is averaged outside, with head.npz: predict.py does it.")
+    elif kind == WINDOWED_KIND:
+        lines.append(LONG_TEXT_NOTE)
     return tuple(lines)
 
 
-def _without_pickle(whole: Path, file: Path) -> None:
-    """torch 2.15 pickles sample inputs even where there are none; an empty entry is read as none, and not unpickled."""
-    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as new:
+def _remove_pickle(pickled: Path, file: Path) -> None:
+    """torch 2.15 pickles sample inputs even where there are none; an empty entry is read as none, not unpickled."""
+    with zipfile.ZipFile(pickled) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as new:
         for entry in old.infolist():
             new.writestr(entry.filename, b"" if entry.filename.endswith("sample_inputs/model.pt") else old.read(entry))
-    whole.unlink()
+    pickled.unlink()
 
 
 def _answer(model: Model, file: Path) -> Callable:
-    """Answers of the file as it lies."""
+    """Outputs of the written file."""
     import torch
 
     program = torch.export.load(file).module()
-    words = model.backbone.preprocess.kind not in ("image", "vector")
+    is_text = model.backbone.preprocess.kind not in ("image", "vector")
 
     def run(unit: np.ndarray) -> tuple[np.ndarray, ...]:
-        one = torch.from_numpy(np.array(unit))[None]  # a copy: what Pillow holds is not for writing
-        inputs = (one.long(), torch.ones_like(one).long()) if words else (one,)
+        batch = torch.from_numpy(np.array(unit))[None]  # a copy: Pillow's array is read-only
+        inputs = (batch.long(), torch.ones_like(batch).long()) if is_text else (batch,)
         with torch.inference_mode():
             return tuple(x.numpy() for x in program(*inputs))
 
-    return lambda contents: told(model, contents, run)
+    return lambda contents: exported_outputs(model, contents, run)

@@ -1,11 +1,11 @@
-"""A page that answers in the browser and learns there: a folder that opens from disk or from any static host.
+"""web: a page that predicts and learns in the browser, in a folder that opens from disk or from any static host.
 
-    index.html, theme.css, style.css, *.js    the page, as headstart/web holds it, and its facts
-    data/*.js                                 gzip in base64: the network, the runtime, tokens, the witness
-    licences/                                 of what came along
+    index.html, theme.css, style.css, *.js    the page of export/web/, and its facts
+    data/*.js                                 gzip in base64: the network, the runtime, the vocabulary, the witness
+    licences/                                 of third parties
 
-A page from disk may fetch nothing, import no module and start no worker from a file. So everything comes in classic
-scripts; what is large comes in pieces, which also lets the page show how far it is. See docs/web.md.
+A page from disk may fetch nothing, import no module and start no worker from a file. So everything is loaded by classic
+scripts, large files in several, which also lets the page show its progress. See docs/web.md.
 """
 
 from __future__ import annotations
@@ -22,30 +22,38 @@ from typing import Any
 import numpy as np
 
 from headstart.backbones import wordpiece
-from headstart.backbones.static_embeddings import VOCABULARY, WEIGHTS
+from headstart.backbones.static_embeddings import VOCABULARY_FILE, WEIGHTS_FILE
 from headstart.core.errors import PlanError
 from headstart.core.head import Head
 from headstart.core.plan import Model
 from headstart.core.plugins import member
 from headstart.core.version import __version__
 from headstart.deployment.export import onnxruntime_web
-from headstart.deployment.export.calibration_inputs import witnesses
+from headstart.deployment.export.calibration_inputs import witness_inputs
 from headstart.deployment.export.head_matrices import head_of
-from headstart.deployment.export.parity import TOLERANCE, Said, Written, ours, remaining, told
+from headstart.deployment.export.parity import (
+    TOLERANCE,
+    ExportResult,
+    Outputs,
+    exported_outputs,
+    min_decoded_side,
+    reference_outputs,
+)
 from headstart.deployment.export.web_page import LICENCE, PAGE, SCRIPTS, page, theme
 from headstart.features.cache import store
-from headstart.features.extract import Running, unit_length
+from headstart.features.extract import has_unit_length
+from headstart.features.runner import Extractor
 
 SAYS = "a folder with a page that answers and learns in the browser; opens from disk, needs no server"
-PIECE = 1 << 20  # characters of base64 a script holds: the page tells how far it is after each
+PIECE_CHARS = 1 << 20  # of base64 in a script: the page shows its progress after each
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A page has none."""
+    """No settings."""
 
 
-def write(model: Model, running: Running, folder: Path, settings: Settings) -> Written:
+def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> ExportResult:
     """Writes the page.
 
     Raises PlanError for a backbone that no browser runs, ArtifactError where the runtime has not been fetched,
@@ -55,66 +63,63 @@ def write(model: Model, running: Running, folder: Path, settings: Settings) -> W
     layers = _layers(model)
     if layers is not None:
         files["head"] = layers
-    files["witness"] = json.dumps({"witness": _witness(model, running)}).encode()
+    files["witness"] = json.dumps({"witness": _witness(model, extractor)}).encode()
     (folder / "data").mkdir(parents=True, exist_ok=True)
-    pieces = [piece for name, content in files.items() for piece in _pieces(folder, name, content)]
-    needed = "network" in files
-    if needed:
-        script = onnxruntime_web.found(store.default_root())[onnxruntime_web.SCRIPT]
+    pieces = [piece for name, content in files.items() for piece in _write_pieces(folder, name, content)]
+    has_network = "network" in files
+    if has_network:
+        script = onnxruntime_web.read_runtime(store.default_root())[onnxruntime_web.SCRIPT]
         (folder / onnxruntime_web.SCRIPT).write_bytes(script)
         (folder / "licences").mkdir(exist_ok=True)
         (folder / "licences" / LICENCE).write_bytes((PAGE / LICENCE).read_bytes())
     for name in ("style.css", *(f"{script}.js" for script in SCRIPTS)):
         (folder / name).write_bytes((PAGE / name).read_bytes())
     (folder / "theme.css").write_text(theme(), encoding="utf-8")
-    facts = _facts(model, layers is not None, needed, pieces)
-    told_to_it = json.dumps(facts, ensure_ascii=True)
-    (folder / "facts.js").write_text(f"Object.assign(Pieces.facts, {told_to_it});\n", encoding="ascii")
-    weight = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
-    (folder / "index.html").write_text(page(model, needed, sum(p["bytes"] for p in pieces)), encoding="utf-8")
-    return Written(
-        answer=_answering(model, running, files.get("network")),
+    facts = json.dumps(_facts(model, layers is not None, has_network, pieces), ensure_ascii=True)
+    (folder / "facts.js").write_text(f"Object.assign(Pieces.facts, {facts});\n", encoding="ascii")
+    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    (folder / "index.html").write_text(page(model, has_network, sum(p["bytes"] for p in pieces)), encoding="utf-8")
+    return ExportResult(
+        answer=_answer(model, extractor, files.get("network")),
         code="",
         needs=(),
         says=(
-            f"Open index.html in a browser: {weight / 1e6:.1f} MB, nothing is fetched and nothing is sent.",
+            f"Open index.html in a browser: {size / 1e6:.1f} MB, nothing is fetched and nothing is sent.",
             "The inputs of the witness are part of the page. Do not publish it where the data must not go.",
         ),
     )
 
 
 def _files(model: Model) -> dict[str, bytes]:
-    """What the network and its inputs need, by the name that the page has for it. Raises PlanError, ArtifactError."""
+    """The network, the runtime and the vocabulary by the page's names for them. Raises PlanError, ArtifactError."""
     spec = model.backbone.preprocess
     if spec.kind == "pieces":
-        if not isinstance(_head(model), Head):
+        if not isinstance(head_of(model.fitted), Head):
             raise PlanError(
                 "Nearest neighbours keep all their examples, and a page of static vectors has no network to hold them. "
                 "Fit with --method logistic."
             )
-        held = {file.name: file for file in member("backbones", "own").files(model.backbone.local)}
-        return {"vocabulary": held[VOCABULARY].read_bytes(), "statics": held[WEIGHTS].read_bytes()}
+        paths = {file.name: file for file in member("backbones", "own").files(model.backbone.local)}
+        return {"vocabulary": paths[VOCABULARY_FILE].read_bytes(), "statics": paths[WEIGHTS_FILE].read_bytes()}
     if spec.kind not in ("image", "text"):
-        what = {"vector": "vectors", "words": "hashed words"}.get(spec.kind, spec.kind)
+        inputs = {"vector": "vectors", "words": "hashed words"}.get(spec.kind, spec.kind)
         raise PlanError(
-            f"{model.backbone.name} reads {what}, for which there is no page. Fit on photos or texts with another "
+            f"{model.backbone.name} reads {inputs}, for which there is no page. Fit on photos or texts with another "
             "backbone: --backbone own."
         )
-    held = onnxruntime_web.found(store.default_root())
-    files = {"runtime.mjs": held[onnxruntime_web.GLUE], "runtime.wasm": held[onnxruntime_web.WASM]}
+    runtime = onnxruntime_web.read_runtime(store.default_root())
+    files = {"runtime.mjs": runtime[onnxruntime_web.GLUE], "runtime.wasm": runtime[onnxruntime_web.WASM]}
     if spec.kind == "text":
         files["vocabulary"] = _vocabulary(model).encode()
-    from headstart.deployment.export.formats.onnx import network
+    from headstart.deployment.export.formats.onnx import export_network
 
-    return {**files, "network": network(model).SerializeToString()}
+    return {**files, "network": export_network(model).SerializeToString()}
 
 
 def _vocabulary(model: Model) -> str:
-    """The tokens of an encoder, one a line. Raises PlanError where they are not BERT's WordPiece in lower case."""
-    from headstart.backbones.wordpiece import vocabulary_of
-
+    """An encoder's vocabulary, a token a line. Raises PlanError for another tokenizer than lower-case WordPiece."""
     try:
-        return vocabulary_of(model.backbone)
+        return wordpiece.vocabulary_of(model.backbone)
     except PlanError as error:
         raise PlanError(
             f"The page splits texts with BERT's WordPiece in lower case, and {model.backbone.name} does otherwise. Fit "
@@ -122,100 +127,103 @@ def _vocabulary(model: Model) -> str:
         ) from error
 
 
-def _head(model: Model) -> object:
-    return head_of(model.fitted)
-
-
 def _layers(model: Model) -> bytes | None:
-    """The head as a safetensors file, float64: weight0 (d, k), bias0 (k,) …; None for one that is no matrices."""
+    """The head as a safetensors file, float64: weight0 (d, k), bias0 (k,) …; None for nearest neighbours."""
     from safetensors.numpy import save
 
-    head = _head(model)
+    head = head_of(model.fitted)
     if not isinstance(head, Head):
         return None
-    pairs = [
-        (f"{name}{i}", a)
-        for i, layer in enumerate(head.layers)
-        for name, a in zip(("weight", "bias"), layer, strict=True)
-    ]
-    return save({name: np.ascontiguousarray(a, np.float64) for name, a in pairs})
+    arrays: dict[str, np.ndarray] = {}
+    for i, (weight, bias) in enumerate(head.layers):
+        arrays[f"weight{i}"] = np.ascontiguousarray(weight, np.float64)
+        arrays[f"bias{i}"] = np.ascontiguousarray(bias, np.float64)
+    return save(arrays)
 
 
-def _witness(model: Model, running: Running) -> list[dict[str, Any]]:
-    """Each input of the witness with what Python makes of it now, stage by stage."""
-    contents = witnesses(model)
-    said = ours(model, running, contents)
-    labels = _labels(model, said)
-    found = []
+def _witness(model: Model, extractor: Extractor) -> list[dict[str, Any]]:
+    """Each input of the witness with Python's output of each stage."""
+    contents = witness_inputs(model)
+    outputs = reference_outputs(model, extractor, contents)
+    labels = _labels(model, outputs)
+    entries = []
     for n, content in enumerate(contents):
         raw = content.encode() if isinstance(content, str) else content
-        each: dict[str, Any] = {"input": base64.b64encode(raw).decode(), "label": labels[n]}
-        each |= {"row": said.embedding[n].tolist(), "answers": _own(model, said.probabilities[n])}
+        entry: dict[str, Any] = {"input": base64.b64encode(raw).decode(), "label": labels[n]}
+        entry |= {"row": outputs.embedding[n].tolist(), "answers": _in_own_unit(model, outputs.probabilities[n])}
         if isinstance(content, bytes):
-            from headstart.features.image_decoding import decode
+            from headstart.features.image_decoding import decode_image
 
-            picture, least = np.asarray(decode(content)), remaining(model.backbone.preprocess)
-            each |= {"size": [picture.shape[1], picture.shape[0]], "decoded": zlib.crc32(picture.tobytes())}
-            each["reduced"] = decode(content, least).size != picture.shape[1::-1]
-            each["fitted"] = zlib.crc32(np.ascontiguousarray(said.fed[n]).tobytes())
-        found.append(each)
-    return found
+            image, min_side = np.asarray(decode_image(content)), min_decoded_side(model.backbone.preprocess)
+            entry |= {"size": [image.shape[1], image.shape[0]], "decoded": zlib.crc32(image.tobytes())}
+            entry["reduced"] = decode_image(content, min_side).size != image.shape[1::-1]
+            entry["fitted"] = zlib.crc32(np.ascontiguousarray(outputs.network_inputs[n]).tobytes())
+        entries.append(entry)
+    return entries
 
 
-def _labels(model: Model, said: Said) -> list[str]:
-    """What the page is to say, in its own words."""
+def _labels(model: Model, outputs: Outputs) -> list[str]:
+    """The label that the page must show for each input."""
     facts, names = model.objective.facts(), list(model.objective.facts().get("names", []))
     if model.objective.link == "identity":
-        return ["" for _ in said.probabilities]
+        return ["" for _ in outputs.probabilities]
     if model.objective.link == "softmax":
-        return [str(names[i]) for i in said.probabilities.argmax(1)]
-    on = [[str(name) for name, p in zip(facts["names"], row, strict=True) if p >= 0.5] for row in said.probabilities]
-    return [", ".join(some) or "none of them" for some in on]
+        return [str(names[i]) for i in outputs.probabilities.argmax(1)]
+    present = [
+        [str(name) for name, p in zip(facts["names"], row, strict=True) if p >= 0.5] for row in outputs.probabilities
+    ]
+    return [", ".join(tags) or "none of them" for tags in present]
 
 
-def _own(model: Model, answers: np.ndarray) -> list[float]:
-    """Probabilities; of a number the number in its own unit."""
+def _in_own_unit(model: Model, probabilities: np.ndarray) -> list[float]:
+    """Probabilities; a number in its own unit."""
     facts = model.objective.facts()
-    return [float(v) * facts["spread"] + facts["mean"] for v in answers] if "spread" in facts else answers.tolist()
+    return (
+        [float(v) * facts["spread"] + facts["mean"] for v in probabilities]
+        if "spread" in facts
+        else probabilities.tolist()
+    )
 
 
-def _pieces(folder: Path, name: str, content: bytes) -> list[dict[str, Any]]:
-    """Writes a file as scripts; [{"path", "bytes"}]."""
+def _write_pieces(folder: Path, name: str, content: bytes) -> list[dict[str, Any]]:
+    """Writes a file as scripts of PIECE_CHARS each; [{"path", "bytes"}]."""
     text = base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
-    made = []
-    for n, at in enumerate(range(0, len(text), PIECE)):
+    pieces = []
+    for n, start in enumerate(range(0, len(text), PIECE_CHARS)):
         path = f"data/{name}.{n}.js"
-        (folder / path).write_text(f'Pieces.take("{name}", {n}, "{text[at : at + PIECE]}");\n', encoding="ascii")
-        made.append({"path": path, "bytes": (folder / path).stat().st_size})
-    return made
+        (folder / path).write_text(
+            f'Pieces.take("{name}", {n}, "{text[start : start + PIECE_CHARS]}");\n', encoding="ascii"
+        )
+        pieces.append({"path": path, "bytes": (folder / path).stat().st_size})
+    return pieces
 
 
-def _facts(model: Model, layered: bool, needed: bool, pieces: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the page must know, as JSON."""
+def _facts(model: Model, has_layers: bool, has_network: bool, pieces: list[dict[str, Any]]) -> dict[str, Any]:
+    """The facts that the page's scripts read, as JSON."""
     card, spec = model.backbone, dict(model.backbone.preprocess.settings)
-    head = _head(model)
+    head = head_of(model.fitted)
     facts: dict[str, Any] = {
         "version": __version__,
         "kind": model.facts["kind"],
         "link": model.objective.link,
         "objective": model.objective.facts(),
         "tolerance": TOLERANCE,
-        "runtime": needed,
+        "runtime": has_network,
         "files": pieces,
         "unteachable": _unteachable(model),
-        "layers": {"count": len(head.layers), "unit": head.unit} if layered and isinstance(head, Head) else None,
+        "layers": {"count": len(head.layers), "unit": head.unit} if has_layers and isinstance(head, Head) else None,
         "card": {key: model.facts[key] for key in ("schema", "headstart", "kind", "backbone", "cut", "tolerance")},
         "preprocess": None,
     }
     if card.preprocess.kind == "image":
-        return {**facts, "preprocess": {**spec, "least": remaining(model.backbone.preprocess)}}
+        return {**facts, "preprocess": {**spec, "least": min_decoded_side(model.backbone.preprocess)}}
     names = ("dropped", "blank", "alone", "accents", "punctuation")
     facts["tokens"] = {"tables": {name: getattr(wordpiece, name.upper()) for name in names}}
-    if not needed:
+    if not has_network:
         return {**facts, "statics": {"most": spec["most"]}}
-    before, after = member("preprocess", "text").special(str(spec["tokenizer"]))
-    kept = {key: spec[key] for key in ("max_length", "windows", "prompt", "lower", "pad")}
-    facts["tokens"] |= {**kept, "before": before, "after": after, "normalize": unit_length(card.preprocess)}
+    before, after = member("preprocess", "text").special(model.backbone.preprocess)
+    settings = {key: spec[key] for key in ("max_length", "windows", "prompt", "lower", "pad")}
+    facts["tokens"] |= {**settings, "before": before, "after": after, "normalize": has_unit_length(card.preprocess)}
     return facts
 
 
@@ -229,12 +237,12 @@ def _unteachable(model: Model) -> str:
     return ""
 
 
-def _answering(model: Model, running: Running, network: bytes | None):
-    """The network as it was packed, run by ONNX Runtime here; what needs none is held against its source."""
+def _answer(model: Model, extractor: Extractor, network: bytes | None):
+    """Outputs of the written network, by ONNX Runtime here; a page without a network is compared with its source."""
     if network is None:
-        return lambda contents: ours(model, running, contents)
+        return lambda contents: reference_outputs(model, extractor, contents)
 
-    def answer(contents: Sequence[bytes | str]) -> Said:
+    def answer(contents: Sequence[bytes | str]) -> Outputs:
         import onnxruntime as ort
 
         session = ort.InferenceSession(network, providers=["CPUExecutionProvider"])
@@ -245,6 +253,6 @@ def _answering(model: Model, running: Running, network: bytes | None):
             ids = unit[None].astype(np.int64)
             return tuple(session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)}))
 
-        return told(model, contents, run)
+        return exported_outputs(model, contents, run)
 
     return answer

@@ -1,5 +1,5 @@
 "use strict";
-/** How much to believe scores, and how far to trust a share: the twins of calibrate.py and intervals.py. */
+/** How much to believe scores, and how far to trust a share: the twins of temperature_scaling.py and statistics.py. */
 const Calibrate = (() => {
   const COLDEST = 1e-3, HOTTEST = 1e3, Z = 1.959963984540054;
 

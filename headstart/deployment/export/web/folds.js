@@ -1,5 +1,5 @@
 "use strict";
-/** Who is held out when a head is judged while it is chosen: the twin of folds.py, drawn from other random numbers. */
+/** Who is held out when a head is judged while it is chosen: the twin of cross_validation.py, drawn from other random numbers. */
 const Folds = (() => {
   /** Numbers in 0..1 that are the same for the same seed. */
   function random(seed) {

@@ -1,6 +1,6 @@
 "use strict";
 /**
- * A linear head on frozen embeddings, trained here: the twin of linear.py and methods/logistic.py. The same convex
+ * A linear head on frozen embeddings, trained here: the twin of linear.py and heads/logistic.py. The same convex
  * problem with the same penalty, so the same embeddings and folds give the same answers.
  */
 const Head = (() => {

@@ -1,6 +1,6 @@
 "use strict";
 /**
- * Large JPEGs at a half, a quarter or an eighth of their size, as pixels.py has libjpeg decode them. Browsers decode
+ * Large JPEGs at a half, a quarter or an eighth of their size, as image_decoding.py has libjpeg decode them. Browsers decode
  * them whole only; but libjpeg's smaller pictures are the means of the fields of the whole one, plane by plane, so they
  * can be had from it, but for rounding. Halved colour planes are first freed of the smoothing they were doubled with.
  */

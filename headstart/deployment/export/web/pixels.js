@@ -1,5 +1,5 @@
 "use strict";
-/** From the bytes of an image file to upright RGB pixels, and to the network's input: the twin of pixels.py and image.py. */
+/** From the bytes of an image file to upright RGB pixels, and to the network's input: the twin of image_decoding.py and preprocess/image.py. */
 const Pixels = (() => {
   const LARGEST = 178956970, LONGEST = 100;
 

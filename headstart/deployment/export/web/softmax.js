@@ -1,6 +1,6 @@
 "use strict";
 /**
- * Penalised logistic regression by Newton's method with conjugate gradients: the twin of softmax.py, in double
+ * Penalised logistic regression by Newton's method with conjugate gradients: the twin of newton_logistic.py, in double
  * precision throughout. Several fits to the same rows, which differ in who counts, go side by side.
  */
 const Softmax = (() => {

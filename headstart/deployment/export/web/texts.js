@@ -1,5 +1,5 @@
 "use strict";
-/** Texts as token ids in windows, and static vectors of tokens: the twins of text.py, pieces.py and static.py. */
+/** Texts as token ids in windows, and static vectors of tokens: the twins of text.py, pieces.py and static_embeddings.py. */
 const Texts = (() => {
   const CHARACTERS = 16; // looked at, per token that can be read
   const OPENING = 4; // tokens over which the layer of static vectors is averaged by themselves

@@ -1,0 +1,42 @@
+"""A model as a ZIP file, which may be a stranger's."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from headstart.core.errors import ArtifactError
+from headstart.deployment import predict, zip_model
+
+
+def zipped(names: dict[str, bytes], file: Path) -> Path:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in names.items():
+            archive.writestr(name, content)
+    return file
+
+
+GOOD = {"card.json": b"{}", "delta.safetensors": b"", "witness.npz": b""}
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ({**GOOD, "../escaped.json": b""}, "no file of a model"),
+        ({**GOOD, "/etc/passwd": b""}, "no file of a model"),
+        ({**GOOD, "peft/adapter.pickle": b""}, "no file of a model"),
+        ({"card.json": b"{}", "witness.npz": b""}, "holds no delta.safetensors"),
+        ({**GOOD, "card.json": b" " * (17 << 20)}, "more than 16 MB"),
+    ],
+)
+def test_a_zip_file_that_is_no_model_is_refused_and_nothing_is_written(names, said, tmp_path):
+    file = zipped(names, tmp_path / "odd.zip")
+    with pytest.raises(ArtifactError, match=said):
+        zip_model.unpack(file, tmp_path / "into")
+    assert [p.name for p in tmp_path.iterdir()] == ["odd.zip"]
+
+
+def test_what_is_no_zip_file_is_refused(tmp_path):
+    (tmp_path / "model.zip").write_bytes(b"PK\x03\x04 and nothing more")
+    with pytest.raises(ArtifactError, match="no ZIP file"):
+        predict.predict(tmp_path / "model.zip", ["a"])
