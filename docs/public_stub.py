@@ -20,6 +20,7 @@ HEAD = '''"""Types of the public names. Made by `make docs` from headstart/core/
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from headstart.core.version import __version__ as __version__
 '''

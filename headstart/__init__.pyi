@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from headstart.core.version import __version__ as __version__
 from headstart.core.errors import HeadstartError as HeadstartError
@@ -37,7 +38,7 @@ def compare(
     save_memory: bool = False,
     into: str | Path | None = None,
     root: Path | None = None,
-    echo: Callable[[dict], None] | None = None,
+    echo: Callable[[dict[str, Any]], None] | None = None,
     methods: Sequence[str] = ('probe', 'finetune', 'lora', 'lpft', 'full', 'scratch'),
     seeds: int = 3,
 ) -> Comparison:
@@ -94,7 +95,7 @@ def fit(
     save_memory: bool = False,
     into: str | Path | None = None,
     root: Path | None = None,
-    echo: Callable[[dict], None] | None = None,
+    echo: Callable[[dict[str, Any]], None] | None = None,
     config: str | Path | None = None,
 ) -> Outcome:
     """Learns a classifier, a tagger or a regressor from data, judges it, and writes a run folder.
@@ -116,7 +117,7 @@ def fit(
         engine: What runs the frozen part: torch, openvino, openvino:bfloat16. Default: what is fastest here.
         weights: The digest that the backbone's weights must have; any where empty.
         method: What to train: probe (the head for the labels), finetune, lora, … `headstart methods`.
-        settings: A setting of the method, as KEY=VALUE; may be repeated. In Python a dict.
+        settings: A setting of the method, as KEY=VALUE; may be repeated (in Python a dict).
         repeat: Another number trains on the same split from other random numbers.
         find_rate: Find the learning rate by a range test first; the report shows it.
         budget: quick, normal or thorough: how long a method trains that trains in steps.

@@ -1,5 +1,5 @@
 """`python -m headstart`."""
 
-from headstart.cli.main import main
+from headstart.cli.app import main
 
 main()

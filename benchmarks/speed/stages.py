@@ -32,7 +32,7 @@ LIBRARIES = ("torch", "timm", "torchvision", "openvino", "PIL", "numpy", "pyarro
 PROFILED = """
 import cProfile, sys
 file, sys.argv = sys.argv[1], ["headstart", *sys.argv[2:]]
-from headstart.cli.main import main
+from headstart.cli.app import main
 profile = cProfile.Profile()
 try:
     profile.runcall(main)

@@ -33,7 +33,7 @@ HEAVY = ("torch", "timm", "transformers", "openvino", "onnxruntime", "PIL", "sci
 PROBE = """
 import sys
 sys.argv = ["headstart", *sys.argv[1:]]
-from headstart.cli.main import main
+from headstart.cli.app import main
 try:
     main()
 except SystemExit:

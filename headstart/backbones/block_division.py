@@ -9,12 +9,14 @@ Functions that a module calls are plain ones that take the network: a deep copy 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
+from headstart.core.backbone import Backbone
 from headstart.core.errors import PlanError
 
 TOLERANCE = 1e-5  # of the largest value of the embeddings
@@ -54,6 +56,16 @@ class Division(NamedTuple):
     names: list[str]
     shapes: list[tuple[int, ...]]
     width: int
+
+    def parts_of(self, card: Backbone) -> tuple[nn.Module, list[nn.Module], nn.Module]:
+        """(stem, blocks, pool). Raises PlanError when the network is divided otherwise than its card says."""
+        if [b.name for b in card.blocks] != self.names:
+            raise PlanError(
+                f"{card.name} opened with {len(self.names)} blocks where its card names {len(card.blocks)}: the "
+                "installed libraries lay it out otherwise than when the card was made. Install the versions of then, "
+                "or fit again."
+            )
+        return self.stem, self.blocks, self.pool
 
 
 class Stem(nn.Module):
@@ -176,35 +188,31 @@ def divide(model: nn.Module, size: tuple[int, ...], heads: tuple[str, ...] = ())
     Raises PlanError when it has no single embedding before its classifier.
     """
     model.eval()
+    name = f"{type(model).__name__} of timm"
     noise = np.random.default_rng(0).standard_normal((1, *size)).astype(np.float32)
     batch = {"pixels": torch.from_numpy(noise)}
     try:
         with torch.inference_mode():
             truth = _pre_logits(model, model.forward_features(batch["pixels"]))  # type: ignore[operator]
     except Exception as error:  # what timm's models raise here is not one type
-        raise PlanError(f"{type(model).__name__} of timm gives no embedding at {size}: {error}") from error
+        raise PlanError(f"{name} gives no embedding at {size}: {error}") from error
     if not isinstance(truth, torch.Tensor) or truth.ndim != 2:
-        raise PlanError(
-            f"{type(model).__name__} of timm has no single vector before its classifier; it cannot be used."
-        )
+        raise PlanError(f"{name} has no single vector before its classifier; it cannot be used.")
     for head in heads:
         model.set_submodule(head, nn.Identity())
     children = dict(model.named_children())
     for stem, stages, tail in TIMM_LAYOUTS:
         if not {*stem, *stages, *tail} <= children.keys():
             continue
-        rest = [module for name, module in children.items() if name not in (*stem, *stages)]
-        stem_module = (
-            PatchStem(model) if stem[0:1] == ("patch_embed",) and len(stem) > 1 else Stem(children[n] for n in stem)
-        )
+        rest = [module for child, module in children.items() if child not in (*stem, *stages)]
+        stem_module = PatchStem(model) if "pos_drop" in stem else Stem(children[n] for n in stem)
         for fine in (True, False):
             groups = _block_paths(model, stages, fine)
             blocks = [_sequential([model.get_submodule(path) for path in group]) for group in groups]
-            pool = Pool(model, _TailAndPool(tail), rest)
+            pool = Pool(model, partial(_tail_and_pool, tail), rest)
             division = prove(stem_module, blocks, pool, [group[-1] for group in groups], batch, truth)
             if division is not None:
                 return division
-    name = f"{type(model).__name__} of timm"
     return undivided(name, FunctionBlock(model, _forward_features), Pool(model, _pre_logits), batch, truth, Stem(()))
 
 
@@ -218,16 +226,11 @@ def undivided(
     return division
 
 
-class _TailAndPool:
+def _tail_and_pool(tail: tuple[str, ...], model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """What forward_features does after the blocks, and the head's pooling without its classifier."""
-
-    def __init__(self, tail: tuple[str, ...]):
-        self.tail = tail
-
-    def __call__(self, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        for name in self.tail:
-            x = model.get_submodule(name)(x)
-        return _pre_logits(model, x)
+    for name in tail:
+        x = model.get_submodule(name)(x)
+    return _pre_logits(model, x)
 
 
 def _forward_features(model, x):
@@ -246,9 +249,8 @@ def _block_paths(model: nn.Module, stages: tuple[str, ...], fine: bool) -> list[
     """Paths of the modules that make up each block, in order."""
     groups: list[list[str]] = []
     open_ended = False  # the last group has no trainable parameters yet
-    for path, starts_block in (
-        pair for stage in stages for pair in _module_paths(stage, model.get_submodule(stage), fine)
-    ):
+    paths = [pair for stage in stages for pair in _module_paths(stage, model.get_submodule(stage), fine)]
+    for path, starts_block in paths:
         module = model.get_submodule(path)
         no_weights = isinstance(module, nn.BatchNorm2d) or not any(True for _ in module.parameters())
         # Activations, pooling and norms join the module that they follow.

@@ -8,7 +8,7 @@ from pathlib import Path
 from headstart.core import digest
 from headstart.core.backbone import Backbone, restore
 from headstart.core.errors import NameNotFound
-from headstart.core.files import cache_write_error, read_json, write_json_atomic
+from headstart.core.files import read_json, write_json_atomic, writing_cache
 from headstart.core.messages import did_you_mean
 from headstart.core.plugins import member, names
 
@@ -37,11 +37,9 @@ def find_card(name: str, root: Path) -> Backbone:
 def save_card(root: Path, card: Backbone, files: Sequence[Path]) -> None:
     """Caches a card; it is valid while `files` do not change. Raises CacheError where the folder cannot be written."""
     if files:
-        try:
+        with writing_cache(root):
             (root / "cards").mkdir(parents=True, exist_ok=True)
             write_json_atomic(_cache_file(root, card.name), {"files": _signature(files), "card": card.facts()})
-        except OSError as error:
-            raise cache_write_error(root, error) from error
 
 
 def load_card(root: Path, name: str, files: Sequence[Path]) -> Backbone | None:

@@ -79,13 +79,12 @@ def default_backbone(kind: str, *, allow_hub: bool, width: int = 0) -> tuple[str
     if kind == "vector":
         return f"vector:{width}", "The data are feature vectors, so nothing was borrowed."
     best = RECOMMENDED[kind]
+    unavailable = ""
     if allow_hub:
         if is_cached(best):
             return best, f"Backbone auto: the recommended '{best}' is on this machine."
         if not hub.is_offline():
             return best, f"Backbone auto: the recommended '{best}' was fetched from the hub."
-    unavailable = ""
-    if allow_hub:
         unavailable = "Backbone auto: the recommended one is not on this machine and downloading is not allowed; "
     shipped = SHIPPED_DEFAULT[kind]
     if shipped in own.shipped():

@@ -12,10 +12,10 @@ from urllib.parse import parse_qsl
 
 from headstart.core import digest
 from headstart.core.backbone import Backbone, Preprocess
-from headstart.core.errors import ArtifactError, PlanError, WeightsNotFound, missing_extra
+from headstart.core.errors import ArtifactError, PlanError, WeightsNotFound, import_extra
 from headstart.core.messages import type_and_first_line
 
-TRUE_VALUES = {"1", "ON", "TRUE_VALUES", "TRUE"}
+TRUE_VALUES = {"1", "ON", "YES", "TRUE"}
 PICKLE_SUFFIXES = (".bin", ".pth", ".pt", ".ckpt")
 WEIGHT_SUFFIXES = (*PICKLE_SUFFIXES, ".safetensors", ".onnx")
 MAX_REPO_NAME = 96
@@ -93,15 +93,6 @@ def check_weights_unchanged(card: Backbone, paths: Sequence[Path]) -> None:
         )
 
 
-def check_same_blocks(card: Backbone, names: Sequence[str]) -> None:
-    """Raises PlanError when the opened network is divided otherwise than its card says."""
-    if [b.name for b in card.blocks] != list(names):
-        raise PlanError(
-            f"{card.name} opened with {len(names)} blocks where its card names {len(card.blocks)}: the installed "
-            f"libraries lay it out otherwise than when the card was made. Install the versions of then, or fit again."
-        )
-
-
 def asset_file(spec: Preprocess, setting: str) -> Path:
     """The file that a setting of the preprocessing names by its digest, such as the tokenizer.
 
@@ -160,12 +151,9 @@ def _download(
     name: str, revision: str, required: Sequence[str], optional: Sequence[str], cache: Path
 ) -> dict[str, Path]:
     """Fetches through huggingface_hub, which draws its own progress bar on a terminal."""
+    library = import_extra("huggingface_hub", "hub", f"Downloading {name}")
     try:
-        from huggingface_hub import HfApi, hf_hub_download
-    except ImportError as error:
-        raise missing_extra("huggingface_hub", "hub", f"Downloading {name}") from error
-    try:
-        names = HfApi().list_repo_files(name, revision=revision)
+        names = library.HfApi().list_repo_files(name, revision=revision)
     except Exception as error:  # of a dozen types, also of the HTTP client: all mean that the hub is not reachable
         why = f"and the hub did not give them ({type_and_first_line(error)})"
         raise _not_found(name, required, cache, why) from error
@@ -173,9 +161,9 @@ def _download(
     _refuse_pickles(name, missing, names)
     if missing:
         raise WeightsNotFound(f"{name} on the hub has no {_and(missing)}. It has: {', '.join(sorted(names)[:8])}.")
-    names_to_fetch = [*required, *(f for f in optional if f in names)]
+    files = [*required, *(f for f in optional if f in names)]
     try:
-        return {f: Path(hf_hub_download(name, f, revision=revision, cache_dir=cache.parent)) for f in names_to_fetch}
+        return {f: Path(library.hf_hub_download(name, f, revision=revision, cache_dir=cache.parent)) for f in files}
     except Exception as error:  # as above
         raise _not_found(name, required, cache, f"and the download broke off ({type_and_first_line(error)})") from error
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +106,7 @@ def named_arrays(static: StaticEmbeddings) -> dict[str, np.ndarray]:
 
 def parts(static: StaticEmbeddings) -> tuple[Callable, list[Callable], Callable]:
     """(stem, blocks, pool) as plain functions: batch -> (tokens, owners) -> embeddings, and the identity."""
-    return _tokens, [_Embed(static)], _identity
+    return itemgetter("tokens", "owner"), [_Embed(static)], _identity
 
 
 class _Embed:
@@ -114,10 +114,10 @@ class _Embed:
 
     def __init__(self, static: StaticEmbeddings):
         self.tensors = named_arrays(static)
-        self._embed = partial(_embed, static, _token_tables(static))
+        self._static, self._tables = static, _token_tables(static)
 
     def __call__(self, x) -> np.ndarray:
-        return self._embed(x)
+        return _embed(self._static, self._tables, x)
 
 
 def quantize_rows(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -134,10 +134,6 @@ def _token_tables(static: StaticEmbeddings) -> _TokenTables:
     kernel = (static.before, static.here, static.after)
     products = [np.concatenate([inputs @ k.astype(np.float32), padding]) for k in kernel]
     return _TokenTables(vectors * static.weights.astype(np.float32)[:, None], *products)
-
-
-def _tokens(batch: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    return batch["tokens"], batch["owner"]
 
 
 def _identity(x: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 PREPROCESSOR_CONFIG = "preprocessor_config.json"
 INTERPOLATIONS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
+LOCAL_ONLY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 PROBE_LENGTHS = (11, 7)  # tokens of the two texts of the probe batch: unequal, so that the mask matters
 
 
@@ -57,8 +59,7 @@ def image_settings(name: str, facts: dict) -> dict[str, Any]:
     if missing:
         raise PlanError(
             f"{name} does not say how its inputs were prepared: its {PREPROCESSOR_CONFIG} lacks {', '.join(missing)}. "
-            f"A guess would be silently wrong. "
-            "Write what its authors used into a copy of the folder, and name that."
+            "A guess would be silently wrong. Write what its authors used into a copy of the folder, and name that."
         )
     return settings
 
@@ -79,7 +80,7 @@ def load_config(name: str, folder: Path):
     """The transformers config of a folder. Raises PlanError where it is not understood, or needs code of its own."""
     transformers = import_transformers(name)
     try:
-        return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return transformers.AutoConfig.from_pretrained(folder, **LOCAL_ONLY)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PlanError(
             f"{name}: transformers {transformers.__version__} cannot follow its config.json: it is too old for it, "
@@ -95,17 +96,11 @@ def load_encoder(name: str, folder: Path) -> nn.Module:
     transformers = import_transformers(name)
     import torch
 
+    options = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True, **LOCAL_ONLY}
+
     def attempt(attention: str):
         with quiet_loading(transformers), torch.random.fork_rng(devices=[]):
-            return transformers.AutoModel.from_pretrained(
-                folder,
-                attn_implementation=attention,
-                dtype=torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-            )
+            return transformers.AutoModel.from_pretrained(folder, attn_implementation=attention, **options)
 
     try:
         try:
@@ -116,12 +111,10 @@ def load_encoder(name: str, folder: Path) -> nn.Module:
         raise PlanError(f"{name}: transformers cannot open it: {first_line(error)}") from error
     children = {child for child, _ in model.named_children()}
     mismatches = [f"missing {k}" for k in sorted(info["missing_keys"]) if not k.startswith("pooler.")]
-    mismatches += [
-        f"unknown {k}" for k in sorted(info["unexpected_keys"]) if k.partition(".")[0] in children - {"pooler"}
-    ]
-    mismatches += [
-        f"misshapen {k}" for k in sorted(str(k[0] if isinstance(k, tuple) else k) for k in info["mismatched_keys"])
-    ]
+    unexpected = sorted(info["unexpected_keys"])
+    mismatches += [f"unknown {k}" for k in unexpected if k.partition(".")[0] in children - {"pooler"}]
+    misshapen = sorted(str(k[0] if isinstance(k, tuple) else k) for k in info["mismatched_keys"])
+    mismatches += [f"misshapen {k}" for k in misshapen]
     if mismatches:
         more = f" and {len(mismatches) - 4} more" if len(mismatches) > 4 else ""
         raise PlanError(f"{name}: its weights do not fit a {type(model).__name__}: {', '.join(mismatches[:4])}{more}.")
@@ -140,10 +133,10 @@ def divide_encoder(name: str, model: nn.Module, spec: Preprocess) -> Division:
     from headstart.backbones import block_division
 
     batch = probe_batch(model, spec)
-    forward = _ForwardPass(spec.kind)
+    forward = partial(_forward_pass, spec.kind)
     try:
         with torch.inference_mode():
-            pooling = _NormAndPool((), spec)
+            pooling = partial(_norm_and_pool, (), spec)
             truth = pooling(model, forward(model, batch))
             short = {k: v[1:, : PROBE_LENGTHS[1]] for k, v in batch.items()} if spec.kind == "text" else batch
             alone = pooling(model, forward(model, short))
@@ -165,7 +158,7 @@ def divide_encoder(name: str, model: nn.Module, spec: Preprocess) -> Division:
         else:
             stem = block_division.TextStem(children["embeddings"], children.get("embeddings_project"))
             blocks = [block_division.EncoderLayer(model, layer, context, shared_modules) for layer in layers.children()]
-        pool = block_division.Pool(model, _NormAndPool(tail, spec), [children[n] for n in tail])
+        pool = block_division.Pool(model, partial(_norm_and_pool, tail, spec), [children[n] for n in tail])
         division = block_division.prove(stem, blocks, pool, names, batch, truth)
         if division is not None:
             return division
@@ -173,32 +166,22 @@ def divide_encoder(name: str, model: nn.Module, spec: Preprocess) -> Division:
     return block_division.undivided(name, block_division.FunctionBlock(model, forward), pool, batch, truth)
 
 
-class _ForwardPass:
+def _forward_pass(kind: str, model, batch):
     """The library's own forward pass: a batch -> hidden states, with the mask for texts."""
-
-    def __init__(self, kind: str):
-        self.kind = kind
-
-    def __call__(self, model, batch):
-        if self.kind == "image":
-            return model(pixel_values=batch["pixels"]).last_hidden_state
-        return model(**batch).last_hidden_state, batch["attention_mask"]
+    if kind == "image":
+        return model(pixel_values=batch["pixels"]).last_hidden_state
+    return model(**batch).last_hidden_state, batch["attention_mask"]
 
 
-class _NormAndPool:
+def _norm_and_pool(tail: tuple[str, ...], spec: Preprocess, model, x):
     """Hidden states -> (b, d): final norm, pooling, and unit length where the card says so."""
+    from headstart.backbones.token_pooling import pool_tokens
 
-    def __init__(self, tail: tuple[str, ...], spec: Preprocess):
-        self.tail, self.pooling, self.normalize = tail, str(spec["pooling"]), bool(spec["normalize"])
-
-    def __call__(self, model, x):
-        from headstart.backbones.token_pooling import pool_tokens
-
-        hidden, mask = x if isinstance(x, tuple) else (x, None)
-        for name in self.tail:
-            hidden = model.get_submodule(name)(hidden)
-        mask = hidden.new_ones(hidden.shape[:2]) if mask is None else mask
-        return pool_tokens(hidden, mask, self.pooling, self.normalize)
+    hidden, mask = x if isinstance(x, tuple) else (x, None)
+    for name in tail:
+        hidden = model.get_submodule(name)(hidden)
+    mask = hidden.new_ones(hidden.shape[:2]) if mask is None else mask
+    return pool_tokens(hidden, mask, str(spec["pooling"]), bool(spec["normalize"]))
 
 
 def _attention_bias(mask: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:

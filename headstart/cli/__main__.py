@@ -1,5 +1,5 @@
 """`python -m headstart.cli`."""
 
-from headstart.cli.main import main
+from headstart.cli.app import main
 
 main()

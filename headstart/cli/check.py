@@ -10,12 +10,9 @@ from headstart.cli.flags import Data, Json, Quiet, flags_of
 from headstart.core.options import BackboneOptions, CheckOptions, DataOptions, OutputOptions
 
 
-def add_to(app: typer.Typer) -> None:
-    """Adds the verb to the command line."""
-    app.command()(check)
-
-
-@flags_of(CheckOptions, OutputOptions, BackboneOptions, DataOptions)
+@flags_of(
+    CheckOptions, OutputOptions, BackboneOptions, DataOptions, into="The folder. Default: runs/<name of DATA>-check."
+)
 def check(data: Data, options: dict, quiet: Quiet = False, as_json: Json = False) -> None:
     """Look for what makes a good number wrong: leaks, twins, wrong labels, shortcuts … with evidence and a remedy.
 

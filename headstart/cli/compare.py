@@ -11,13 +11,14 @@ from headstart.cli.flags import Data, Json, Quiet, flags_of
 from headstart.core.options import BackboneOptions, CompareOptions, DataOptions, OutputOptions, TrainingOptions
 
 
-def add_to(app: typer.Typer) -> None:
-    """Adds the verbs to the command line."""
-    app.command()(compare)
-    app.command()(methods)
-
-
-@flags_of(CompareOptions, OutputOptions, BackboneOptions, DataOptions, TrainingOptions)
+@flags_of(
+    CompareOptions,
+    OutputOptions,
+    BackboneOptions,
+    DataOptions,
+    TrainingOptions,
+    into="The folder. What it holds already is not run again. Default: runs/<name of DATA>-compare.",
+)
 def compare(data: Data, options: dict, quiet: Quiet = False, as_json: Json = False) -> None:
     """Set methods side by side on your data: what each trains, costs and scores, and which is surely better.
 

@@ -21,8 +21,11 @@ Data = Annotated[
 ]
 
 
-def flags_of(*groups: type) -> Callable[[Callable], Callable]:
-    """Decorates a verb with a parameter `options`: what was typed for fields of these groups, by name."""
+def flags_of(*groups: type, **own_help: str) -> Callable[[Callable], Callable]:
+    """Decorates a verb with a parameter `options`: what was typed for fields of these groups, by name.
+
+    own_help: of a flag that says more in this verb than its field does
+    """
     hints = {name: hint for group in groups for name, hint in get_type_hints(group).items()}
     known = {f.name: f for group in groups for f in fields(group) if f.metadata["flag"]}
     flags = {_flag_name(f): f for f in known.values()}
@@ -37,7 +40,7 @@ def flags_of(*groups: type) -> Callable[[Callable], Callable]:
         parameters = [inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
         for parameter in inspect.signature(verb, eval_str=True).parameters.values():
             if parameter.name == "options":
-                parameters += [_parameter(name, f, hints[f.name]) for name, f in flags.items()]
+                parameters += [_parameter(name, f, hints[f.name], own_help.get(name)) for name, f in flags.items()]
             else:
                 parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
         run.__name__, run.__doc__ = verb.__name__, verb.__doc__
@@ -69,11 +72,11 @@ def _flag_name(f: Field) -> str:
     return f.name if named is True else named.removeprefix("--")
 
 
-def _parameter(name: str, f: Field, hint: Any) -> inspect.Parameter:
+def _parameter(name: str, f: Field, hint: Any, own_help: str | None) -> inspect.Parameter:
     """A field as typer wants a parameter."""
     kinds = {get_origin(t) or t for t in (hint, *get_args(hint))}
     least, default = f.metadata["minimum"], default_of(f)
-    words: dict[str, Any] = {"help": f.metadata["help"]} | ({"min": least} if least is not None else {})
+    words: dict[str, Any] = {"help": own_help or f.metadata["help"]} | ({"min": least} if least is not None else {})
     typed: Any
     if bool in kinds:
         typed, declared = bool, [f"--{name.replace('_', '-')}"]  # without its --no- twin

@@ -19,12 +19,6 @@ Data = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Adds the verbs to the command line."""
-    for verb in (distill, pretrain, backbones):
-        app.command()(verb)
-
-
 @flags_of(DistillOptions, StudentOptions, RunOptions)
 def distill(
     data: Data,

@@ -8,16 +8,11 @@ from typing import Annotated
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+from headstart.cli.flags import Json
+
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder or a model folder.")]
 Licence = Annotated[str | None, typer.Option(help="Of what you pass on, e.g. mit. Default: the base's.")]
 Endpoint = Annotated[str | None, typer.Option(help="Another hub than HF_ENDPOINT or huggingface.co.")]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Adds the verbs to the command line."""
-    for verb in (card, push, pull):
-        app.command()(verb)
 
 
 def card(

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import textwrap
 import time
+from pathlib import Path
+from typing import Any
 
 from headstart.cli.progress import format_duration
 from headstart.core.messages import describe_delta_size, format_p_value
 
 PERCENT = {"accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "ece", "exact_match", "mean_average_precision"}
+LEVELS = ("stop", "warn", "note")
+WORDS = {"stop": "STOP", "warn": "warning", "note": "note"}
+WIDTH = 100
+LISTED = 8  # files of an export, the largest
 NAMES = {"ece": "calibration error", "mae": "mean absolute error", "rmse": "root mean squared error", "r2": "R²"}
 
 
 def fit_summary(result: dict, folder: str) -> str:
     """The end of a fit: verdict, figures with their doubt, where things lie."""
-    lines = ["", *_wrapped(result["verdict"]), ""]
+    lines = ["", *_wrap(result["verdict"]), ""]
     for name, m in result["metrics"].items():
         label = NAMES.get(name, name.replace("_", " "))
         span = f"{_format_metric(name, m['low'])} to {_format_metric(name, m['high'])}"
@@ -54,7 +60,7 @@ def comparison_summary(facts: dict) -> str:
     metric, against = done[0]["metric"], {p["a"]: p for p in facts["pairs"] if p["b"] == facts["base"]}
     judged, several = done[0]["metrics"][metric]["n"], done[0]["seeds"]
     title = NAMES.get(metric, metric.replace("_", " "))
-    lines = ["", *_wrapped(facts["verdict"]), "", f"  {'method':<10} {title:>19}  {'over the seeds':>18}  "
+    lines = ["", *_wrap(facts["verdict"]), "", f"  {'method':<10} {title:>19}  {'over the seeds':>18}  "
              f"{'on the test part':>18}  against the probe"]  # fmt: skip
     for r in done:
         one, pair = r["metrics"][metric], against.get(r["method"])
@@ -74,13 +80,13 @@ def comparison_summary(facts: dict) -> str:
         )
     lines += ["", *(f"  {r['name']:<10} {r['best_for']}" for r in done)]
     out = [f"{r['method']} was left out: {r['error'].splitlines()[0]}" for r in facts["methods"] if r["error"]]
-    lines += ["", *(line for reason in out for line in _wrapped(reason))] if out else []
+    lines += ["", *(line for reason in out for line in _wrap(reason))] if out else []
     about = f"Over the seeds: 95 % interval of the mean of {several} runs. On the test part: that of one run, if other "
     about += f"examples were drawn; {judged:,} judged. p: paired on the same examples, for all pairs together (Holm)."
     again = sum(r["reused"] for r in done)
     kept = f", {again} of them from before" if again else ""
     where = f"  runs      {facts['folder']}  ({sum(r['seeds'] for r in done)}{kept})"
-    return "\n".join([*lines, "", *_wrapped(about), "", f"  report    {facts['folder']}/compare.html", where, ""])
+    return "\n".join([*lines, "", *_wrap(about), "", f"  report    {facts['folder']}/compare.html", where, ""])
 
 
 def _format_spread(row: dict) -> str:
@@ -169,15 +175,53 @@ def _format_age(when: float) -> str:
     return f"{format_duration(seconds)} ago"
 
 
-def _wrapped(text: str) -> list[str]:
-    import textwrap
+def plan_summary(facts: dict) -> str:
+    """plan.json for a terminal: the verdict, why, what it costs, what to type. At most 100 columns but for paths."""
+    lines = ["", *_wrap(facts["verdict"], f"{'':<12}"), ""]
+    for n, reason in enumerate(facts["reasons"]):
+        lines += _wrap(reason, f"  {'because' if not n else '':<9} ")
+    price = facts["price"]
+    costs = [f"{key} about {price[key]:,.0f} s" for key in ("embedding", "learning") if price[key] is not None]
+    costs.append(f"a file of about {price['bytes'] / 1e6:,.2g} MB")
+    lines += ["", *_wrap(f"{'; '.join(costs)}. {price['says']}", "  price     ")]
+    for finding in facts["findings"]:
+        fix = f" To mend it: {finding['fix']}." if finding["fix"] else ""
+        lines += _wrap(finding["message"] + fix, f"  {WORDS[finding['level']].lower():<9} ")
+    lines += ["", f"  type      {facts['command']}", f"  picture   {facts['folder']}/plan.html", ""]
+    return "\n".join(lines)
 
-    return ["  " + line for line in textwrap.wrap(text, 96)]
+
+def export_summary(folder: Path, facts: dict[str, Any]) -> str:
+    """export.json for a terminal: what was written, how far it lies from the model, how it is used."""
+    from headstart.reporting.formatting import format_bytes
+
+    lines = ["", *_wrap(_export_verdict(facts)), ""]
+    large = sorted(facts["files"].items(), key=lambda item: -item[1]["bytes"])[:LISTED]
+    lines += [f"  {format_bytes(entry['bytes']):>9}  {folder / name}" for name, entry in large]
+    lines.append("")
+    for sentence in facts["says"]:
+        lines += _wrap(sentence, "  note      ")
+    if facts["needs"]:
+        lines += ["", f"  use it    pip install {' '.join(facts['needs'])}"]
+        lines.append(f"            python {folder / 'predict.py'} {facts['takes']}…")
+    lines += [f"  read      {folder / 'README.md'}", ""]
+    return "\n".join(lines)
 
 
-LEVELS = ("stop", "warn", "note")
-WORDS = {"stop": "STOP", "warn": "warning", "note": "note"}
-WIDTH = 100
+def _export_verdict(facts: dict[str, Any]) -> str:
+    found, rounded = facts["witness"], facts.get("rounded")
+    what = {"image": "photos", "text": "texts"}.get(facts["inputs"], "vectors")
+    if rounded:
+        drop = rounded["accuracy_drop"]
+        cost = "" if drop is None else f" Accuracy {'rises' if drop < 0 else 'falls'} by {abs(drop):.1f} points."
+        return (
+            f"Rounded to 8 bits: answers {100 - rounded['changed_percent']:.1f} % of {rounded['n']} "
+            f"{rounded['judged_on']} as the model does.{cost}"
+        )
+    return (
+        f"Gives the model's own answers: on the {found['n']} {what} that travel with it, probabilities differ by "
+        f"{found['largest']:.1e} at most ({facts['tolerance']:.0e} is allowed)."
+    )
 
 
 def check_summary(facts: dict) -> str:
@@ -186,8 +230,8 @@ def check_summary(facts: dict) -> str:
     total = sum(facts["task"]["n"].values())
     lines = [""]
     for finding in found:
-        lines += _row(WORDS[finding["level"]], finding["guard"], finding["message"])
-        lines += _row("", "", f"fix: {finding['fix']}") if finding["fix"] else []
+        lines += _wrap(finding["message"], f"  {WORDS[finding['level']]:<8} {finding['guard']:<12} ")
+        lines += _wrap(f"fix: {finding['fix']}", " " * 24) if finding["fix"] else []
         lines.append("")
     counts = [(level, sum(f["level"] == level for f in found)) for level in LEVELS]
     said = ", ".join(f"{n} {WORDS[level].lower()}{'s' * (n > 1)}" for level, n in counts if n) or "nothing found"
@@ -202,6 +246,6 @@ def check_summary(facts: dict) -> str:
     return "\n".join(lines)
 
 
-def _row(level: str, guard: str, text: str) -> list[str]:
-    lead = f"  {level:<8} {guard:<12} "
+def _wrap(text: str, lead: str = "  ") -> list[str]:
+    """Lines of at most 100 columns, the first behind `lead`, the others as far in."""
     return textwrap.wrap(text, WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead), break_long_words=False)

@@ -11,13 +11,7 @@ from typing import Annotated
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Adds the verbs."""
-    app.command()(runtime)
-    app.command()(unpack)
+from headstart.cli.flags import Json
 
 
 def runtime(

@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from headstart.core.files import cache_write_error, write_atomic
+from headstart.core.files import write_atomic, writing_cache
 
 SINGLE, HALF = np.dtype(np.float32), np.dtype(np.float16)
 
@@ -28,11 +28,9 @@ def load_or_compute_arrays(
         pass  # never computed, or damaged: it is written anew
     arrays, buffer = compute(), io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    try:
+    with writing_cache(root):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, buffer.getvalue())
-    except OSError as error:
-        raise cache_write_error(root, error) from error
     return arrays
 
 

@@ -76,11 +76,10 @@ class Backbone:
 
     def cut(self, at: int) -> Cut:
         """The cut above `at` blocks. Raises PlanError outside 0..len(blocks)."""
-        if not 0 <= at <= len(self.blocks):
-            raise PlanError(
-                f"{self.name} has {len(self.blocks)} blocks; a cut at {at} is outside 0..{len(self.blocks)}."
-            )
-        return Cut(at, top=at == len(self.blocks))
+        n = len(self.blocks)
+        if not 0 <= at <= n:
+            raise PlanError(f"{self.name} has {n} blocks; a cut at {at} is outside 0..{n}.")
+        return Cut(at, top=at == n)
 
     def with_files(self, files: Iterable[Path]) -> Backbone:
         """The same card, which knows where its files are on this machine."""
@@ -93,13 +92,11 @@ class Backbone:
 
 def restore(facts: dict) -> Backbone:
     """A card from its `facts()`, also after a trip through JSON."""
-    preprocess = Preprocess(
-        facts["preprocess"]["kind"], tuple((k, _frozen(v)) for k, v in facts["preprocess"]["settings"])
-    )
+    spec = facts["preprocess"]
+    preprocess = Preprocess(spec["kind"], tuple((k, _frozen(v)) for k, v in spec["settings"]))
     blocks = tuple(Block(b["name"], tuple(b["shape"])) for b in facts["blocks"])
-    return Backbone(
-        **{**facts, "preprocess": preprocess, "blocks": blocks, "source_classes": tuple(facts["source_classes"])}
-    )
+    classes = tuple(facts["source_classes"])
+    return Backbone(**{**facts, "preprocess": preprocess, "blocks": blocks, "source_classes": classes})
 
 
 def _frozen(value: object) -> object:

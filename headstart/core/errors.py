@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 
 class HeadstartError(Exception):
     """An error the user can act on. Carries one string only, so it survives pickling between processes."""
@@ -17,6 +20,10 @@ class Unreadable(SourceError):
 
 class NameNotFound(HeadstartError):
     """No member of that family has that name."""
+
+
+class PluginError(HeadstartError):
+    """A member of another package cannot be imported."""
 
 
 class PlanError(HeadstartError):
@@ -45,6 +52,14 @@ class HubError(HeadstartError):
 
 class Stopped(HeadstartError):
     """A guard found a silent bug, and the run ended before it could mislead."""
+
+
+def import_extra(library: str, extra: str, purpose: str) -> Any:
+    """A module of a library that one of our extras installs. Raises MissingExtra as `missing_extra` words it."""
+    try:
+        return import_module(library)
+    except ImportError as error:
+        raise missing_extra(library, extra, purpose) from error
 
 
 def missing_extra(library: str, extra: str, purpose: str) -> MissingExtra:

@@ -6,6 +6,8 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from headstart.core.errors import CacheError
@@ -44,10 +46,13 @@ def remove_stale_temporaries(folder: Path) -> None:
             continue
 
 
-def cache_write_error(folder: Path, error: OSError) -> CacheError:
-    """The error for a cache that cannot be written, and what to do."""
-    reason = error.strerror or str(error)
-    return CacheError(
-        f"The feature cache at {folder} cannot be written: {reason}. "
-        "Free space there, or move it: HEADSTART_CACHE=FOLDER."
-    )
+@contextmanager
+def writing_cache(folder: Path) -> Iterator[None]:
+    """A context that writes to the cache. Raises CacheError, with what to do, where that raises OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise CacheError(
+            f"The feature cache at {folder} cannot be written: {error.strerror or str(error)}. "
+            "Free space there, or move it: HEADSTART_CACHE=FOLDER."
+        ) from error

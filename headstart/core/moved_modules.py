@@ -7,16 +7,28 @@ path. `import headstart` pays for this file, so it imports nothing before it is 
 import sys
 
 MOVED_MODULES = {
+    "artifact": "core.plan",
     "backbone": "core.backbone",
+    "calibrate": "training.heads.temperature_scaling",
+    "columns": "data.column_roles",
     "digest": "core.digest",
     "errors": "core.errors",
+    "estimators": "workflows.estimators",
+    "extract": "features.runner",
     "find": "core.plugins",
+    "flow": "workflows.fit",
+    "folds": "training.heads.cross_validation",
     "guard": "core.observations",
+    "intervals": "core.statistics",
     "linear": "training.heads.linear",
     "network": "backbones.network",
+    "parts": "data.split_names",
     "plan": "core.plan",
     "portable": "deployment.export.parity",
+    "pretext": "pretraining.contracts",
+    "raw": "data.contents",
     "result": "core.result",
+    "sheet": "data.tabular",
     "task": "core.task",
 }
 MOVED_FAMILIES = {
@@ -29,7 +41,7 @@ MOVED_FAMILIES = {
     "pretexts": "pretraining.pretexts",
     "readers": "data.readers",
 }
-# Types that guards and readers of other packages name, by their old names.
+# What the contracts name, by its old name.
 NAMES = {
     "Embedded": "Extraction",
     "Glances": "ImageStats",
@@ -37,7 +49,17 @@ NAMES = {
     "Learned": "TrainingOutcome",
     "Referenced": "ReferenceOverlap",
     "Row": "TableCell",
+    "Running": "Extractor",
+    "Said": "Outputs",
     "Surveyed": "DataSurvey",
+    "Teaching": "TeacherTargets",
+    "Written": "ExportResult",
+    "join": "concatenate_features",
+    "joined": "concatenate_rows",
+    "picked": "take_rows",
+    "scaled": "scale_columns",
+    "scaling": "column_scaling",
+    "trains": "trains_in_steps",
 }
 
 

@@ -87,6 +87,11 @@ class ReferenceOverlap:
     n: int
     matches: tuple[tuple[str, str, float], ...]
 
+    @property
+    def found(self) -> tuple[tuple[str, str, float], ...]:
+        """Former name of `matches`, for guards of other packages."""
+        return self.matches
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingOutcome:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from numbers import Integral
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_type_hints
 
+from headstart.core.errors import PlanError
 from headstart.core.messages import did_you_mean
 
 T = TypeVar("T")
@@ -26,7 +29,7 @@ def option(default: Any, help: str, *, flag: str | bool = True, minimum: int | N
 class DataOptions:
     """What the data are, and which examples may train, validate and test."""
 
-    seed: int = option(0, "Split, folds and intervals are drawn from it.")
+    seed: int = option(0, "Split, folds and intervals are drawn from it.", minimum=0)
     test: object = option(None, "More data like DATA, to judge on instead of a held-out share.")
     label: str | None = option(None, "The column with the labels.")
     input: str | None = option(None, "The column with the texts, images or paths.")
@@ -60,9 +63,9 @@ class MethodOptions:
         "probe", "What to train: probe (the head for the labels), finetune, lora, … `headstart methods`."
     )
     settings: Mapping[str, object] | None = option(
-        None, "A setting of the method, as KEY=VALUE; may be repeated. In Python a dict.", flag="--set"
+        None, "A setting of the method, as KEY=VALUE; may be repeated (in Python a dict).", flag="--set"
     )
-    repeat: int = option(0, "Another number trains on the same split from other random numbers.", flag=False)
+    repeat: int = option(0, "Another number trains on the same split from other random numbers.", flag=False, minimum=0)
     find_rate: bool = option(False, "Find the learning rate by a range test first; the report shows it.")
 
 
@@ -80,7 +83,7 @@ class OutputOptions:
 
     into: str | Path | None = option(None, "The run's folder. Default: a new one in runs/, called like DATA.")
     root: Path | None = option(None, "The cache folder; the user's where none is named.", flag=False)
-    echo: Callable[[dict], None] | None = option(None, "Called with every event of the journal.", flag=False)
+    echo: Callable[[dict[str, Any]], None] | None = option(None, "Called with every event of the journal.", flag=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,8 +149,30 @@ def flat_keywords(
 
 
 def build(groups: Any, given: Mapping[str, Any]) -> list[Any]:
-    """One value of each group, from the keywords that are its fields."""
+    """One value of each group, from the keywords that are its fields.
+
+    Raises PlanError for a value of another type, or below the least that is possible.
+    """
+    for group in groups:
+        hints = get_type_hints(group)
+        for f in fields(group):
+            if f.name in given:
+                _check_value(f, hints[f.name], given[f.name])
     return [group(**{f.name: given[f.name] for f in fields(group) if f.name in given}) for group in groups]
+
+
+def _check_value(f: Any, hint: Any, value: Any) -> None:
+    union = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    kinds = [kind for kind in union if kind is not type(None)]
+    plain = {int: "a whole number", str: "a word", bool: "true or false"}
+    if value is None or not all(kind in plain for kind in kinds):
+        return  # what takes paths, data in memory or functions says itself what it cannot take
+    right = isinstance(value, Integral) and not isinstance(value, bool) if int in kinds else isinstance(value, *kinds)
+    if not right:
+        raise PlanError(f"{f.name}={value!r}: {plain[kinds[0]]} is expected. {f.metadata['help']}")
+    least = f.metadata["minimum"]
+    if least is not None and value < least:
+        raise PlanError(f"{f.name}={value}: {least} is the least. {f.metadata['help']}")
 
 
 def asked(*groups: Any, without: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -76,10 +76,8 @@ def sign_flip_test(differences: np.ndarray, rng: np.random.Generator) -> float:
     Source: Fisher 1935; Phipson and Smyth 2010 for the one that is added.
     """
     differences = differences[differences != 0]
-    observed = abs(differences.sum()) - 1e-9
-    as_extreme = sum(
-        abs(differences @ (2.0 * rng.integers(0, 2, len(differences)) - 1)) >= observed for _ in range(RESAMPLES)
-    )
+    n, observed = len(differences), abs(differences.sum()) - 1e-9
+    as_extreme = sum(abs(differences @ (2.0 * rng.integers(0, 2, n) - 1)) >= observed for _ in range(RESAMPLES))
     return (as_extreme + 1) / (RESAMPLES + 1)
 
 

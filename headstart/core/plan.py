@@ -23,20 +23,16 @@ class Fitted(Protocol):
 
     def scores(self, x: Any) -> np.ndarray:
         """Features at the cut, as Features.x -> (n, k) calibrated logits (or the encoded number)."""
-        ...
 
     def state(self) -> dict[str, np.ndarray]:
         """All of it, as arrays: the delta. The module's `restore(state, above)` gives an equal Fitted."""
-        ...
 
     def files(self) -> dict[str, bytes]:
         """Further files for the model folder, for other programs to read; mostly none."""
-        ...
 
     @property
     def notes(self) -> dict:
         """JSON: what was chosen on the way (regularisation, temperature, cross-validated log-loss …)."""
-        ...
 
 
 @runtime_checkable
@@ -45,7 +41,6 @@ class Exportable(Protocol):
 
     def head(self) -> Any:
         """Embeddings as the network gives them -> calibrated logits: a `head.Head`, or the Neighbours of knn."""
-        ...
 
 
 @runtime_checkable
@@ -109,26 +104,17 @@ class Method(Protocol):
     @property
     def trains_on_validation(self) -> bool:
         """Whether it learns from the validation part too, because it chooses by cross-validation."""
-        ...
 
     def cut(self, backbone: Backbone) -> Cut:
         """Where it wants the network cut. Raises PlanError where it cannot work."""
-        ...
 
     def fit(
-        self,
-        train: Features,
-        val: Features,
-        objective: Objective,
-        *,
-        above: Callable[[], Above],
-        rng: np.random.Generator,
+        self, train: Features, val: Features, objective: Objective, *, above: OpenAbove, rng: np.random.Generator
     ) -> Fitted:
         """Learns from `train`, chooses by `val` (or joins them and cross-validates); never sees more. val may be empty.
 
         above: opens the blocks above the cut
         """
-        ...
 
 
 def traits_of(method: Any) -> Traits:
@@ -192,6 +178,9 @@ class Above:
     cut: Cut
     say: Callable[[str, dict], None] = lambda event, facts: None
     gradient_checkpointing: bool = False
+
+
+OpenAbove = Callable[[], Above]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from headstart.core.errors import NameNotFound
+from headstart.core.errors import NameNotFound, PluginError
 from headstart.core.messages import did_you_mean
 
 # family -> the package that holds its members
@@ -45,7 +45,7 @@ def member(family: str, name: str) -> ModuleType:
         return import_module(f"{FAMILIES[family]}.{name}")
     for entry in _entry_points(family):
         if entry.name == name:
-            return entry.load()
+            return _load(entry, family)
     hint = did_you_mean(name, names(family))
     raise NameNotFound(f"No {family} member is called {name!r}.{hint} There are: {', '.join(names(family))}.")
 
@@ -70,6 +70,18 @@ def name_of(value: object) -> str:
 
 def _folder(family: str) -> Path:
     return ROOT.joinpath(*FAMILIES[family].split(".")[1:])
+
+
+def _load(entry, family: str) -> ModuleType:
+    """A member of another package. Raises PluginError, naming the package, where it cannot be imported."""
+    try:
+        return entry.load()
+    except ImportError as error:
+        package = entry.dist.name if entry.dist else entry.value
+        raise PluginError(
+            f"{entry.name!r} of {family}, which the package {package} brings, cannot be imported: {error}. Upgrade "
+            f"{package}, or remove it: pip uninstall {package}"
+        ) from error
 
 
 def _entry_points(family: str):

@@ -13,6 +13,8 @@ from pathlib import Path
 from headstart.core.errors import SourceError
 from headstart.core.result import Finding
 
+Emit = Callable[[str, dict], None]  # takes an event and its facts
+
 
 @dataclass(slots=True)
 class Run:
@@ -41,23 +43,19 @@ class Run:
 
         Raises SourceError when something that is not a run lies there.
         """
-        started = time.perf_counter()
+        started, advice = time.perf_counter(), "Name another folder with --into."
         if into.exists() and (not into.is_dir() or any(into.iterdir())):
             if not (into / "journal.jsonl").exists():
-                raise SourceError(f"{into} exists and is not a run of Headstart. Name another folder with --into.")
+                raise SourceError(f"{into} exists and is not a run of Headstart. {advice}")
             previous = into.with_name(into.name + ".previous")
             if previous.exists() and not (previous / "journal.jsonl").exists():
-                raise SourceError(
-                    f"{into} holds an earlier run and {previous} is in the way. Name another folder with --into."
-                )
+                raise SourceError(f"{into} holds an earlier run and {previous} is in the way. {advice}")
             shutil.rmtree(previous, ignore_errors=True)
             into.rename(previous)
         try:
             into.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SourceError(
-                f"Cannot write the run into {into}: {error.strerror}. Name another folder with --into."
-            ) from error
+            raise SourceError(f"Cannot write the run into {into}: {error.strerror}. {advice}") from error
         return cls(into, root, echo, started=started, raise_on_stop=raise_on_stop)
 
     def emit(self, event: str, facts: dict) -> None:

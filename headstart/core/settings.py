@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from types import ModuleType
@@ -90,26 +90,33 @@ def _parsed(module: ModuleType, key: str, text: str) -> object:
     from typing import Literal, get_args, get_origin, get_type_hints
 
     hint = get_type_hints(module.Settings)[key]
+    kind, arguments = get_origin(hint), get_args(hint)
     try:
-        if get_origin(hint) is Literal:
-            if text not in get_args(hint):
-                raise PlanError(
-                    f"{key}={text} is not possible; {key} is one of: {', '.join(map(str, get_args(hint)))}."
-                )
+        if kind is Literal:
+            if text not in arguments:
+                raise PlanError(f"{key}={text} is not possible; {key} is one of: {', '.join(map(str, arguments))}.")
             return text
-        if get_origin(hint) is tuple:
-            item = get_args(hint)[0]
-            return tuple(item(part) for part in text.split(",")) if text else ()
+        if kind is tuple:
+            return tuple(arguments[0](part) for part in text.split(",")) if text else ()
         return hint(text)
     except ValueError as error:
-        raise PlanError(f"{key}={text} cannot be read as {WORDS.get(hint, hint)}.") from error
+        kind = WORDS.get(
+            hint
+        ) or f"{WORDS.get(arguments[0], 'a word') if arguments else hint}s with commas between".removeprefix("a ")
+        raise PlanError(f"{key}={text} cannot be read as {kind}.") from error
 
 
 def setting_text(value: object) -> str:
-    """A value of a setting as --set takes it: commas between the members of a tuple."""
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    """A value of a setting as --set takes it: commas between the members of a tuple, a list or an array."""
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return ",".join(map(setting_text, value))
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))  # a whole number is one, however it is written
+    return str(value)
 
 
 def setting_texts(settings: Mapping[str, object] | None) -> dict[str, str]:
-    """Settings as --set takes them, from values of any type."""
+    """Settings as --set takes them, from values of any type. Raises PlanError for what is no dict of them."""
+    if not isinstance(settings or {}, Mapping) or not all(isinstance(name, str) for name in settings or {}):
+        raise PlanError(f"settings={settings!r} is no dict of settings. Expected: settings={{'learning_rate': 1e-4}}.")
     return {name: setting_text(value) for name, value in (settings or {}).items()}

@@ -53,52 +53,40 @@ class Objective(Protocol):
     @property
     def link(self) -> Literal["softmax", "sigmoid", "identity"]:
         """How scores become predictions."""
-        ...
 
     @property
     def width(self) -> int:
         """Numbers a head gives per example."""
-        ...
 
     def facts(self) -> dict:
         """JSON from which the module's `restore` makes an equal objective."""
-        ...
 
     def strata(self, labels: Sequence) -> list:
         """n sortable keys; a split keeps their shares. A class is its own; a number falls into a bin."""
-        ...
 
     def encode(self, labels: Sequence) -> np.ndarray:
         """(n,) or (n, k)"""
-        ...
 
     def targets(self, y: np.ndarray) -> np.ndarray:
         """(n, k) float32, what a least-squares head should hit"""
-        ...
 
     def loss(self, scores, y):
         """Mean over the batch. Torch in, torch out, so it imports torch itself."""
-        ...
 
     def score(self, scores: np.ndarray, y: np.ndarray) -> float:
         """The one number to choose by; larger is better."""
-        ...
 
     def measure(self, scores: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> tuple[Metric, ...]:
         """The numbers to report, headline first, each with its interval and its chance level."""
-        ...
 
     def details(self, scores: np.ndarray, y: np.ndarray) -> dict:
         """JSON for the report: confusion, per-class table, reliability … whatever this kind of label has."""
-        ...
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """(n, k): scores through the link"""
-        ...
 
     def decode(self, scores: np.ndarray) -> list:
         """n labels as their owner writes them"""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

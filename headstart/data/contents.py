@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -19,10 +20,13 @@ MAX_FILE_BYTES = 512 << 20  # a bigger file is no photo, and reading it whole co
 # Files that are taken for images; what is in them is looked at later, by the decoder.
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".avif", ".heic", ".heif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".avif", ".heic", ".heif", ".ico"),
 )
 ROWS_PER_BATCH = 64  # rows of a table held at once: 64 photos of 5 MB are 320 MB
 READ_BUFFER_BYTES = 1 << 20  # bytes read at a time from a table, instead of a whole column of a row group
+
+
+Parts = dict[str, list[Example]]  # name of a part -> its examples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +41,7 @@ class Reading:
     """
 
     kind: str
-    examples: dict[str, list[Example]]
+    examples: Parts
     notes: tuple[str, ...] = ()
     aside: tuple[SetAside, ...] = ()
     column: str = ""
@@ -81,14 +85,12 @@ def decode_text(data: bytes) -> tuple[str, str]:
     """Text of bytes in UTF-8, UTF-16 with a mark, or else Windows-1252 or Latin-1, and which of the latter it took."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", errors="replace"), ""
-    try:
-        return data.decode("utf-8-sig"), ""
-    except UnicodeDecodeError:
-        pass
-    try:
-        return data.decode("cp1252"), "Windows-1252"
-    except UnicodeDecodeError:
-        return data.decode("latin-1"), "Latin-1"
+    for encoding, fallback in (("utf-8-sig", ""), ("cp1252", "Windows-1252")):
+        try:
+            return data.decode(encoding), fallback
+        except UnicodeDecodeError:
+            pass
+    return data.decode("latin-1"), "Latin-1"
 
 
 def iter_cells(table: Path, column: str, rows: Sequence[int] | None = None) -> Iterator[bytes | None]:
@@ -99,7 +101,8 @@ def iter_cells(table: Path, column: str, rows: Sequence[int] | None = None) -> I
     """
     wanted = None if rows is None else iter(rows)
     row = 0 if wanted is None else next(wanted, None)
-    for start, values in _batches(table, column, rows):
+    batches = _arrow(table, column) if table.suffix == ".arrow" else _parquet(table, column, rows)
+    for start, values in batches:
         while row is not None and row < start + len(values):
             yield values[row - start].as_py()
             row = row + 1 if wanted is None else next(wanted, None)
@@ -169,12 +172,8 @@ def _hash_file(path: str) -> str | Unreadable:
         return Unreadable(describe_os_error(error))
 
 
-def _batches(table: Path, column: str, rows: Sequence[int] | None) -> Iterator[tuple[int, Sequence]]:
-    """(number of the first row, its column of bytes), skipping row groups of which nothing is wanted."""
-    return _arrow(table, column) if table.suffix == ".arrow" else _parquet(table, column, rows)
-
-
 def _parquet(table: Path, column: str, rows: Sequence[int] | None) -> Iterator[tuple[int, Sequence]]:
+    """(number of the first row, its column of bytes), skipping row groups of which nothing is wanted."""
     from pyarrow.parquet import ParquetFile
 
     # Without pre_buffer=False and a buffer, pyarrow holds whole row groups: memory would grow with the file.
@@ -182,7 +181,7 @@ def _parquet(table: Path, column: str, rows: Sequence[int] | None) -> Iterator[t
         start = 0
         for group in range(file.num_row_groups):
             stop = start + file.metadata.row_group(group).num_rows
-            if rows is None or _any_within(rows, start, stop):
+            if rows is None or bisect_left(rows, start) < bisect_left(rows, stop):
                 first = start
                 for batch in file.iter_batches(ROWS_PER_BATCH, row_groups=[group], columns=[column], use_threads=False):
                     yield first, _bytes(batch.column(column))
@@ -205,10 +204,3 @@ def _bytes(values):
     import pyarrow as pa
 
     return values.field("bytes") if pa.types.is_struct(values.type) else values
-
-
-def _any_within(rows: Sequence[int], start: int, stop: int) -> bool:
-    from bisect import bisect_left
-
-    i = bisect_left(rows, start)
-    return i < len(rows) and rows[i] < stop

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from types import ModuleType
@@ -10,16 +9,14 @@ from types import ModuleType
 from headstart.core.errors import NameNotFound, SourceError
 from headstart.core.messages import did_you_mean, join_quoted
 from headstart.core.plugins import member, names
-from headstart.core.task import Example
-from headstart.data.objectives import tags
+from headstart.data.contents import Parts
+from headstart.data.objectives import classes, tags
 
 # Columns called so hold classes: whole numbers from 0 on in them are codes, however many there are.
 CODE_COLUMNS = ("label", "labels", "class", "category", "intent", "class_id", "label_id", "class_label")
 
 
-def infer_objective(
-    parts: dict[str, list[Example]], column: str, task: str | None
-) -> tuple[ModuleType, dict[str, list[Example]], str]:
+def infer_objective(parts: Parts, column: str, task: str | None) -> tuple[ModuleType, Parts, str]:
     """The member of objectives/ for the labels, the parts with their tags taken apart, and why, in a sentence.
 
     column: name of the label column, "" where there is none.  task: the member's name, when the user said it
@@ -34,7 +31,7 @@ def infer_objective(
         why = f"Task: tags, because column {column!r} holds words with separators."
         return tags, _replace_labels(parts, split), why
     fitting = [name for name in names("objectives") if member("objectives", name).fits(labels)]
-    if "classes" in fitting and column.lower() in CODE_COLUMNS and _are_consecutive(labels):
+    if "classes" in fitting and column.lower() in CODE_COLUMNS and classes.are_consecutive(labels):
         fitting = ["classes"]
     if len(fitting) != 1:
         raise SourceError(_unclear(labels, column, fitting))
@@ -48,22 +45,12 @@ def _objective_named(task: str) -> ModuleType:
     return member("objectives", task)
 
 
-def _replace_labels(parts: dict[str, list[Example]], labels: list[tuple] | None) -> dict[str, list[Example]]:
+def _replace_labels(parts: Parts, labels: list[tuple] | None) -> Parts:
     """labels: of all parts, one after the other; None leaves them as they are"""
     if labels is None:
         return parts
     remaining = iter(labels)
     return {name: [replace(e, label=next(remaining)) for e in examples] for name, examples in parts.items()}
-
-
-def _are_consecutive(labels: Sequence) -> bool:
-    """Whether labels are 0, 1, 2 … without a gap, each at least twice."""
-    counts = Counter(labels)
-    return (
-        all(isinstance(v, int) for v in counts)
-        and sorted(counts) == list(range(len(counts)))
-        and min(counts.values()) > 1
-    )
 
 
 def _describe(labels: Sequence) -> str:

@@ -17,31 +17,22 @@ from headstart.core.options import DataOptions
 from headstart.core.plugins import members, name_of
 from headstart.core.result import SetAside
 from headstart.core.task import Example, Objective, Task
-from headstart.data.contents import Reading
+from headstart.data import split
+from headstart.data.contents import Parts, Reading
 from headstart.data.infer_objective import infer_objective
 from headstart.data.objectives import tags
-from headstart.data.split import (
-    HOLDOUT_SHARE,
-    MIN_PER_CLASS,
-    assign_folds,
-    count_byte_duplicates,
-    draw_split,
-    needs_cross_validation,
-)
 from headstart.data.split_names import assign_parts, part_of
 from headstart.data.subset import check_unusable_share, limit_shots
 
 KINDS = ("image", "text", "vector")
 
+Regroup = Callable[[str, Sequence[Example]], tuple[str, ...]]  # (kind, examples) -> the group of each
 
-def read(
-    source: object,
-    options: DataOptions = DataOptions(),
-    regroup: Callable[[str, Sequence[Example]], tuple[str, ...]] | None = None,
-) -> Task:
+
+def read(source: object, options: DataOptions = DataOptions(), regroup: Regroup | None = None) -> Task:
     """What is to be learned from a source, with its split; what was inferred is in the task's notes.
 
-    regroup: (kind, examples) -> the group of each, in place of those that the source gives
+    regroup: gives the groups, in place of those that the source gives
     Raises SourceError where the data cannot be read or their meaning is not clear, Stopped when too many are unusable.
     """
     main = read_source(source, options)
@@ -108,7 +99,7 @@ def _describe_unknown_source(source: object) -> str:
     return f"{str(path)!r} does not exist.{hint} {expected}"
 
 
-def _assigned_parts(main: Reading, *, judged: bool) -> tuple[dict[str, list[Example]], list[str]]:
+def _assigned_parts(main: Reading, *, judged: bool) -> tuple[Parts, list[str]]:
     """The examples by "train", "val", "test"; all in "train" where the source has no parts.
 
     judged: there are other data to judge by, so that a sole held-out part stays for validation
@@ -136,7 +127,7 @@ def _first_reason(aside: Sequence[SetAside]) -> str:
 
 
 def _read_test_part(
-    options: DataOptions, main: Reading, parts: dict[str, list[Example]]
+    options: DataOptions, main: Reading, parts: Parts
 ) -> tuple[list[Example], list[str], tuple[SetAside, ...]]:
     """The examples of the source that was named for testing, notes, and what could not be read."""
     other = read_source(options.test, options)
@@ -160,14 +151,12 @@ def _read_test_part(
     return examples, notes, aside
 
 
-def _drop_unknown_labels(
-    parts: dict[str, list[Example]], objective: Objective
-) -> tuple[dict[str, list[Example]], list[SetAside], list[str]]:
+def _drop_unknown_labels(parts: Parts, objective: Objective) -> tuple[Parts, list[SetAside], list[str]]:
     """The parts less the held-out examples whose label no training example has."""
     known = set(objective.facts().get("names", ()))
     if not known:
         return parts, [], []
-    learnable: dict[str, list[Example]] = {}
+    learnable: Parts = {}
     aside: list[SetAside] = []
     counts: Counter[str] = Counter()  # of examples by their unknown label
     for part, examples in parts.items():
@@ -184,21 +173,17 @@ def _drop_unknown_labels(
                 f"No label of the {part} part is in the training part: {join_quoted(counts)} there, "
                 f"{join_quoted(sorted(known))} here."
             )
-    notes = [
-        f"{n} held-out examples of {name!r} are set aside: it has no training example." for name, n in counts.items()
-    ]
-    return learnable, aside, notes[:10]
+    note = "{} held-out examples of {!r} are set aside: it has no training example."
+    return learnable, aside, [note.format(n, name) for name, n in counts.items()][:10]
 
 
-def _regroup(
-    parts: dict[str, list[Example]], kind: str, regroup: Callable[[str, Sequence[Example]], tuple[str, ...]]
-) -> tuple[dict[str, list[Example]], list[str]]:
+def _regroup(parts: Parts, kind: str, regroup: Regroup) -> tuple[Parts, list[str]]:
     """The parts with other groups. The data's own test part stays; what shares a group with it is left out."""
     examples = [(part, e) for part, members in parts.items() for e in members]
     groups = regroup(kind, [e for _, e in examples])
     test = [(e, group) for (part, e), group in zip(examples, groups, strict=True) if part == "test"]
     test_keys = {group for _, group in test if group} | {e.digest for e, _ in test}
-    regrouped: dict[str, list[Example]] = {part: [] for part in parts}
+    regrouped: Parts = {part: [] for part in parts}
     n_left_out = 0
     for (part, example), group in zip(examples, groups, strict=True):
         if part != "test" and (group in test_keys or example.digest in test_keys):
@@ -232,7 +217,7 @@ def _check_examples(examples: Sequence[Example], kind: str) -> None:
 
 
 def _split(
-    parts: dict[str, list[Example]], objective: Objective, seed: int, *, classes: bool
+    parts: Parts, objective: Objective, seed: int, *, classes: bool
 ) -> tuple[dict[str, np.ndarray], np.ndarray | None, list[str]]:
     """Positions of each part among train, val and test one after the other; folds; notes."""
     train = parts["train"]
@@ -242,31 +227,30 @@ def _split(
     rows = {"train": np.arange(n), "val": np.arange(n, test_start), "test": np.arange(test_start, stop)}
     rows = {name: index.astype(np.int64) for name, index in rows.items()}
     notes = []
-    if duplicates := count_byte_duplicates(train):
+    if duplicates := split.count_byte_duplicates(train):
         notes.append(
             f"{duplicates} training examples have the bytes of another; "
             "equal ones stay on one side of every split made here."
         )
     grouped = "; groups stay together" if any(e.group for e in train) else ""
     if "test" not in parts:
-        if needs_cross_validation(train, strata, classes=classes):
-            folds = assign_folds(train, strata, seed, classes=classes)
-            reason = f"there are fewer than {5 * MIN_PER_CLASS} examples"
+        if split.needs_cross_validation(train, strata, classes=classes):
+            folds = split.assign_folds(train, strata, seed, classes=classes)
+            reason = f"there are fewer than {5 * split.MIN_PER_CLASS} examples"
             if classes:
-                reason = f"a class has fewer than {MIN_PER_CLASS} examples or 3 groups"
+                reason = f"a class has fewer than {split.MIN_PER_CLASS} examples or 3 groups"
             k = len(np.unique(folds))
             notes.append(f"Split: {k}-fold cross-validation, because {reason}{grouped}. Seed {seed}.")
             return rows, folds, notes
-        split = draw_split(train, strata, seed)
-        share = f"{HOLDOUT_SHARE:.0%}"
+        drawn = split.draw_split(train, strata, seed)
+        share = f"{split.HOLDOUT_SHARE:.0%}"
         notes.append(
-            f"Split: {1 - 2 * HOLDOUT_SHARE:.0%} to learn, {share} to choose, {share} to judge, "
+            f"Split: {1 - 2 * split.HOLDOUT_SHARE:.0%} to learn, {share} to choose, {share} to judge, "
             f"each with its share of every label{grouped}. Seed {seed}."
         )
-        return {name: split[name] for name in ("train", "val", "test")}, None, notes
+        return {name: drawn[name] for name in ("train", "val", "test")}, None, notes
     if "val" not in parts:
-        split = draw_split(train, strata, seed, parts=("val",))
-        n_val = len(split["val"])
-        notes.append(f"Validation: {HOLDOUT_SHARE:.0%} of the training part, {n_val} examples{grouped}. Seed {seed}.")
-        rows |= split
+        rows |= split.draw_split(train, strata, seed, parts=("val",))
+        share = f"{split.HOLDOUT_SHARE:.0%}"
+        notes.append(f"Validation: {share} of the training part, {len(rows['val'])} examples{grouped}. Seed {seed}.")
     return rows, None, notes

@@ -114,14 +114,8 @@ def _units(examples: Sequence[Example], strata: Sequence[Hashable]) -> list[_Uni
     members: dict[int, list[int]] = defaultdict(list)
     for i, component in enumerate(connected_components(len(examples), edges).tolist()):
         members[component].append(i)
-    return [
-        _Unit(
-            min(examples[i].group or examples[i].digest or examples[i].id for i in rows),
-            rows,
-            frozenset(strata[i] for i in rows),
-        )
-        for rows in members.values()
-    ]
+    keys = [e.group or e.digest or e.id for e in examples]
+    return [_Unit(min(keys[i] for i in rows), rows, frozenset(strata[i] for i in rows)) for rows in members.values()]
 
 
 def _assign(

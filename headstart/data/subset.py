@@ -40,12 +40,9 @@ def limit_shots(task: Task, shots: int, seed: int) -> Task:
     n = len(train)
     parts = {"train": np.arange(n), "val": np.arange(0), "test": np.arange(n, len(keep))}
     note = f"Of each class at most {shots} examples are learned from, {n} of {len(pool):,} in all (--shots {shots})."
-    return replace(
-        task,
-        examples=tuple(task.examples[i] for i in keep),
-        parts={name: rows.astype(np.int64) for name, rows in parts.items()},
-        notes=(*task.notes, note),
-    )
+    parts = {name: rows.astype(np.int64) for name, rows in parts.items()}
+    examples = tuple(task.examples[i] for i in keep)
+    return replace(task, examples=examples, parts=parts, notes=(*task.notes, note))
 
 
 def drop_examples(task: Task, aside: Sequence[SetAside]) -> Task:

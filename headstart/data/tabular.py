@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import islice
@@ -77,13 +78,9 @@ def open_sheet(path: Path) -> Sheet:
 def find_tables(root: Path) -> list[Path]:
     """The tables in a folder, in its data/, and in its folders named after parts, by path."""
     folders = [root, *(p for p in sorted(root.iterdir()) if p.is_dir() and (p.name == "data" or part_of(p.name)))]
-    files = [
-        p
-        for folder in folders
-        for p in folder.iterdir()
-        if p.suffix.lower() in TABLE_SUFFIXES - {".arrow"} and p.is_file()
-    ]
-    return sorted(p for p in files if not p.name.startswith(".") and p.name.lower() not in METADATA_FILES)
+    files = [p for folder in folders for p in folder.iterdir() if p.suffix.lower() in TABLE_SUFFIXES - {".arrow"}]
+    visible = [p for p in files if not p.name.startswith(".") and p.name.lower() not in METADATA_FILES]
+    return sorted(p for p in visible if p.is_file())
 
 
 def _shorten(value: object) -> str:
@@ -112,12 +109,10 @@ def _parse_csv(path: Path) -> Sheet:
     repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
         raise SourceError(f"{path} has two columns named {repeated[0]!r}. Its first line must name every column once.")
-    names = [name or f"column {i + 1}" for i, name in enumerate(header)]
+    names = tuple(name or f"column {i + 1}" for i, name in enumerate(header))
     bad = {i: f"has {len(r)} fields, the header has {len(names)}" for i, r in enumerate(body) if len(r) != len(names)}
     columns = {name: [None if i in bad else r[c] for i, r in enumerate(body)] for c, name in enumerate(names)}
-    return Sheet(
-        path, tuple(names), len(body), lambda name: _infer_types(columns[name]), bad=bad, notes=(*notes, *more)
-    )
+    return Sheet(path, names, len(body), lambda name: _infer_types(columns[name]), bad=bad, notes=(*notes, *more))
 
 
 def _records(path: Path, text: str) -> tuple[list[list[str]], list[str]]:
@@ -140,9 +135,8 @@ def _records(path: Path, text: str) -> tuple[list[list[str]], list[str]]:
 
 def _parsed(text: str, delimiter: str, quoting) -> Iterator[list[str]]:
     """Strict, because a stray quotation mark otherwise swallows the rows up to the next one in silence."""
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=quoting == csv.QUOTE_MINIMAL
-    )
+    lines, strict = io.StringIO(text, newline=""), quoting == csv.QUOTE_MINIMAL
+    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=strict)
     try:
         for record in reader:
             if record and (len(record) > 1 or record[0].strip()):
@@ -157,10 +151,8 @@ def _delimiter(text: str) -> str:
 
     def rank(delimiter: str) -> tuple[int, int]:
         rows: list[list[str]] = []
-        try:
+        with suppress(csv.Error):  # a row may be cut in the middle at line 60
             rows.extend(_parsed(head, delimiter, csv.QUOTE_MINIMAL))
-        except csv.Error:
-            pass  # a row may be cut in the middle at line 60
         width = len(rows[0]) if rows else 0
         return (sum(len(r) == width for r in rows) if width > 1 else 0), width
 
@@ -190,10 +182,8 @@ def _parse_json(path: Path) -> Sheet:
             rows.append({})
     if len(bad) == len(rows) > 0:
         raise SourceError(f'{path}: {bad[0]}. One JSON object a line is expected, like {{"text": "…", "label": "…"}}.')
-    names = dict.fromkeys(str(key) for row in rows for key in row)
-    return Sheet(
-        path, tuple(names), len(rows), lambda name: [row.get(name) for row in rows], bad=bad, notes=tuple(notes)
-    )
+    names = tuple(dict.fromkeys(str(key) for row in rows for key in row))
+    return Sheet(path, names, len(rows), lambda name: [row.get(name) for row in rows], bad=bad, notes=tuple(notes))
 
 
 def _objects(path: Path, text: str) -> Iterator[tuple[int, object]]:
@@ -204,10 +194,8 @@ def _objects(path: Path, text: str) -> Iterator[tuple[int, object]]:
         except (ValueError, RecursionError):
             document = None
         if isinstance(document, list):
-            yield from (
-                (number, item if isinstance(item, dict) else "not a JSON object")
-                for number, item in enumerate(document, 1)
-            )
+            for number, item in enumerate(document, 1):
+                yield number, item if isinstance(item, dict) else "not a JSON object"
             return
         if document is not None and "\n" not in text.strip():
             raise SourceError(f"{path} holds one JSON value. A list of objects, or one object a line, is expected.")

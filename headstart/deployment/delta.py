@@ -11,19 +11,17 @@ rows.NAME  which rows `diff.NAME` holds; all others equal the base
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from headstart.backbones.network import names_above
+from headstart.core.arrays import HALF, SINGLE, to_float16_if_exact
 from headstart.core.errors import ArtifactError
 from headstart.core.features import take_rows
-from headstart.core.plan import Trained, winner_of
+from headstart.core.plan import Above, Trained, winner_of
 from headstart.core.task import Objective
 from headstart.deployment.validate_folder import FIX
-
-if TYPE_CHECKING:
-    from headstart.core.plan import Above
-from headstart.core.arrays import HALF, SINGLE, to_float16_if_exact
 
 # Relative to the largest score. 150 steps of finetune, lora and full on ViT-tiny and MobileNetV2: 8e-7 to 3e-5. Too
 # much where gains scale large feature maps: ia3 on MobileNetV2, 2e-3 (benchmarks/memory/delta_bytes.py).
@@ -45,7 +43,6 @@ def round_delta(fitted: Any, above: Callable[[], Above], x: Any, objective: Obje
     learner = trained.learner
     import torch
 
-    from headstart.backbones.network import names_above
     from headstart.training.tuning.tuned import trained_tensors
 
     tuned = trained_tensors(learner)
@@ -157,10 +154,9 @@ def _apply_difference(name: str, diff: np.ndarray, rows: np.ndarray | None, base
     if rows is None:
         return base + diff.astype(SINGLE)
     rising = rows.ndim == 1 and rows.dtype.kind == "i" and (np.diff(rows) > 0).all()
-    if not rising or (len(rows) and (rows[0] < 0 or rows[-1] >= len(base))):
-        raise ArtifactError(
-            f"delta.safetensors: rows.{name} must name rows of {len(base)}, each once and rising. {FIX}"
-        )
+    n = len(base)
+    if not rising or (len(rows) and (rows[0] < 0 or rows[-1] >= n)):
+        raise ArtifactError(f"delta.safetensors: rows.{name} must name rows of {n}, each once and rising. {FIX}")
     value = base.copy()
     value[rows] = base[rows] + diff.astype(SINGLE)
     return value
@@ -168,8 +164,6 @@ def _apply_difference(name: str, diff: np.ndarray, rows: np.ndarray | None, base
 
 def base_tensors(above: Above) -> dict[str, np.ndarray]:
     """Parameters and buffers above a cut, by the library's own names; views, not copies."""
-    from headstart.backbones.network import names_above
-
     tensors: dict[str, Any] = {**dict(above.body.named_parameters()), **dict(above.body.named_buffers())}
     return {base_name: tensors[name].detach().cpu().numpy() for name, base_name in names_above(above.body).items()}
 
@@ -179,9 +173,8 @@ def describe_storage(fitted: Any, stored: dict[str, np.ndarray]) -> dict:
     facts = fitted.notes.get("stored")
     if facts is None:
         return {"form": "exact", "why": "only a head was learned; it is stored as it was fitted"}
-    effect = (
-        f"scores of {facts['rows']} examples moved by {facts['moved']:.1e} of the largest, {facts['turned']} answers"
-    )
+    rows, moved, turned = facts["rows"], facts["moved"], facts["turned"]
+    effect = f"scores of {rows} examples moved by {moved:.1e} of the largest, {turned} answers"
     if not facts["half"]:
         return {"form": "single", "why": f"half precision was not taken: {effect} changed", **facts}
     form = "difference in half precision" if any(n.startswith("diff.") for n in stored) else "half precision"

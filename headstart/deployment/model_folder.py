@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from headstart.core import digest
 from headstart.core.backbone import Backbone, Cut, restore
 from headstart.core.errors import ArtifactError, HeadstartError, PlanError
 from headstart.core.messages import type_and_first_line
-from headstart.core.plan import Fitted, Model, Plan
+from headstart.core.plan import Above, Fitted, Model, Plan
 from headstart.core.plugins import member, name_of
 from headstart.core.task import Objective, Task
 from headstart.core.version import __version__
@@ -29,9 +28,6 @@ from headstart.deployment import delta, validate_folder, witness
 from headstart.deployment.validate_folder import CARD, DELTA, FIX, WITNESS
 from headstart.features.runner import Extractor, start_engine
 from headstart.training.tuning import peft_adapters
-
-if TYPE_CHECKING:
-    from headstart.core.plan import Above
 
 
 def save(
@@ -92,9 +88,7 @@ def _without_peft_tensors(tensors: dict[str, np.ndarray], extra_files: dict[str,
 
 
 def _json_value(value: object) -> object:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} cannot be written to card.json")
 
@@ -207,6 +201,7 @@ def _restore_fitted(
 ) -> Fitted:
     """The fitted method. Raises ArtifactError where a tensor is missing, unexpected or of another shape."""
     file = folder / DELTA
+    mismatch = f"{file} does not hold what {method} learns"
     head = stored.get("head.weight")
     if head is not None and len(head) != objective.width:
         raise ArtifactError(f"{file} answers with {len(head)} scores for {objective.width} labels. {FIX}")
@@ -223,9 +218,7 @@ def _restore_fitted(
     except HeadstartError:
         raise
     except Exception as error:  # libraries raise anything for tensors that do not fit a network
-        raise ArtifactError(
-            f"{file} does not hold what {method} learns ({type_and_first_line(error)}). {FIX}"
-        ) from error
+        raise ArtifactError(f"{mismatch} ({type_and_first_line(error)}). {FIX}") from error
     mismatched = [n for n in sorted(state.keys() | expected.keys()) if n not in state or n not in expected]
     # The recipe is JSON, which `restore` reads: its length changes where settings were stored under former names.
     common = (state.keys() & expected.keys()) - {"recipe"}
@@ -233,7 +226,5 @@ def _restore_fitted(
     if mismatched:
         name = mismatched[0]
         problem = "is missing" if name not in state else "is not of it" if name not in expected else "has another shape"
-        raise ArtifactError(
-            f"{file} does not hold what {method} learns: {name[:100]} {problem}, {len(mismatched)} in all. {FIX}"
-        )
+        raise ArtifactError(f"{mismatch}: {name[:100]} {problem}, {len(mismatched)} in all. {FIX}")
     return fitted

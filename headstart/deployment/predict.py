@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import asdict, dataclass, replace
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from headstart.core.plugins import member
 from headstart.core.result import SetAside
 from headstart.core.task import Example, TableCell
 from headstart.data.column_roles import PATH_COLUMNS, infer_roles
-from headstart.data.contents import iter_contents
+from headstart.data.contents import IMAGE_SUFFIXES, iter_contents
 from headstart.data.tabular import TABLE_SUFFIXES, open_sheet
 from headstart.deployment import zip_model
 from headstart.deployment.model_folder import load
@@ -27,10 +27,9 @@ from headstart.features.cache import store
 from headstart.features.extract import SHARD
 from headstart.features.runner import Extractor
 
-IMAGE_SUFFIXES = {
-    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".ico"),
-}
+Item = Example | SetAside  # an input, or why it was not found
 TEXT_SUFFIXES = {".txt", ".md"}
+FILE_SUFFIXES = TABLE_SUFFIXES | TEXT_SUFFIXES  # a word that ends so is no text
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +50,7 @@ class Answer:
 
     def facts(self) -> dict:
         """As JSON."""
-        shown = {"id": self.id, "label": self.label, "confidence": self.confidence}
-        return {**shown, "probabilities": self.probabilities, "error": self.error}
+        return asdict(self)
 
 
 def predict(
@@ -78,7 +76,7 @@ def predict(
 
 def collect_inputs(
     items: Iterable[object], kind: str, column: str | None, lines: Iterable[str] | None
-) -> Iterator[Example | SetAside]:
+) -> Iterator[Item]:
     """One example an input, in order; for what cannot be found, the reason.
 
     items:  paths, globs, texts; "-" stands for `lines`; bytes, images or arrays in memory
@@ -99,7 +97,7 @@ def collect_inputs(
             yield from _from_memory([item], kind)
 
 
-def _expand(item: str | Path, kind: str, column: str | None) -> Iterator[Example | SetAside]:
+def _expand(item: str | Path, kind: str, column: str | None) -> Iterator[Item]:
     """The examples that a string or path names: a file's, a folder's, a glob's, a table's, or the text itself."""
     text = str(item)
     if not text.strip():
@@ -121,9 +119,7 @@ def _expand(item: str | Path, kind: str, column: str | None) -> Iterator[Example
         yield from (_read_file(p, kind) for p in matches)
         if not matches:
             yield SetAside(text, "no file has such a name")
-    elif kind == "image" or (
-        isinstance(item, Path) or (path.suffix.lower() in (TABLE_SUFFIXES | TEXT_SUFFIXES) and " " not in text)
-    ):
+    elif isinstance(item, Path) or kind == "image" or (path.suffix.lower() in FILE_SUFFIXES and " " not in text):
         yield SetAside(text, "no such file")
     elif kind == "text":
         yield _text_example(text, text)
@@ -131,7 +127,7 @@ def _expand(item: str | Path, kind: str, column: str | None) -> Iterator[Example
         yield SetAside(text, "this model reads feature vectors: call headstart.predict with an array")
 
 
-def _read_file(path: Path, kind: str) -> Example | SetAside:
+def _read_file(path: Path, kind: str) -> Item:
     try:
         data = path.read_bytes()
         content = path if kind == "image" else data.decode("utf-8")
@@ -142,7 +138,7 @@ def _read_file(path: Path, kind: str) -> Example | SetAside:
         return SetAside(str(path), "is not text in UTF-8")
 
 
-def _expand_folder(folder: Path, kind: str) -> Iterator[Example | SetAside]:
+def _expand_folder(folder: Path, kind: str) -> Iterator[Item]:
     suffixes = IMAGE_SUFFIXES if kind == "image" else TEXT_SUFFIXES
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and not p.name.startswith("."))
     yield from (_read_file(p, kind) for p in files)
@@ -150,7 +146,7 @@ def _expand_folder(folder: Path, kind: str) -> Iterator[Example | SetAside]:
         yield SetAside(str(folder), f"no {'photos' if kind == 'image' else 'text files'} in this folder")
 
 
-def _expand_table(path: Path, kind: str, column: str | None) -> Iterator[Example | SetAside]:
+def _expand_table(path: Path, kind: str, column: str | None) -> Iterator[Item]:
     sheet = open_sheet(path)
     name = infer_roles(sheet, label="", input=column, group=None).input
     if name in sheet.binary:
@@ -171,7 +167,7 @@ def _text_example(id: str, text: str) -> Example:
     return Example(id, text, digest.of_bytes(text.encode("utf-8", "replace")), None)
 
 
-def _from_memory(items: Sequence | np.ndarray, kind: str) -> Iterator[Example | SetAside]:
+def _from_memory(items: Sequence | np.ndarray, kind: str) -> Iterator[Item]:
     reading = member("readers", "arrays").read((items, None), label="", input=None, kind=kind)
     if reading.kind != kind:
         raise SourceError(f"These inputs are {reading.kind}; the model reads {kind}.")
@@ -180,14 +176,14 @@ def _from_memory(items: Sequence | np.ndarray, kind: str) -> Iterator[Example | 
     yield from (unreadable[str(i)] if str(i) in unreadable else next(readable) for i in range(len(items)))
 
 
-def answer_inputs(model: Model, extractor: Extractor, items: Iterable[Example | SetAside]) -> Iterator[Answer]:
+def answer_inputs(model: Model, extractor: Extractor, items: Iterable[Item]) -> Iterator[Answer]:
     """One answer an item, in order, computed a shard at a time, which bounds memory."""
     items = iter(items)
     while shard := list(islice(items, SHARD)):
         yield from _answer_shard(model, extractor, shard)
 
 
-def _answer_shard(model: Model, extractor: Extractor, shard: list[Example | SetAside]) -> Iterator[Answer]:
+def _answer_shard(model: Model, extractor: Extractor, shard: list[Item]) -> Iterator[Answer]:
     spec = model.backbone.preprocess
     prepare = member("preprocess", spec.kind)
     contents = [content for _, content in iter_contents([e for e in shard if isinstance(e, Example)])]
@@ -195,16 +191,10 @@ def _answer_shard(model: Model, extractor: Extractor, shard: list[Example | SetA
     prepared = [c if isinstance(c, Unreadable) else next(units) for c in contents]
     features, reasons = embed_uncached(prepared, spec, model.cut, extractor)
     predictions = iter(_decode_answers(model, features) if len(features) else ())
-    position = -1
+    position = count()
     for item in shard:
-        if isinstance(item, SetAside):
-            yield Answer(item.id, error=item.reason)
-            continue
-        position += 1
-        if position in reasons:
-            yield Answer(item.id, error=str(reasons[position]))
-        else:
-            yield Answer(item.id, *next(predictions))
+        reason = item.reason if isinstance(item, SetAside) else reasons.get(next(position))
+        yield Answer(item.id, *next(predictions)) if reason is None else Answer(item.id, error=str(reason))
 
 
 def _decode_answers(model: Model, x: Any) -> Iterator[tuple[object, float | None, dict[str, float] | None]]:

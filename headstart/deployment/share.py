@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from headstart.backbones import hub
-from headstart.core.errors import ArtifactError, HubError, missing_extra
+from headstart.core.errors import ArtifactError, HubError, import_extra
 from headstart.core.result import RESULT_SCHEMA
 from headstart.deployment import validate_folder
 from headstart.deployment.model_folder import load, model_folder, read_card
@@ -160,11 +160,8 @@ def _open_hub(name: str, endpoint: str | None, purpose: str) -> tuple[Any, Any]:
         raise HubError(f"{name!r} is no repository: it is named owner/name, for example headstart push DIR me/defects.")
     if hub.is_offline():
         raise HubError(f"{purpose} needs a connection, and HF_HUB_OFFLINE forbids one. Unset it.")
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise missing_extra("huggingface_hub", "hub", purpose) from error
-    return huggingface_hub.HfApi(endpoint=endpoint), huggingface_hub
+    library = import_extra("huggingface_hub", "hub", purpose)
+    return library.HfApi(endpoint=endpoint), library
 
 
 def _call_hub(library: Any, name: str, request: Callable[[], T]) -> T:

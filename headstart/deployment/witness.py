@@ -16,7 +16,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -26,17 +26,15 @@ from headstart.core.backbone import Cut, Preprocess
 from headstart.core.errors import ArtifactError, Unreadable
 from headstart.core.features import Ragged, stack_rows
 from headstart.core.messages import type_and_first_line
-from headstart.core.plan import Fitted, Plan
+from headstart.core.plan import Fitted, Model, Plan
 from headstart.core.plugins import member
 from headstart.core.task import Example, Task
 from headstart.data import contents as example_contents
 from headstart.deployment import validate_folder
 from headstart.deployment.validate_folder import FIX
+from headstart.features import image_decoding
 from headstart.features.extract import features_at_cut
 from headstart.features.runner import Extractor
-
-if TYPE_CHECKING:
-    from headstart.core.plan import Model
 
 WITNESS_COUNT = 12
 MAX_INPUT_BYTES = 2_000_000  # of all witnesses together, so that a model folder stays small; the first is always taken
@@ -94,9 +92,7 @@ def preprocessing_stages(contents: Sequence[bytes | str], spec: Preprocess) -> d
     arrays = {"units": np.array([_units_digest(units) for units in prepared])}
     if spec.kind != "image":
         return arrays
-    from headstart.features.image_decoding import decode_image
-
-    images = [np.asarray(decode_image(content)) for content in contents if isinstance(content, bytes)]
+    images = [np.asarray(image_decoding.decode_image(content)) for content in contents if isinstance(content, bytes)]
     cropped = [units[0] for units in prepared]
     pixels = [next(iter(prepare.batch([unit], spec).values()))[0] for unit in cropped]
     return arrays | {

@@ -62,11 +62,9 @@ def read_zip(file: Path) -> dict[str, bytes]:
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: Path) -> bytes:
-    limit = MAX_BYTES[member.filename]
+    name, limit = member.filename, MAX_BYTES[member.filename]
     with archive.open(member) as stream:
         content = stream.read(limit + 1)
     if len(content) > limit:
-        raise ArtifactError(
-            f"{file}: {member.filename} has more than {limit >> 20} MB, too much for a model from a page."
-        )
+        raise ArtifactError(f"{file}: {name} has more than {limit >> 20} MB, too much for a model from a page.")
     return content

@@ -35,16 +35,18 @@ def write_cleaned(survey: DataSurvey, into: Path) -> dict:
         raise SourceError(f"{into} exists. Name a new folder: --fix FOLDER.")
     removed = {a.id: a.reason for a in task.aside} | _exact_duplicates(task)
     removed |= {id: reason for id, reason in _train_test_duplicates(survey).items() if id not in removed}
-    label_notes = _label_notes(survey)
+    # Suspected label errors, with the class that each looks like.
+    is_classes = name_of(task.objective) == "classes"
+    disputed = labels.disputed_labels(survey)[1] if is_classes else []
+    label_notes = {id: f"looks like {other}" for id, _, other in disputed}
     splits = {"train": [*task.parts["train"], *task.parts["val"]], "test": [*task.parts["test"]]}
     if not splits["test"]:
         splits = {"data": splits["train"]}
     try:
         into.mkdir(parents=True)
         for split, rows in splits.items():
-            _write_split(
-                into, split, [task.examples[i] for i in sorted(rows) if task.examples[i].id not in removed], label_notes
-            )
+            examples = [task.examples[i] for i in sorted(rows) if task.examples[i].id not in removed]
+            _write_split(into, split, examples, label_notes)
         with open(into / "removed.csv", "w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
             table.writerow(["id", "why"])
@@ -65,31 +67,19 @@ def _train_test_duplicates(survey: DataSurvey) -> dict[str, str]:
     return reasons
 
 
-def _label_notes(survey: DataSurvey) -> dict[str, str]:
-    """Ids of suspected label errors -> the class that each looks like."""
-    if name_of(survey.task.objective) != "classes":
-        return {}
-    parts = [part for part in survey.parts.values() if len(part)]
-    ids, names = [name for part in parts for name in part.ids], survey.task.objective.facts()["names"]
-    issues = labels.find_label_issues(parts, survey.task.objective.width)
-    pairs = zip(issues.index.tolist(), issues.predicted.tolist(), strict=True)
-    return {ids[i]: f"looks like {names[k]}" for i, k in pairs}
-
-
 def _exact_duplicates(task: Task) -> dict[str, str]:
     """Ids of byte-equal examples -> the reason to remove them: all with conflicting labels, else all but the first."""
-    by_digest: dict[str, list[int]] = defaultdict(list)
+    by_digest: dict[str, list[Example]] = defaultdict(list)
     for split in ("test", "val", "train"):  # of two equal examples the one in the test set stays
-        for i in task.parts[split]:
-            by_digest[task.examples[i].digest].append(int(i))
+        for example in task.part(split):
+            by_digest[example.digest].append(example)
     reasons: dict[str, str] = {}
-    for rows in by_digest.values():
-        first, *others = (task.examples[i] for i in rows)
-        labels = sorted({str(task.examples[i].label) for i in rows})
+    for examples in by_digest.values():
+        labels = sorted({str(e.label) for e in examples})
         if len(labels) > 1:
-            reasons |= {task.examples[i].id: f"the same bytes under {' and '.join(labels)}" for i in rows}
+            reasons |= {e.id: f"the same bytes under {' and '.join(labels)}" for e in examples}
         else:
-            reasons |= {e.id: f"the same bytes as {first.id}" for e in others}
+            reasons |= {e.id: f"the same bytes as {examples[0].id}" for e in examples[1:]}
     return reasons
 
 

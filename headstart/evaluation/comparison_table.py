@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import defaultdict
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
@@ -104,12 +105,11 @@ def unavailable_row(method: str, reason: str) -> dict:
 
 def mean_example_scores(folders: list[Path], objective: str) -> dict[str, float]:
     """Score of each example's prediction by id, averaged over the runs; larger is better (EXAMPLE_METRICS)."""
-    by_id: dict[str, list[float]] = {}
+    by_id: dict[str, list[float]] = defaultdict(list)
     for folder in folders:
         with open(folder / "predictions.csv", newline="", encoding="utf-8") as file:
             for line in csv.DictReader(file):
-                score = _example_score(line["label"], line["predicted"], objective)
-                by_id.setdefault(line["id"], []).append(score)
+                by_id[line["id"]].append(_example_score(line["label"], line["predicted"], objective))
     return {id: mean(scores) for id, scores in by_id.items()}
 
 
@@ -170,7 +170,7 @@ def verdict(rows: list[dict], pairs: list[dict]) -> str:
     if baseline is None or len(ran) == 1:
         worse = join_plain(r["method"] for r in ran[1:] if beats(best, r)) or "none"
         beaten = f"; surely better than {worse}" if ran[1:] else ""
-        return f"{best['method']} scored best ({_format_score(best, best['mean'])}{beaten})."
+        return f"{best['method']} scored best ({_format_score(best)}{beaten})."
     probe_cost = f"it trains {baseline['params']['trained']:,} numbers in {_format_seconds(baseline['seconds']['fit'])}"
     winner = next((r for r in ran if r is not baseline and beats(r, baseline)), None)
     if winner is None and best is baseline:
@@ -179,12 +179,11 @@ def verdict(rows: list[dict], pairs: list[dict]) -> str:
         p = format_p_value(tests[best["method"], baseline["method"]]["p_holm"])
         scores = _format_scores([best, baseline])
         return f"No method is surely better than the plain probe ({scores}; {p}): ship the probe, {probe_cost}."
-    pair = tests[winner["method"], baseline["method"]]
-    gain, low, high = (_format_gain(winner, pair[k]) for k in ("difference", "low", "high"))
-    unit = " points" if winner["metric"] in PERCENT_METRICS else ""
-    if (
-        pair["measure"] != winner["metric"] and unit
-    ):  # tags are tested example by example, which is not the headline metric
+    pair, is_share = tests[winner["method"], baseline["method"]], winner["metric"] in PERCENT_METRICS
+    ends = [pair[k] for k in ("difference", "low", "high")]
+    gain, low, high = (f"{100 * value:.1f}" if is_share else f"{value:.3g}" for value in ends)
+    unit = " points" if is_share else ""
+    if is_share and pair["measure"] != winner["metric"]:  # tags are tested by example, unlike the headline metric
         unit += f" of {pair['measure']}"
     span = f"95 % interval {low} to {high}, {format_p_value(pair['p_holm'])}; {_format_scores([winner, baseline])}"
     others = [r for r in ran if r not in (winner, baseline) and beats(r, baseline)]
@@ -204,15 +203,11 @@ def _ranking_key(row: dict) -> float:
 
 
 def _format_scores(rows: list[dict]) -> str:
-    return ", ".join(f"{row['method']} {_format_score(row, row['mean'])}" for row in rows)
+    return ", ".join(f"{row['method']} {_format_score(row)}" for row in rows)
 
 
-def _format_score(row: dict, value: float) -> str:
-    return f"{100 * value:.1f} %" if row["metric"] in PERCENT_METRICS else f"{value:.3g}"
-
-
-def _format_gain(row: dict, value: float) -> str:
-    return f"{100 * value:.1f}" if row["metric"] in PERCENT_METRICS else f"{value:.3g}"
+def _format_score(row: dict) -> str:
+    return f"{100 * row['mean']:.1f} %" if row["metric"] in PERCENT_METRICS else f"{row['mean']:.3g}"
 
 
 def _format_seconds(value: float) -> str:

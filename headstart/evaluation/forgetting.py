@@ -57,16 +57,14 @@ def _forgetting_by_block(
     pretrained: Learner, tuned: Learner, x: Any, y: np.ndarray, plan: Plan, objective: Any
 ) -> list[dict]:
     """Probe accuracy on each block's pooled output; empty where a method replaced blocks."""
-    from headstart.training.tuning import intermediate_features
+    from headstart.training.tuning.intermediate_features import compute_level_features
 
     names = ["stem"] * (plan.cut.at == 0) + [b.name for b in plan.backbone.blocks[plan.cut.at :]]
     if len(tuned.body) != len(names) + 1 or len(pretrained.body) != len(tuned.body):
         return []
     first = int(plan.cut.at == 0)
     levels = range(first, len(names))
-    (old, widths), (new, _) = (
-        intermediate_features.compute_level_features(network, x, levels) for network in (pretrained, tuned)
-    )
+    (old, widths), (new, _) = (compute_level_features(network, x, levels) for network in (pretrained, tuned))
     if old.shape != new.shape:
         return []
     edges = np.cumsum([0, *widths])

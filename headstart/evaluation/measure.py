@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
 from headstart.core import digest
 from headstart.core.features import Features
-from headstart.core.files import cache_write_error, read_json, write_json_atomic
+from headstart.core.files import read_json, write_json_atomic, writing_cache
 from headstart.core.observations import Evaluation
 from headstart.core.plan import Fitted, Plan
 from headstart.core.plugins import member, name_of
@@ -29,7 +28,7 @@ def baseline_scores(name: str, train: Features, test: Features, objective: Objec
     """Test scores of a head on frozen features: "knn", which needs no training, or the linear probe."""
     head = member("methods", name).Settings()
     empty = train.rows(np.zeros(0, np.int64))
-    fitted: Fitted = head.fit(train, empty, objective, above=_no_network, rng=np.random.default_rng([seed, 2]))
+    fitted: Fitted = head.fit(train, empty, objective, above=None, rng=np.random.default_rng([seed, 2]))
     return fitted.scores(test.x)
 
 
@@ -49,22 +48,19 @@ def most_confident_mistakes(
     predicted = objective.decode(scores)
     if name_of(objective) == "classes":
         p = objective.probabilities(scores)
-        confidence = p.max(1)
-        wrong = np.flatnonzero(p.argmax(1) != y)
+        confidence, wrong = p.max(1), np.flatnonzero(p.argmax(1) != y)
     elif name_of(objective) == "tags":
-        p = objective.probabilities(scores)
-        confidence = np.abs(p - y).max(1)
+        confidence = np.abs(objective.probabilities(scores) - y).max(1)
         wrong = np.flatnonzero(confidence > 0.5)
     else:
-        confidence = np.abs(scores[:, 0] - y)
-        wrong = np.arange(len(y))
+        confidence, wrong = np.abs(scores[:, 0] - y), np.arange(len(y))
     mistakes = []
     for i in wrong[np.argsort(-confidence[wrong], kind="stable")][:limit]:
         example = task.examples[rows[i]]
-        text = example.content if isinstance(example.content, str) else ""
+        text = example.content[:2000] if isinstance(example.content, str) else ""
         labels = {"truth": _format_label(example.label), "predicted": _format_label(predicted[i])}
-        entry = {"row": int(rows[i]), "id": example.id, **labels}
-        mistakes.append({**entry, "confidence": float(confidence[i]), "text": text[:2000], "thumbnail": ""})
+        entry = {"row": int(rows[i]), "id": example.id, **labels, "confidence": float(confidence[i])}
+        mistakes.append({**entry, "text": text, "thumbnail": ""})
     return mistakes
 
 
@@ -89,11 +85,9 @@ def count_test_set_uses(task: Task, plan: Plan, root: Path) -> int:
     models = (read_json(path) or {}).get("models", [])
     if model not in models:
         models = [*models, model]
-        try:
+        with writing_cache(root):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json_atomic(path, {"models": models})
-        except OSError as error:
-            raise cache_write_error(root, error) from error
     return len(models)
 
 
@@ -101,7 +95,3 @@ def _format_label(label: object) -> str:
     if isinstance(label, tuple | list):
         return ", ".join(map(str, label))
     return f"{label:.4g}" if isinstance(label, float) else str(label)
-
-
-def _no_network() -> NoReturn:
-    raise AssertionError("a baseline is a head: it needs nothing above the cut")

@@ -59,10 +59,9 @@ def _advice(name: str, head: dict, result: dict) -> str:
 def _weakest_class(result: dict, head: dict) -> dict | None:
     """The class with the lowest recall, where its interval lies below the headline metric."""
     classes = [c for c in result["details"].get("per_class", []) if c["n"] >= 5]
-    if not classes:
-        return None
-    weakest = min(classes, key=lambda c: c["recall"])
-    return weakest if weakest["recall"] < head["value"] - WEAK_CLASS_GAP and weakest["high"] < head["value"] else None
+    weakest = min(classes, key=lambda c: c["recall"], default=None)
+    weak = weakest and weakest["recall"] < head["value"] - WEAK_CLASS_GAP and weakest["high"] < head["value"]
+    return weakest if weak else None
 
 
 def _truncate(name: str) -> str:

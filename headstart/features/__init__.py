@@ -8,8 +8,10 @@ def __getattr__(name: str):
     import warnings
     from importlib import import_module
 
+    from headstart.core.moved_modules import NAMES
+
     try:
-        value = getattr(import_module("headstart.core.features"), name)
+        value = getattr(import_module("headstart.core.features"), NAMES.get(name, name))
     except AttributeError as error:
         raise AttributeError(f"headstart.features has no {name!r}") from error
     warnings.warn(f"headstart.features.{name} is now headstart.core.features.{name}.", DeprecationWarning, stacklevel=2)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+Box = tuple[float, float, float, float]  # left, top, right, bottom, in shares of the image
 # RGB -> YIQ (NTSC 1953); turning the I-Q rotation turns the hue and keeps the lightness.
 YIQ = np.array([LUMA, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], np.float32)
 
@@ -40,9 +41,9 @@ PATIENT = Policy(crop=0.25, colour=0.3, gray=0.05, mix=0.3)
 
 @dataclass(frozen=True, slots=True)
 class ViewParameters:
-    """The parameters of one view: crop box (left, top, right, bottom) in shares, and the colour jitter."""
+    """The parameters of one view: crop box and colour jitter."""
 
-    box: tuple[float, float, float, float]
+    box: Box
     flip: bool
     jitter: tuple[float, float, float, float]  # brightness, contrast, saturation (factors), hue (radians)
     gray: bool
@@ -90,9 +91,7 @@ def center_view(image: np.ndarray, side: int) -> np.ndarray:
     return apply_view(image, ViewParameters((left, top, 1 - left, 1 - top), False, (1, 1, 1, 0), False, 0.0), side)
 
 
-def _random_box(
-    rng: np.random.Generator, smallest: float, height: int, width: int
-) -> tuple[float, float, float, float]:
+def _random_box(rng: np.random.Generator, smallest: float, height: int, width: int) -> Box:
     """A random crop of `smallest` to all of the area and 3:4 to 4:3 in aspect. Source: Szegedy et al. 2015."""
     for _ in range(10):
         area, ratio = rng.uniform(smallest, 1) * height * width, np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))

@@ -27,6 +27,7 @@ from headstart.features.runner import Extractor, start_engine
 
 SHARD = 128  # inputs prepared at a time: bounds memory (128 photos at 224 px are 19 MB of pixels)
 VERIFIED_BYTES = 64 << 20  # of stored rows, checked against their checksums before they are used: 0.1 s at most
+Prepared = list[tuple[Example, Any, bytes]]  # example, its units or why it cannot be read, JPEG thumbnail
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,17 +161,15 @@ def _read_vectors(examples: Sequence[Example], digests: tuple[str, ...], backbon
     return Rows(x, index, reasons, np.zeros(len(prepared), np.float32), digests, None, 0, 0, None, fresh=False)
 
 
-def _prepared_shards(examples: list[Example], spec: Preprocess) -> Iterator[list[tuple[Example, Any, bytes]]]:
-    """Shards of (example, its units or why it cannot be read, JPEG thumbnail)."""
+def _prepared_shards(examples: list[Example], spec: Preprocess) -> Iterator[Prepared]:
+    """The examples, SHARD at a time."""
     preprocess, contents = member("preprocess", spec.kind), iter_contents(examples)
     while shard := list(islice(contents, SHARD)):
         prepared = iter(preprocess.look([c for _, c in shard if not isinstance(c, Unreadable)], spec))
         yield [(e, *((c, b"") if isinstance(c, Unreadable) else next(prepared))) for e, c in shard]
 
 
-def _extract_shard(
-    shard: list[tuple[Example, Any, bytes]], spec: Preprocess, cut: Cut, extractor: Extractor
-) -> list[CacheEntry]:
+def _extract_shard(shard: Prepared, spec: Preprocess, cut: Cut, extractor: Extractor) -> list[CacheEntry]:
     """A cache entry for each input of one shard."""
     preprocess = member("preprocess", spec.kind)
     readable = [units for _, units, _ in shard if not isinstance(units, Unreadable)]

@@ -48,7 +48,8 @@ def decode_image(raw: bytes, min_side: int = 0) -> Image:
     try:
         image = Image.open(io.BytesIO(raw), formats=FORMATS)
         if image.width * image.height > MAX_PIXELS:
-            raise Unreadable(_too_large(image.width, image.height))
+            w, h = image.size
+            raise Unreadable(f"{w:,} x {h:,} pixels: more than 179 million, like a decompression bomb")
         if min_side:
             image.draft(image.mode, (min_side, min_side))
         image.load()
@@ -63,10 +64,6 @@ def decode_image(raw: bytes, min_side: int = 0) -> Image:
         raise Unreadable("decoding it needs more memory than there is") from None
     except Exception as error:  # decoders raise what they like on damaged bytes: OSError, SyntaxError, struct.error …
         raise Unreadable(_describe_damage(error)) from None
-
-
-def _too_large(width: int, height: int) -> str:
-    return f"{width:,} x {height:,} pixels: more than 179 million, like a decompression bomb"
 
 
 def _describe_damage(error: Exception) -> str:
@@ -108,8 +105,7 @@ def _apply_exif_orientation(image: Image) -> Image:
         return image
     if orientation not in range(2, 9):
         return image
-    turned = ImageOps.exif_transpose(image)
-    return turned if turned is not None else image
+    return ImageOps.exif_transpose(image) or image
 
 
 def _to_rgb(image: Image) -> Image:

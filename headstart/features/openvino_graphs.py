@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from headstart.core.errors import missing_extra
+from headstart.core.errors import import_extra
 
 STEM_CONVOLUTIONS = 3  # the first of a network: there bfloat16 loses most of what it loses of a small one
 CONVOLUTIONS = ("Convolution", "GroupConvolution")
@@ -28,11 +28,7 @@ def import_openvino(what: str = "OpenVINO") -> Any:
     Raises MissingExtra. what: needs it, for the message
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    try:
-        import openvino
-    except ImportError as error:
-        raise missing_extra("openvino", "cpu", what) from error
-    return openvino
+    return import_extra("openvino", "cpu", what)
 
 
 def keep_float32(file: Path, select: Callable[[list[Layer]], list[Layer]]) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from headstart.core import digest, hardware
 from headstart.core.backbone import Backbone, Cut
 from headstart.core.errors import PlanError, Unreadable
-from headstart.core.files import cache_write_error, read_json, write_json_atomic
+from headstart.core.files import read_json, write_json_atomic, writing_cache
 from headstart.core.plugins import member, names
 from headstart.core.task import Example
 from headstart.data.contents import iter_contents
@@ -114,11 +114,9 @@ def pick_top_cut(card: Backbone, examples: Sequence[Example], root: Path) -> Cut
 def _check_available(engine: str, precision: str) -> None:
     if engine not in names("engines"):
         raise PlanError(f"There is no engine {engine!r}. There are: {', '.join(names('engines'))}.")
-    available = ("float32", *member("engines", engine).precisions())
-    if precision not in available:
-        raise PlanError(
-            f"{engine} does not compute in {precision!r} on this machine. It does in: {', '.join(available)}."
-        )
+    known = ("float32", *member("engines", engine).precisions())
+    if precision not in known:
+        raise PlanError(f"{engine} does not compute in {precision!r} on this machine. It does in: {', '.join(known)}.")
 
 
 def _load_candidates(file: Path, task: str) -> list[CandidatePrecision]:
@@ -134,11 +132,9 @@ def _save_candidates(file: Path, candidates: list[CandidatePrecision], task: str
     facts = [{"precision": c.precision, "rate": c.rate, "cosine": c.cosine} for c in candidates]
     of_tasks = (read_json(file) or {}).get("same", {})
     agreements = {c.precision: c.agreement for c in candidates if c.agreement == c.agreement}
-    try:
+    with writing_cache(root):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json_atomic(file, {"ways": facts, "same": {**of_tasks, task: agreements}})
-    except OSError as error:
-        raise cache_write_error(root, error) from error
 
 
 def _pick_fastest(cut: Cut, candidates: list[CandidatePrecision]) -> tuple[Cut, list[str]]:

@@ -37,9 +37,8 @@ def reference_photos(root: Path) -> Path:
 def reference_inputs(kind: str) -> tuple[bytes | str, ...]:
     """N_INPUTS photos as PNG files, or texts."""
     if kind == "text":
-        return tuple(
-            f"{text.capitalize()} – ÄRGERLICH, Order No. {n}!" for n, (text, _) in enumerate(tickets()[:N_INPUTS])
-        )
+        texts = enumerate(text for text, _ in tickets()[:N_INPUTS])
+        return tuple(f"{text.capitalize()} – ÄRGERLICH, Order No. {n}!" for n, text in texts)
     from PIL import Image
 
     files: list[bytes | str] = []

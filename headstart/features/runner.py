@@ -28,11 +28,9 @@ class Extractor(Protocol):
 
     def rows(self, units: list[np.ndarray]) -> Any:
         """(u, d) float32 at the top, (u, ...) below it, a list of (t, d) for texts there; in the order of the units."""
-        ...
 
     def receipt(self) -> Receipt:
         """Digests over everything below the cut, at the start and now."""
-        ...
 
 
 class IdentityExtractor:

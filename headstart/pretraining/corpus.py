@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from headstart.core import digest
 from headstart.core.backbone import Preprocess
 from headstart.core.errors import SourceError
 from headstart.core.options import DataOptions
+from headstart.core.run import Emit
 from headstart.core.settings import own_value
 from headstart.core.task import Example
 from headstart.data.contents import Reading
@@ -41,11 +42,8 @@ def read_unlabelled(
     notes: list[str] = []
     kinds: set[str] = set()
     for source in sources:
-        read = (
-            _read_pairs(source, input, label)
-            if "pair" in serves
-            else read_source(source, DataOptions(label="", input=input))
-        )
+        pairs = "pair" in serves
+        read = _read_pairs(source, input, label) if pairs else read_source(source, DataOptions(label="", input=input))
         if read.kind not in serves:
             raise SourceError(f"{source} holds {read.kind}s; this is learned from {' or '.join(serves)}s.")
         kinds.add(read.kind)
@@ -81,12 +79,7 @@ def _read_pairs(source: object, input: str | None, label: str | None) -> Reading
 
 
 def build_corpus(
-    data: UnlabelledData,
-    folder: Path,
-    plan: PretrainPlan,
-    pretext: Any,
-    spec: Preprocess,
-    emit: Callable[[str, dict], None],
+    data: UnlabelledData, folder: Path, plan: PretrainPlan, pretext: Any, spec: Preprocess, emit: Emit
 ) -> Corpus:
     """The examples as their pretext reads them: decoded images, token ids, or both. spec: the student's."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,9 +96,7 @@ def build_corpus(
     return replace(corpus, tokens=texts.tokens, starts=texts.starts)
 
 
-def _build_pairs(
-    data: UnlabelledData, edge: int, pretext: Any, corpus: Corpus, emit: Callable[[str, dict], None]
-) -> Corpus:
+def _build_pairs(data: UnlabelledData, edge: int, pretext: Any, corpus: Corpus, emit: Emit) -> Corpus:
     """Decoded images, the captions' token ids, and which belong together; equal pairs count once."""
     from headstart.pretraining.text_corpus import text_preprocess, tokenize_texts, train_tokenizer
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headstart.backbones.cards import find_card
 from headstart.core.backbone import Backbone
-from headstart.core.errors import PlanError, missing_extra
+from headstart.core.errors import PlanError, import_extra
 from headstart.core.run import Run
 from headstart.core.settings import settings_of
 from headstart.core.version import __version__
@@ -24,10 +24,7 @@ def distill_static(
 
     Raises PlanError for several teachers or an unknown setting, SourceError where there are no texts.
     """
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise missing_extra("torch", "text", "headstart distill") from error
+    import_extra("torch", "text", "headstart distill")
     if len(plan.teachers) != 1:
         raise PlanError(f"Static vectors have one teacher; {len(plan.teachers)} were named.")
     settings = settings_of(static_training, {"seed": str(plan.seed), **plan.settings})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +16,7 @@ from headstart.core import digest
 from headstart.core.errors import SourceError, Unreadable
 from headstart.core.files import read_json
 from headstart.core.result import SetAside
+from headstart.core.run import Emit
 from headstart.core.task import Example
 from headstart.data import contents
 from headstart.features.augmentation import Policy, apply_view, center_view, rng_for_view, sample_view
@@ -63,7 +64,7 @@ class ImageCorpus:
 
 
 def decode_images(
-    examples: Sequence[Example], folder: Path, edge: int, emit: Callable[[str, dict], None] = lambda event, facts: None
+    examples: Sequence[Example], folder: Path, edge: int, emit: Emit = lambda event, facts: None
 ) -> ImageCorpus:
     """Decodes what is not decoded yet; equal files count once.
 
@@ -85,7 +86,7 @@ def decode_images(
     return ImageCorpus(np.memmap(pixels, np.uint8, "r"), offsets, shapes, tuple(index["digests"]), aside)
 
 
-def _decode(distinct: list[Example], folder: Path, edge: int, key: str, emit: Callable[[str, dict], None]) -> dict:
+def _decode(distinct: list[Example], folder: Path, edge: int, key: str, emit: Emit) -> dict:
     """Writes pictures.bin and its index, pictures.json, which it gives."""
     folder.mkdir(parents=True, exist_ok=True)
     shapes: list[list[int]] = []

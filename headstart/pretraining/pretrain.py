@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,10 @@ from headstart.core.run import Run, unused_path
 from headstart.core.settings import own_value, settings_of
 from headstart.core.version import __version__
 from headstart.features.cache import store
-from headstart.pretraining import publish
+from headstart.pretraining import pretrain_plan, publish
 from headstart.pretraining.contracts import Corpus, Student, UnlabelledData
 from headstart.pretraining.corpus import build_corpus, read_unlabelled
-from headstart.pretraining.pretrain_plan import (
-    DistillOptions,
-    PretextOptions,
-    PretrainPlan,
-    RunOptions,
-    StudentOptions,
-    make_plan,
-    restore,
-)
+from headstart.pretraining.pretrain_plan import DistillOptions, PretextOptions, PretrainPlan, RunOptions, StudentOptions
 from headstart.pretraining.student import init_student, linear_probe_accuracy, save_student, seeded_torch
 from headstart.pretraining.teacher_targets import add_teacher_targets
 
@@ -70,7 +63,7 @@ def distill_with(
     """
     if not teaching.teachers:
         raise PlanError("A student needs a teacher: --teacher NAME, for example --teacher timm:resnet50.")
-    plan = make_plan(teaching, student)
+    plan = pretrain_plan.make_plan(teaching, student)
     if plan.student == "static":
         from headstart.pretraining import distill_static
 
@@ -89,7 +82,7 @@ def pretrain_with(
     """
     if not pretext.pretext:
         raise PlanError(f"There is no pretext. Name one with --pretext: {', '.join(names('pretexts'))}.")
-    return _train_backbone("pretrain", sources, make_plan(pretext, student), options)
+    return _train_backbone("pretrain", sources, pretrain_plan.make_plan(pretext, student), options)
 
 
 distill = flat_keywords(distill_with, "distill")
@@ -184,36 +177,28 @@ def _read_checkpoint(file: Path) -> Checkpoint | None:
     facts = read_checkpoint_facts(file) if file.is_file() else None
     if facts is None:
         return None
-    plan = restore(facts["plan"], member("pretexts", facts["plan"]["pretext"]).Settings)
+    plan = pretrain_plan.restore(facts["plan"], member("pretexts", facts["plan"]["pretext"]).Settings)
     return Checkpoint(plan, int(facts["step"]), tuple(facts.get("scores", ())))
 
 
 def _train(
-    run: Run,
-    pretext: Any,
-    student: Student,
-    corpus: Corpus,
-    plan: PretrainPlan,
-    probe: object,
-    checkpoint: Checkpoint | None,
+    run: Run, pretext: Any, student: Student, corpus: Corpus, plan: PretrainPlan, probe: Any, start: Checkpoint | None
 ) -> dict:
     """Takes the steps that are left; gives the loss and the probes' scores, for the card."""
     from headstart.training.tuning import loop, optim
 
     learner = pretext.learner(student, corpus).to(loop.default_device())
     optimizer = optim.adamw(learner, plan.rate, WEIGHT_DECAY)
-    first, total = 0, plan.steps
-    if checkpoint:
+    first, total, scores = 0, plan.steps, []
+    if start:
         loop.load_checkpoint(run.folder / CHECKPOINT, learner, optimizer)
-        first = checkpoint.step
-    scores = list(checkpoint.scores) if checkpoint else []
+        first, scores = start.step, list(start.scores)
     losses: deque[float] = deque(maxlen=LOSS_STEPS)
     schedule = optim.cosine_schedule(plan.rate, total)
     shown = saved = began = time.perf_counter()
+    draw = partial(pretext.draw, student, corpus)
     learner.train()
-    for step in loop.steps(
-        learner, lambda i: pretext.draw(student, corpus, i), optimizer, schedule, total, start=first
-    ):
+    for step in loop.steps(learner, draw, optimizer, schedule, total, start=first):
         losses.append(step.loss)
         now, done = time.perf_counter(), step.index + 1
         last = done == total

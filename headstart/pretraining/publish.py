@@ -96,9 +96,7 @@ def write_card(
     folder: Path, format: str, card: Backbone, provenance: dict, assets: tuple[str, ...] = (), **more: object
 ) -> None:
     """card.json, which pins every other file of the folder by digest."""
-    names = sorted(
-        p.name for p in folder.iterdir() if p.is_file() and p.name != "card.json" and not p.name.startswith(".")
-    )
+    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != "card.json" and p.name[0] != ".")
     facts = {"schema": SCHEMA, "format": format, **more, "backbone": card.facts(), "made": provenance}
     facts |= {"assets": list(assets), "files": {name: digest.of_files([folder / name]) for name in names}}
     (folder / "card.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

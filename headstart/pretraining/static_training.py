@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from headstart.backbones.wordpiece import vocabulary_of
 from headstart.core import digest
 from headstart.core.backbone import Backbone
 from headstart.core.errors import PlanError
-from headstart.core.run import Run
+from headstart.core.run import Emit, Run
 from headstart.core.task import Example
 from headstart.features.extract import embed
 from headstart.features.runner import start_engine
@@ -125,13 +125,9 @@ def pca_baseline(ids: Sequence[np.ndarray], tokens: np.ndarray, vocabulary: str,
 
 
 def train_vectors(
-    ids: Sequence[np.ndarray],
-    targets: np.ndarray,
-    tokens: np.ndarray,
-    vocabulary: str,
-    settings: Settings,
-    emit: Callable[[str, dict], None] = lambda event, facts: None,
-) -> StaticEmbeddings:
+    ids: Sequence[np.ndarray], targets: np.ndarray, tokens: np.ndarray, vocabulary: str, settings: Settings,
+    emit: Emit = lambda event, facts: None,
+) -> StaticEmbeddings:  # fmt: skip
     """Gradient descent from the token embeddings towards the teacher's embeddings; the loss is 1 - cosine.
 
     ids: token ids of n passages.  targets: (n, D), the teacher's embedding of each

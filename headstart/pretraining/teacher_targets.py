@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from headstart.core import digest
 from headstart.core.backbone import Backbone
 from headstart.core.errors import PlanError, SourceError, Stopped
 from headstart.core.plugins import member
+from headstart.core.run import Emit
 from headstart.features.augmentation import Policy
 from headstart.features.cache import maintenance, store
 from headstart.features.cache.segments import CacheEntry
@@ -54,9 +55,7 @@ class StoredViews:
         return replace(card, preprocess=replace(spec, settings=(*spec.settings, ("views", drawn))))
 
 
-def add_teacher_targets(
-    corpus: Corpus, kind: str, plan: PretrainPlan, pretext: Any, root: Path, emit: Callable[[str, dict], None]
-) -> Corpus:
+def add_teacher_targets(corpus: Corpus, kind: str, plan: PretrainPlan, pretext: Any, root: Path, emit: Emit) -> Corpus:
     """The corpus with what each teacher of the plan gives for every stored view.
 
     kind: of the data.  Raises SourceError for a teacher that cannot read them, PlanError where none is wanted.
@@ -84,9 +83,7 @@ def _check_teacher(card: Backbone, kind: str) -> None:
         raise SourceError(f"The teacher {card.name} reads {card.preprocess.kind}; these data are {kind}s.")
 
 
-def _logits_of_model(
-    folder: Path, kind: str, views: StoredViews, root: Path, emit: Callable[[str, dict], None]
-) -> TeacherTargets:
+def _logits_of_model(folder: Path, kind: str, views: StoredViews, root: Path, emit: Emit) -> TeacherTargets:
     """The logits of a fitted model for every view, on the embeddings of its own backbone."""
     from headstart.deployment.model_folder import load
 
@@ -99,7 +96,7 @@ def _logits_of_model(
 
 
 def compute_teacher_targets(
-    card: Backbone, views: StoredViews, root: Path, emit: Callable[[str, dict], None] = lambda event, facts: None
+    card: Backbone, views: StoredViews, root: Path, emit: Emit = lambda event, facts: None
 ) -> TeacherTargets:
     """The embeddings of one teacher for every view, at the teacher's own input size.
 
@@ -116,12 +113,7 @@ def compute_teacher_targets(
 
 
 def _embed_views(
-    card: Backbone,
-    views: StoredViews,
-    missing: Sequence[tuple[int, str]],
-    shelf: store.Shelf,
-    root: Path,
-    emit: Callable[[str, dict], None],
+    card: Backbone, views: StoredViews, missing: Sequence[tuple[int, str]], shelf: store.Shelf, root: Path, emit: Emit
 ) -> None:
     """Puts the rows of the missing views, (position, digest) each, on the shelf."""
     emit("opening", {"backbone": card.name, "todo": len(missing), "cached": 0})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -14,8 +14,9 @@ import numpy as np
 from headstart.core import digest
 from headstart.core.backbone import Preprocess
 from headstart.core.errors import SourceError, Unreadable
-from headstart.core.files import read_json, write_json_atomic
+from headstart.core.files import read_json, write_atomic, write_json_atomic
 from headstart.core.plugins import member
+from headstart.core.run import Emit
 from headstart.core.task import Example
 from headstart.data import contents
 from headstart.pretraining import tokenizer_training
@@ -52,7 +53,8 @@ def train_tokenizer(examples: Sequence[Example], kind: str, size: int, folder: P
     index = read_json(index_file)
     if index is None or index["key"] != key or not file.is_file() or index["file"] != digest.of_files([file]):
         train = {"wordpiece": tokenizer_training.train_wordpiece, "bytepairs": tokenizer_training.train_byte_bpe}[kind]
-        tokenizer_training.save_tokenizer(train(lambda: _readable_texts(examples), size), file)
+        tokenizer = train(lambda: _readable_texts(examples), size)
+        write_atomic(file, tokenizer.to_str(pretty=True).encode())
         write_json_atomic(index_file, {"key": key, "file": digest.of_files([file])})
     return file
 
@@ -73,12 +75,7 @@ def text_preprocess(tokenizer: Path, max_length: int) -> Preprocess:
 
 
 def tokenize_texts(
-    examples: Sequence[Example],
-    spec: Preprocess,
-    max_length: int,
-    folder: Path,
-    emit: Callable[[str, dict], None],
-    windows: int = ALL_WINDOWS,
+    examples: Sequence[Example], spec: Preprocess, max_length: int, folder: Path, emit: Emit, windows: int = ALL_WINDOWS
 ) -> TokenizedTexts:
     """The token ids of all texts in windows, as `fit` will read them, in one file; equal texts count once.
 
@@ -104,7 +101,7 @@ def tokenize_texts(
     return TokenizedTexts(np.memmap(file, np.int32, "r"), starts, owners)
 
 
-def _tokenize(distinct: list[Example], spec: Preprocess, file: Path, emit: Callable[[str, dict], None]) -> dict:
+def _tokenize(distinct: list[Example], spec: Preprocess, file: Path, emit: Emit) -> dict:
     """Writes the ids; gives JSON: where windows begin, of which text each is, and what was set aside."""
     prepare = member("preprocess", spec.kind).prepare
     starts, owners, aside, done = [0], [], [], 0

@@ -11,13 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
 from headstart.backbones import hub
 from headstart.core.backbone import Preprocess
-from headstart.core.errors import PlanError, missing_extra
+from headstart.core.errors import PlanError, import_extra
 
 PAD, UNKNOWN, FIRST, LAST, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 BYTE_PAD, BYTE_FIRST = "<|pad|>", "<|endoftext|>"
@@ -40,7 +39,7 @@ def train_wordpiece(texts: Callable[[], Iterable[str]], size: int):
 
     texts: gives all of them, and again when called again
     """
-    lib = _tokenizers()
+    lib = import_extra("tokenizers", "text", "Training a tokenizer")
     normalizer = lib.normalizers.BertNormalizer(lowercase=True)
     counts: Counter[str] = Counter()
     for text in texts():
@@ -68,7 +67,7 @@ def train_wordpiece(texts: Callable[[], Iterable[str]], size: int):
 
 def train_byte_bpe(texts: Callable[[], Iterable[str]], size: int):
     """A byte-level BPE tokenizer of at most `size` tokens, which knows every text; puts <|endoftext|> before it."""
-    lib = _tokenizers()
+    lib = import_extra("tokenizers", "text", "Training a tokenizer")
     tokenizer = lib.Tokenizer(lib.models.BPE())
     tokenizer.pre_tokenizer = lib.pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = lib.decoders.ByteLevel()
@@ -101,18 +100,3 @@ def check_vocabulary_size(size: int) -> None:
         raise PlanError(
             f"--set vocabulary_size={size}: at least {MIN_VOCABULARY} tokens are expected; 8000 is the default."
         )
-
-
-def save_tokenizer(tokenizer, file: Path) -> None:
-    """tokenizer.json, whole or not at all."""
-    temporary = file.with_name(f".{file.name}.tmp")
-    tokenizer.save(str(temporary))
-    temporary.replace(file)
-
-
-def _tokenizers():
-    try:
-        import tokenizers
-    except ImportError as error:
-        raise missing_extra("tokenizers", "text", "Training a tokenizer") from error
-    return tokenizers

@@ -49,12 +49,12 @@ def gain_plot(result: dict, width: float) -> PlotSpec | None:
     height = HEADER_HEIGHT + ROW_HEIGHT * len(entries) + AXIS_HEIGHT
     across = Scale(min(0.0, *ends), max(0.0, *ends), LABEL_WIDTH + 10, width - 16)
     marks: list[Mark] = [Text(0, 12, "Gain over the plain probe, as believed", 12, "muted")]
+    floor = height - AXIS_HEIGHT
     for value in ticks(across.low, across.high, 6 if width > 500 else 4):
-        marks.append(Line(((across(value), HEADER_HEIGHT), (across(value), height - AXIS_HEIGHT)), "line"))
-        marks.append(
-            Text(across(value), height - AXIS_HEIGHT + 16, f"{value:+g} %" if value else "0", 11, "muted", "middle")
-        )
-    marks.append(Line(((across(0), HEADER_HEIGHT), (across(0), height - AXIS_HEIGHT)), "muted", 1.5, dashed=True))
+        x, label = across(value), f"{value:+g} %" if value else "0"
+        marks.append(Line(((x, HEADER_HEIGHT), (x, floor)), "line"))
+        marks.append(Text(x, floor + 16, label, 11, "muted", "middle"))
+    marks.append(Line(((across(0), HEADER_HEIGHT), (across(0), floor)), "muted", 1.5, dashed=True))
     for i, e in enumerate(entries):
         y, taken = HEADER_HEIGHT + ROW_HEIGHT * (i + 0.5), e["method"] == race.get("winner")
         colour = "good" if taken else "accent"

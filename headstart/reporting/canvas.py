@@ -162,10 +162,8 @@ def y_axis(
     return marks
 
 
-def clamped_text(
-    text: str, x: float, y: float, font_size: float, ends: tuple[float, float], bold: bool = False
-) -> Text:
+def clamped_text(text: str, x: float, y: float, size: float, ends: tuple[float, float], bold: bool = False) -> Text:
     """Text centred at x, moved where it would run over the ends; bold in ink, else muted."""
-    half = text_width(text, font_size) / 2
+    half = text_width(text, size) / 2
     x = min(max(x, ends[0] + half), ends[1] - half)
-    return Text(x, y, text, font_size, "ink" if bold else "muted", "middle", bold)
+    return Text(x, y, text, size, "ink" if bold else "muted", "middle", bold)

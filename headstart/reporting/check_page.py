@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from headstart.reporting.finding_cards import finding_card
-from headstart.reporting.fit_page import html_document
+from headstart.reporting.fit_page import write_page
 from headstart.reporting.formatting import escape, name_html, source_name
 from headstart.reporting.html import bullet_list, paragraph, section
 
-LEVEL_ORDER = ("stop", "warn", "note")
-LEVEL_TITLES = {"stop": "What must not stay", "warn": "Know this before you believe a figure", "note": "Noted"}
-LEVEL_LEADS = {
-    "stop": "A fit would not go on.",
-    "warn": "Each of these makes a good figure wrong, or a good model bad.",
-    "note": "Worth a look; nothing is wrong for certain.",
+# level -> title and lead of its section
+LEVELS = {
+    "stop": ("What must not stay", "A fit would not go on."),
+    "warn": ("Know this before you believe a figure", "Each of these makes a good figure wrong, or a good model bad."),
+    "note": ("Noted", "Worth a look; nothing is wrong for certain."),
 }
 
 
@@ -22,26 +21,16 @@ def write(folder: Path, facts: dict) -> Path:
     """Writes check.html into the folder of a check; facts: its check.json."""
     findings = facts["findings"]
     source = source_name(facts["source"])
-    sections = [
-        section(
-            level,
-            LEVEL_TITLES[level],
-            LEVEL_LEADS[level],
-            *(finding_card(f, folder) for f in findings if f["level"] == level),
-        )
-        for level in LEVEL_ORDER
-    ]
+    sections = []
+    for level, texts in LEVELS.items():
+        sections.append(section(level, *texts, *(finding_card(f, folder) for f in findings if f["level"] == level)))
     if not findings:
         sections.append(section("clear", "Checks", "", paragraph("The automatic checks found nothing.")))
     sections.append(_unreadable_section(facts["aside"]))
     sections.append(_command_section(facts))
-    page = folder / "check.html"
     head = f"Headstart check · <bdi>{escape(source)}</bdi> · seen through {name_html(facts['backbone'], 80)}"
-    title = escape(f"{source} checked (Headstart)")
-    page.write_text(
-        html_document(title, head, f"<h1>{escape(verdict(facts))}</h1>", "".join(sections), facts["version"]), "utf-8"
-    )
-    return page
+    heading = f"<h1>{escape(verdict(facts))}</h1>"
+    return write_page(folder / "check.html", f"{source} checked (Headstart)", head, heading, sections, facts["version"])
 
 
 def verdict(facts: dict) -> str:

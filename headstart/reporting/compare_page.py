@@ -8,9 +8,10 @@ from statistics import fmean
 from urllib.parse import quote
 
 from headstart.core.messages import format_p_value
+from headstart.reporting import html
 from headstart.reporting.canvas import Circle, Line, Mark, PlotSpec, Scale, Text, ticks, y_axis
 from headstart.reporting.cost_plots import cost_plots_section
-from headstart.reporting.fit_page import html_document
+from headstart.reporting.fit_page import write_page
 from headstart.reporting.formatting import (
     MetricFormat,
     escape,
@@ -24,15 +25,6 @@ from headstart.reporting.formatting import (
     source_name,
     text_width,
 )
-from headstart.reporting.html import (
-    bullet_list,
-    collapsible,
-    command_block,
-    responsive_plot,
-    section,
-    table,
-    verdict_heading,
-)
 
 LINE_COLOURS = ("accent", "warm", "good", "muted")
 AXIS_HEIGHT = 36.0  # under the loss plot, in pixels
@@ -42,22 +34,12 @@ def write(folder: Path, facts: dict) -> Path:
     """Writes compare.html into the folder of a comparison; facts: its compare.json. At least one method has a score."""
     ran = [r for r in facts["methods"] if not r["error"]]
     source = source_name(facts["source"])
-    sections = (
-        _scores_section(facts, ran),
-        _costs_section(ran),
-        cost_plots_section(ran),
-        _pairs_section(facts, ran),
-        _loss_section(ran),
-        _closing_sections(facts),
-    )
-    title = escape(f"Methods compared on {source} (Headstart)")
-    page = folder / "compare.html"
+    sections = [_scores_section(facts, ran), _costs_section(ran), cost_plots_section(ran), _pairs_section(facts, ran)]
+    sections += [_loss_section(ran), _closing_sections(facts)]
+    title = f"Methods compared on {source} (Headstart)"
     head = f"Headstart comparison · <bdi>{escape(source)}</bdi> · {name_html(facts['backbone'], 80)}"
-    document = html_document(
-        title, head, verdict_heading(str(facts["verdict"]), end="): "), "".join(sections), str(facts["version"])
-    )
-    page.write_text(document, encoding="utf-8")
-    return page
+    verdict = html.verdict_heading(facts["verdict"], end="): ")
+    return write_page(folder / "compare.html", title, head, verdict, sections, facts["version"])
 
 
 def _scores_section(facts: dict, ran: list[dict]) -> str:
@@ -68,24 +50,17 @@ def _scores_section(facts: dict, ran: list[dict]) -> str:
         result, pair = r["metrics"][r["metric"]], against.get(r["method"])
         test = f"{escape(pair['verdict'])}<small>{escape(format_p_value(pair['p_holm']))}</small>" if pair else ""
         mean = f"<strong>{escape(metric.format(r['mean']))}</strong>"
-        rows.append(
-            [
-                escape(r["method"]),
-                mean,
-                escape(_seed_interval(r, metric)),
-                escape(metric.interval(result["low"], result["high"])),
-                test,
-            ]
-        )
+        intervals = _seed_interval(r, metric), metric.interval(result["low"], result["high"])
+        rows.append([escape(r["method"]), mean, *map(escape, intervals), test])
     lead = (
         f"{_count_runs(ran[0]['seeds'])} of each method on one split, judged on the same {n_test:,} examples. Over "
         "the seeds: 95 % interval of the mean when training is repeated. On the test part: that of one run, when other "
         "examples are drawn. No spread: every run scored the same, as heads do that take nothing from chance."
     )
     heads = ["Method", metric.label, "Over the seeds", "On the test part", "Against probe"]
-    reports = (f"<strong>{escape(r['method'])}</strong> {_run_links(r['runs'])}" for r in ran)
-    runs = collapsible("The report of every run", bullet_list(reports, "told"))
-    return section("table", "What each gives", escape(lead), table("Scores", heads, rows), runs)
+    reports = (f"<strong>{escape(r['method'])}</strong> {' '.join(map(_run_link, r['runs']))}" for r in ran)
+    runs = html.collapsible("The report of every run", html.bullet_list(reports, "told"))
+    return html.section("table", "What each gives", escape(lead), html.table("Scores", heads, rows), runs)
 
 
 def _count_runs(n: int) -> str:
@@ -93,8 +68,8 @@ def _count_runs(n: int) -> str:
     return "One run" if n == 1 else f"{n} runs"
 
 
-def _run_links(runs: list[str]) -> str:
-    return " ".join(f'<a href="{escape(quote(run))}/report.html">{escape(run)}</a>' for run in runs)
+def _run_link(run: str) -> str:
+    return f'<a href="{escape(quote(run))}/report.html">{escape(run)}</a>'
 
 
 def _seed_interval(row: dict, measure: MetricFormat) -> str:
@@ -108,14 +83,10 @@ def _costs_section(ran: list[dict]) -> str:
     rows = []
     for r in ran:
         forgotten = "–" if r["forgetting"] is None else f"{100 * r['forgetting']:+.1f}".replace("-", "−")
-        cells = [format_count(r["params"]["trained"]), format_percent(r["share"]), format_seconds(r["seconds"]["fit"])]
-        cells += [
-            format_seconds(r["seconds"]["total"]),
-            format_bytes(r["bytes"]["delta"]),
-            f"{r['drift']:.3f}",
-            forgotten,
-        ]
-        rows.append([escape(r["method"]), *map(escape, cells)])
+        cells = [r["method"], format_count(r["params"]["trained"]), format_percent(r["share"])]
+        cells += [format_seconds(r["seconds"][key]) for key in ("fit", "total")]
+        cells += [format_bytes(r["bytes"]["delta"]), f"{r['drift']:.3f}", forgotten]
+        rows.append([escape(cell) for cell in cells])
     labels = sorted({r["labels"] for r in ran})
     n_labels = f"{labels[0]:,}" if len(labels) == 1 else f"{labels[0]:,} to {labels[-1]:,}"
     lead = (
@@ -125,11 +96,9 @@ def _costs_section(ran: list[dict]) -> str:
         "them is left. Forgot: points lost by a probe on a reference task."
     )
     heads = ["Method", "Trained", "Share", "Fit", "Total", "File", "Drift", "Forgot"]
-    best_for = bullet_list(
-        (f"<strong>{escape(r['method'])}</strong>: {escape(r['best_for'])}" for r in ran if r["best_for"]), "told"
-    )
-    recommendations = "<h3>What each is best for</h3>" + best_for if best_for else ""
-    return section("prices", "What each costs", escape(lead), table("Costs", heads, rows), recommendations)
+    best_for = [f"<strong>{escape(r['method'])}</strong>: {escape(r['best_for'])}" for r in ran if r["best_for"]]
+    recommendations = "<h3>What each is best for</h3>" + html.bullet_list(best_for, "told") if best_for else ""
+    return html.section("prices", "What each costs", escape(lead), html.table("Costs", heads, rows), recommendations)
 
 
 def _pairs_section(facts: dict, ran: list[dict]) -> str:
@@ -144,7 +113,8 @@ def _pairs_section(facts: dict, ran: list[dict]) -> str:
         f"Each row against each column, on the same test examples: the difference ({unit}; above 0 the row is better) "
         "and its p-value, corrected for the number of pairs (Holm). Unsure: chance alone could make the difference."
     )
-    return section("pairs", "Who is surely better", escape(lead), table("Pairs of methods", ["", *names], rows))
+    body = html.table("Pairs of methods", ["", *names], rows)
+    return html.section("pairs", "Who is surely better", escape(lead), body)
 
 
 def _pair_cell(pair: dict, is_share: bool) -> str:
@@ -156,18 +126,17 @@ def _pair_cell(pair: dict, is_share: bool) -> str:
 
 
 def _loss_section(ran: list[dict]) -> str:
-    trained = [r for r in ran if len([v for v in r["head"].get("losses") or [] if finite_number(v) is not None]) > 2]
+    trained = [r for r in ran if len(_finite_losses(r)) > 2]
     if not trained:
         return ""
     lead = "The loss on training batches in the first run of each method that trains in steps, from start to end."
     lead += " Dots: on the part that chooses the step to keep." if any(_held_out_losses(r) for r in trained) else ""
-    return section("curves", "How training went", escape(lead), responsive_plot(lambda w: _loss_plot(trained, w)))
+    plot = html.responsive_plot(lambda w: _loss_plot(trained, w))
+    return html.section("curves", "How training went", escape(lead), plot)
 
 
 def _loss_plot(rows: list[dict], width: float) -> PlotSpec:
-    paths = {
-        r["method"]: _moving_average([v for v in r["head"]["losses"] if finite_number(v) is not None]) for r in rows
-    }
+    paths = {r["method"]: _moving_average(_finite_losses(r)) for r in rows}
     top = max([*(max(path) for path in paths.values()), *(v for r in rows for _, v in _held_out_losses(r))]) or 1.0
     right, height = width - 12 - max(text_width(method, 12) for method in paths), 240.0
     across, up = Scale(0, 1, 40, right), Scale(0, top, height - AXIS_HEIGHT, 26)
@@ -190,6 +159,10 @@ def _loss_plot(rows: list[dict], width: float) -> PlotSpec:
     return PlotSpec("losses", "Training loss", description, width, height, tuple(marks))
 
 
+def _finite_losses(row: dict) -> list[float]:
+    return [v for v in row["head"].get("losses") or [] if finite_number(v) is not None]
+
+
 def _held_out_losses(row: dict) -> list[tuple[float, float]]:
     """(share of the steps, validation loss) of each evaluation during training."""
     steps = finite_number(row["head"].get("steps"))
@@ -204,13 +177,8 @@ def _moving_average(losses: list[float], share: float = 0.05) -> list[float]:
 
 
 def _closing_sections(facts: dict) -> str:
-    unavailable = [
-        f"<strong>{escape(r['method'])}</strong>: {escape(r['error'])}" for r in facts["methods"] if r["error"]
-    ]
-    left_out = (
-        section("left", "Left out", "Methods that cannot be had here, and why.", bullet_list(unavailable))
-        if unavailable
-        else ""
-    )
+    failed = (f"<strong>{escape(r['method'])}</strong>: {escape(r['error'])}" for r in facts["methods"] if r["error"])
+    lead = "Methods that cannot be had here, and why."
+    left_out = html.section("left", "Left out", lead, html.bullet_list(failed))
     lead = "The line that repeats this comparison, from where it was typed."
-    return left_out + section("again", "Once more", lead, command_block(facts["command"]))
+    return left_out + html.section("again", "Once more", lead, html.command_block(facts["command"]))

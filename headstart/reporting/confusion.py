@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from heapq import nlargest
 from itertools import compress
@@ -71,21 +72,12 @@ def _counts_matrix(names: list[str], table: list[list[int]], width: float) -> tu
     for i, row in enumerate(table):
         y = 40 + i * cell_height
         number = "" if all_fit else f"{i + 1}"
-        name = sanitize(names[i])
+        name, baseline = sanitize(names[i]), y + cell_height / 2 + 4
         number_width = text_width(f" {number}", 12) if number else 0
-        marks.append(
-            Text(
-                left - 10 - number_width,
-                y + cell_height / 2 + 4,
-                fit_text(name, 12, left - 12 - number_width),
-                12,
-                "ink",
-                "end",
-                tooltip=name,
-            )
-        )
+        label = fit_text(name, 12, left - 12 - number_width)
+        marks.append(Text(left - 10 - number_width, baseline, label, 12, "ink", "end", tooltip=name))
         if number:
-            marks.append(Text(left - 10, y + cell_height / 2 + 4, number, 12, "muted", "end"))
+            marks.append(Text(left - 10, baseline, number, 12, "muted", "end"))
         marks += _matrix_row(names, i, row, left, y, cell, cell_height)
     return marks, 44 + k * cell_height
 
@@ -96,21 +88,19 @@ def _matrix_row(
     marks: list[Mark] = []
     total = sum(row)
     for j, n in enumerate(row):
-        x, centre = left + j * cell, left + (j + 0.5) * cell
-        marks.append(Rect(x + 1, y + 1, cell - 2, cell_height - 2, "paper", "line", radius=3))
+        box, centre = (left + j * cell + 1, y + 1, cell - 2, cell_height - 2), left + (j + 0.5) * cell
+        marks.append(Rect(*box, "paper", "line", radius=3))
         if n:
-            opacity = 0.1 + (MAX_OPACITY - 0.1) * n / total
-            tooltip = f"{sanitize(names[i])[:80]} said to be {sanitize(names[j])[:80]}: {n:,}"
-            colour = "accent" if i == j else "warm"
-            marks.append(
-                Rect(x + 1, y + 1, cell - 2, cell_height - 2, colour, opacity=opacity, radius=3, tooltip=tooltip)
-            )
+            opacity, colour = 0.1 + (MAX_OPACITY - 0.1) * n / total, "accent" if i == j else "warm"
+            marks.append(Rect(*box, colour, opacity=opacity, radius=3, tooltip=_cell_tooltip(names, i, j, n)))
         font_size = min(13.0, (cell - 8) / text_width(f"{n:,}", 1))
-        style = ("ink", True) if i == j else ("ink", False) if n else ("muted", False)
-        marks.append(
-            Text(centre, y + cell_height / 2 + 4.5, f"{n:,}" if n else "·", font_size, style[0], "middle", style[1])
-        )
+        count, tone = f"{n:,}" if n else "·", "ink" if n or i == j else "muted"
+        marks.append(Text(centre, y + cell_height / 2 + 4.5, count, font_size, tone, "middle", i == j))
     return marks
+
+
+def _cell_tooltip(names: list[str], i: int, j: int, n: int) -> str:
+    return f"{sanitize(names[i])[:80]} said to be {sanitize(names[j])[:80]}: {n:,}"
 
 
 def _heatmap(names: list[str], table: list[list[int]], width: float) -> tuple[list[Mark], float]:
@@ -120,31 +110,26 @@ def _heatmap(names: list[str], table: list[list[int]], width: float) -> tuple[li
     left, top = 34.0, 40.0
     side = min(width - left, 560.0)
     cell = side / k
-    cells: dict[tuple[int, int], int] = {}
+    cells: Counter[tuple[int, int]] = Counter()
     totals = [0] * k
-    for i, row in enumerate(table):
-        totals[i // group_size] += sum(row)
     for n, i, j in _nonzero(table):
-        cells[i // group_size, j // group_size] = cells.get((i // group_size, j // group_size), 0) + n
-    marks: list[Mark] = [
-        Text(left, 12, "said to be", 12, "muted"),
-        Text(0, 30, "in truth", 12, "muted"),
-        Rect(left, top, side, side, "paper", "line"),
-    ]
+        cells[i // group_size, j // group_size] += n
+        totals[i // group_size] += n
+    marks: list[Mark] = [Text(left, 12, "said to be", 12, "muted"), Text(0, 30, "in truth", 12, "muted")]
+    marks.append(Rect(left, top, side, side, "paper", "line"))
     for tick in range(0, k, max(1, round(k / 6))):
-        marks.append(Text(left - 6, top + (tick + 0.5) * cell + 4, f"{tick * group_size + 1}", 11, "muted", "end"))
-        if left + (tick + 0.5) * cell > 90:
-            marks.append(Text(left + (tick + 0.5) * cell, top - 8, f"{tick * group_size + 1}", 11, "muted", "middle"))
+        label, centre = f"{tick * group_size + 1}", (tick + 0.5) * cell
+        marks.append(Text(left - 6, top + centre + 4, label, 11, "muted", "end"))
+        if left + centre > 90:
+            marks.append(Text(left + centre, top - 8, label, 11, "muted", "middle"))
     for (i, j), n in cells.items():
         x, y = left + j * cell, top + i * cell
-        tooltip = f"{sanitize(names[i])[:80]} said to be {sanitize(names[j])[:80]}: {n:,}" if group_size == 1 else ""
+        tooltip = _cell_tooltip(names, i, j, n) if group_size == 1 else ""
         opacity = round(0.25 + 0.75 * n / totals[i], 2)
         marks.append(Rect(x, y, cell, cell, "accent" if i == j else "warm", opacity=opacity, tooltip=tooltip))
-    marks.append(
-        Line(((left, top), (left + side, top), (left + side, top + side), (left, top + side), (left, top)), "line")
-    )
+    right, floor = left + side, top + side
+    marks.append(Line(((left, top), (right, top), (right, floor), (left, floor), (left, top)), "line"))
     if group_size > 1:
-        marks.append(
-            Text(left, top + side + 18, f"each square stands for {group_size} x {group_size} classes", 12, "muted")
-        )
-    return marks, top + side + (26 if group_size > 1 else 4)
+        note = f"each square stands for {group_size} x {group_size} classes"
+        marks.append(Text(left, floor + 18, note, 12, "muted"))
+    return marks, floor + (26 if group_size > 1 else 4)

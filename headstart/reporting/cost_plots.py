@@ -30,9 +30,9 @@ def _cost_plot(rows: list[dict], cost: Callable[[dict], float], label: str, key:
     intervals = [(r["mean"], r["mean"]) if r["low"] is None else (r["low"], r["high"]) for r in rows]
     low, high = min(s[0] for s in intervals), max(s[1] for s in intervals)
     padding = 0.1 * (high - low) or 0.05
-    bottom, top = (
-        (max(0.0, low - padding), min(1.0, high + padding)) if metric.is_share else (low - padding, high + padding)
-    )
+    bottom, top = low - padding, high + padding
+    if metric.is_share:
+        bottom, top = max(0.0, bottom), min(1.0, top)
     costs = [cost(r) for r in rows]
     across = Scale(min(costs) / 2, max(costs) * 2, LEFT_MARGIN, width - 8, log=True)
     up = Scale(bottom, top, PLOT_HEIGHT - BOTTOM_MARGIN, 30)
@@ -44,12 +44,10 @@ def _cost_plot(rows: list[dict], cost: Callable[[dict], float], label: str, key:
         marks.append(Circle(x, y, 6, colour, "paper", tooltip=f"{r['method']}: {metric.format(r['mean'])}, {c:,.4g}"))
         dots.append((r["method"], x, y, up(a), up(b)))
     marks += _place_labels(dots, width)
-    description = "; ".join(
-        f"{r['method']} {metric.format(r['mean'])} at {c:,.4g}" for r, c in zip(rows, costs, strict=True)
-    )
-    return PlotSpec(
-        f"cost-{key}", f"{metric.label} against {label.lower()}", description, width, PLOT_HEIGHT, tuple(marks)
-    )
+    points = zip(rows, costs, strict=True)
+    description = "; ".join(f"{r['method']} {metric.format(r['mean'])} at {c:,.4g}" for r, c in points)
+    title = f"{metric.label} against {label.lower()}"
+    return PlotSpec(f"cost-{key}", title, description, width, PLOT_HEIGHT, tuple(marks))
 
 
 def _place_labels(dots: list[tuple[str, float, float, float, float]], width: float) -> list[Mark]:
@@ -62,22 +60,14 @@ def _place_labels(dots: list[tuple[str, float, float, float, float]], width: flo
     marks: list[Mark] = []
     for name, x, y, _, _ in sorted(dots, key=lambda dot: dot[2]):
         label_width = text_width(name, 12)
-        offsets = [
-            (dx, dy)
-            for dy in sorted(range(-120, 121, 7), key=abs)
-            for dx in (11, -11 - label_width, 30, -30 - label_width)
-        ]
-        inside = [
-            (x + dx, y + dy)
-            for dx, dy in offsets
-            if x + dx >= LEFT_MARGIN
-            and x + dx + label_width <= width
-            and 12 <= y + dy <= PLOT_HEIGHT - BOTTOM_MARGIN - 8
-        ]
-        free = [
-            p for p in inside if not any(_overlap((p[0], p[1] - 7, p[0] + label_width, p[1] + 7), box) for box in taken)
-        ]
-        left, middle = (free or inside or [(x, y)])[0]
+        lefts = [x + dx for dx in (11, -11 - label_width, 30, -30 - label_width)]
+        lefts = [left for left in lefts if left >= LEFT_MARGIN and left + label_width <= width]
+        middles = [y + dy for dy in sorted(range(-120, 121, 7), key=abs)]
+        middles = [middle for middle in middles if 12 <= middle <= PLOT_HEIGHT - BOTTOM_MARGIN - 8]
+        spots = [(left, middle) for middle in middles for left in lefts]
+        boxes = [(left, middle - 7, left + label_width, middle + 7) for left, middle in spots]
+        free = [spot for spot, box in zip(spots, boxes, strict=True) if not any(_overlap(box, b) for b in taken)]
+        left, middle = (free or spots or [(x, y)])[0]
         if abs(middle - y) > 8 or not x - 12 - label_width <= left <= x + 12:
             marks.append(Line(((x, y), (left if left > x else left + label_width, middle)), "muted", 1))
         marks.append(Text(left, middle + 4, name, 12))
@@ -98,7 +88,5 @@ def _cost_axes(across: Scale, up: Scale, metric: MetricFormat, cost_label: str, 
         label = f"{value:,.0f}" if value >= 1 else f"{value:g}"
         marks.append(Line(((across(value), floor), (across(value), floor + 5)), "muted"))
         marks.append(Text(across(value), PLOT_HEIGHT - 18, label, 11, "muted", "middle"))
-    return [
-        *marks,
-        Text((LEFT_MARGIN + width) / 2, PLOT_HEIGHT - 3, f"{cost_label} (log scale)", 12, "muted", "middle"),
-    ]
+    centre = (LEFT_MARGIN + width) / 2
+    return [*marks, Text(centre, PLOT_HEIGHT - 3, f"{cost_label} (log scale)", 12, "muted", "middle")]

@@ -6,7 +6,7 @@ import json
 from functools import partial
 
 from headstart.core.messages import describe_delta_size
-from headstart.reporting import network_diagram, plots
+from headstart.reporting import html, network_diagram, plots
 from headstart.reporting.formatting import (
     count_examples,
     escape,
@@ -19,16 +19,6 @@ from headstart.reporting.formatting import (
     format_seconds,
     name_html,
     sanitize,
-)
-from headstart.reporting.html import (
-    bullet_list,
-    collapsible,
-    command_block,
-    definition_list,
-    paragraph,
-    responsive_plot,
-    section,
-    table,
 )
 
 SPLIT_LABELS = {
@@ -67,10 +57,8 @@ def backbone_section(result: dict) -> str:
         items[0] += f", {format_bytes(sizes['base'])}." if finite_number(sizes.get("base")) else "."
     if trained is not None:
         share = f", {format_percent(trained / total)} of all" if total and trained <= total else ""
-        items.append(
-            f"<b>Trained here:</b> {format_count(trained)} numbers{share}, by the method "
-            f"{name_html(plan.get('method', '?'))}."
-        )
+        method = name_html(plan.get("method", "?"))
+        items.append(f"<b>Trained here:</b> {format_count(trained)} numbers{share}, by the method {method}.")
         if finite_number(sizes.get("delta")):
             smaller_than = describe_delta_size(sizes["delta"], finite_number(sizes.get("full")) or 0)
             items[-1] += f" What you keep on top of the borrowed network (the delta) is {format_bytes(sizes['delta'])}"
@@ -78,11 +66,11 @@ def backbone_section(result: dict) -> str:
             items[-1] += _storage_precision((result.get("head") or {}).get("stored"))
     items.append(_frozen_proof(result.get("frozen")))
     items.append(_preprocessing_proof(result.get("frozen")))
-    reasons = collapsible("Why it was done this way", bullet_list(escape(r) for r in plan.get("reasons") or []))
-    plot = responsive_plot(partial(network_diagram.network_plot, result))
-    return section(
-        "borrowed", "What was borrowed, what was trained", lead, plot, bullet_list(filter(None, items), "told"), reasons
-    )
+    reasons = html.bullet_list(map(escape, plan.get("reasons") or []))
+    reasons = html.collapsible("Why it was done this way", reasons)
+    plot = html.responsive_plot(partial(network_diagram.network_plot, result))
+    facts = html.bullet_list(filter(None, items), "told")
+    return html.section("borrowed", "What was borrowed, what was trained", lead, plot, facts, reasons)
 
 
 def _storage_precision(facts: dict | None) -> str:
@@ -131,40 +119,29 @@ def data_section(result: dict) -> str:
     for key, (label, meaning) in SPLIT_LABELS.items():
         n = finite_number(counts.get(key))
         if n or (key == "train" and n is not None):
-            tiles.append(
-                (label, f"<b>{n:,.0f}</b><small>{'learned from and judged, in turns' if folds else meaning}</small>")
-            )
+            role = "learned from and judged, in turns" if folds else meaning
+            tiles.append((label, f"<b>{n:,.0f}</b><small>{role}</small>"))
     if folds:
-        tiles.append(
-            ("Cross-validation", f"<b>{folds:.0f} folds</b><small>each judged by a head that never saw it</small>")
-        )
+        role = "each judged by a head that never saw it"
+        tiles.append(("Cross-validation", f"<b>{folds:.0f} folds</b><small>{role}</small>"))
     names = task.get("classes") or []
     more = f" and {len(names) - MAX_CLASSES:,} more" if len(names) > MAX_CLASSES else ""
     listed = ", ".join(name_html(n, 40) for n in names[:MAX_CLASSES]) + more
     noun = "tags" if task.get("objective") == "tags" else "classes"
-    class_list = paragraph(f"{len(names):,} {noun}: {listed}.") if names else ""
-    inferred = bullet_list(escape(note) for note in task.get("notes") or [])
+    class_list = html.paragraph(f"{len(names):,} {noun}: {listed}.") if names else ""
+    inferred = html.bullet_list(escape(note) for note in task.get("notes") or [])
     beyond = result.get("beyond") or {}
     long_texts = ""
     if finite_number(beyond.get("texts")):
-        long_texts = (
+        long_texts = html.paragraph(
             f"{beyond['texts']:,} texts were longer than the network reads at once. They were read in windows and "
+            "averaged; reading only the beginning would have lost "
+            f"{format_percent(beyond.get('share'))} of an average text."
         )
-        long_texts += "averaged; reading only the beginning would have lost "
-        long_texts += f"{format_percent(beyond.get('share'))} of an average text."
     heading = "<h3>What was worked out from the data</h3>" if inferred else ""
     source = f"From <bdi>{escape(result['source'])}</bdi>." if result.get("source") else ""
-    return section(
-        "data",
-        "The data",
-        source,
-        definition_list(tiles, "tiles"),
-        class_list,
-        heading,
-        inferred,
-        paragraph(long_texts) if long_texts else "",
-        _unreadable(result),
-    )
+    body = html.definition_list(tiles, "tiles"), class_list, heading, inferred, long_texts, _unreadable(result)
+    return html.section("data", "The data", source, *body)
 
 
 def _unreadable(result: dict) -> str:
@@ -172,12 +149,12 @@ def _unreadable(result: dict) -> str:
         return ""
     rows = [(name_html(a.get("id", ""), 80), escape(a.get("reason", ""))) for a in result["aside"] or []]
     if not rows:
-        return "<h3>Set aside</h3>" + paragraph(f"Nothing: all {example_nouns(result)[1]} could be read.")
-    files = bullet_list((f"{id}: {reason}" for id, reason in rows), "aside")
-    summary = paragraph(f"{count_examples(len(rows), result)} could not be read and took no part.")
-    return f"<h3>Set aside</h3>{summary}" + (
-        files if len(rows) <= MAX_OPEN_FILES else collapsible(f"All {len(rows):,}", files)
-    )
+        return "<h3>Set aside</h3>" + html.paragraph(f"Nothing: all {example_nouns(result)[1]} could be read.")
+    files = html.bullet_list((f"{id}: {reason}" for id, reason in rows), "aside")
+    if len(rows) > MAX_OPEN_FILES:
+        files = html.collapsible(f"All {len(rows):,}", files)
+    summary = html.paragraph(f"{count_examples(len(rows), result)} could not be read and took no part.")
+    return f"<h3>Set aside</h3>{summary}{files}"
 
 
 def time_section(result: dict) -> str:
@@ -187,18 +164,14 @@ def time_section(result: dict) -> str:
     lead = f"In all {format_seconds(spent['total'])}." if finite_number(spent.get("total")) is not None else ""
     cache_note = ""
     if hits is not None and misses is not None:
+        cached = f"what it makes of the other {int(hits):,} was in the cache."
         cache_note = f"The borrowed network ran on {count_examples(int(misses), result)}; "
-        cache_note += (
-            f"what it makes of the other {int(hits):,} was in the cache."
-            if hits
-            else "a second run takes them from the cache."
-        )
+        cache_note += cached if hits else "a second run takes them from the cache."
         if not misses:
-            cache_note = (
-                "The borrowed network did not run at all: everything it has to say about these data was in the cache."
-            )
-    plot = responsive_plot(partial(network_diagram.timeline_plot, result))
-    return section("time", "Time", lead, plot, paragraph(cache_note) if cache_note and plot else "")
+            cache_note = "The borrowed network did not run at all: "
+            cache_note += "everything it has to say about these data was in the cache."
+    plot = html.responsive_plot(partial(network_diagram.timeline_plot, result))
+    return html.section("time", "Time", lead, plot, html.paragraph(cache_note) if cache_note and plot else "")
 
 
 def reproduction_section(result: dict) -> str:
@@ -215,14 +188,9 @@ def reproduction_section(result: dict) -> str:
         ("Its settings", escape(_format_settings(plan.get("settings") or {}))),
     ]
     lead = "The same command on the same data, with the same version and the same weights, gives the same figures."
-    return section(
-        "repeat",
-        "Make it again",
-        lead if command else "",
-        command_block(command) if command else "",
-        definition_list(pinned),
-        _technical_details(result),
-    )
+    lead, block = (lead, html.command_block(command)) if command else ("", "")
+    details = html.definition_list(pinned), _technical_details(result)
+    return html.section("repeat", "Make it again", lead, block, *details)
 
 
 def _technical_details(result: dict) -> str:
@@ -236,12 +204,9 @@ def _technical_details(result: dict) -> str:
         for k, v in head.items()
         if not isinstance(v, list | dict)
     ]
-    curve = responsive_plot(partial(plots.regularization_plot, result))
-    digests = [
-        ("Before", _digest_html(frozen.get("digest_before"))),
-        ("After", _digest_html(frozen.get("digest_after"))),
-    ]
-    explanation = paragraph(
+    curve = html.responsive_plot(partial(plots.regularization_plot, result))
+    digests = [(when.capitalize(), _digest_html(frozen.get(f"digest_{when}"))) for when in ("before", "after")]
+    explanation = html.paragraph(
         "Regularisation holds the head back from learning its training examples by heart. Each setting was tried on "
         "examples the head had not learned from (cross-validation), and one as good as the best was taken."
     )
@@ -249,23 +214,20 @@ def _technical_details(result: dict) -> str:
         (f"{i}  {name_html(b.get('name', ''), 60)}", escape(" x ".join(map(str, b.get("shape") or [])) or "–"))
         for i, b in enumerate(backbone.get("blocks") or [], 1)
     ]
-    return "".join(
-        (
-            collapsible("How the head was chosen", (explanation + curve) if curve else "", definition_list(notes)),
-            collapsible("How inputs are prepared before the borrowed network sees them", definition_list(steps)),
-            collapsible(
-                "The borrowed network, block by block",
-                table("Blocks", ("Block", "Passes on"), blocks) if blocks else "",
-            ),
-            collapsible("Digests of the frozen part", definition_list(digests)),
-        )
+    path = explanation + curve if curve else ""
+    preparation = "How inputs are prepared before the borrowed network sees them"
+    block_table = html.table("Blocks", ("Block", "Passes on"), blocks) if blocks else ""
+    return (
+        html.collapsible("How the head was chosen", path, html.definition_list(notes))
+        + html.collapsible(preparation, html.definition_list(steps))
+        + html.collapsible("The borrowed network, block by block", block_table)
+        + html.collapsible("Digests of the frozen part", html.definition_list(digests))
     )
 
 
 def _preprocess_settings(preprocess: dict | None) -> list[tuple[object, object]]:
-    return [
-        tuple(pair) for pair in (preprocess or {}).get("settings") or [] if isinstance(pair, list) and len(pair) == 2
-    ]
+    settings = (preprocess or {}).get("settings") or []
+    return [tuple(pair) for pair in settings if isinstance(pair, list) and len(pair) == 2]
 
 
 def _format_settings(settings: dict) -> str:
@@ -276,13 +238,9 @@ def _format_value(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no"}.get(value, "")  # type: ignore[arg-type]
     number = finite_number(value)
-    return (
-        escape(value)
-        if number is None
-        else escape(f"{number:.4g}")
-        if isinstance(value, float)
-        else format_count(number)
-    )
+    if number is None:
+        return escape(value)
+    return f"{number:.4g}" if isinstance(value, float) else format_count(number)
 
 
 def _digest_html(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from headstart.core.errors import ArtifactError
@@ -96,9 +97,8 @@ def _load_result(folder: Path) -> dict:
     try:
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ArtifactError(
-            f"{folder} holds no result.json, so there is nothing to report.{_how_run_ended(folder)}"
-        ) from error
+        missing = f"{folder} holds no result.json, so there is nothing to report."
+        raise ArtifactError(missing + _how_run_ended(folder)) from error
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{folder / 'result.json'} cannot be read: {error}. Run the fit again.") from error
     schema = result.get("schema") if isinstance(result, dict) else None
@@ -141,17 +141,20 @@ def _page_html(result: dict, folder: Path) -> str:
         data_sections.reproduction_section(result),
     )
     source = truncate(str(result.get("source") or folder.name).rstrip("/").rpartition("/")[2] or folder.name, 60)
-    source_html = f"<bdi>{escape(source)}</bdi>"
     date = f" · {escape(str(result['created'])[:10])}" if result.get("created") else ""
-    version = str(result.get("version") or "")
-    eyebrow = f"Headstart report · {source_html}{date}"
-    return html_document(
-        _page_title(result, source), eyebrow, result_sections.verdict_heading(result), "".join(sections), version
-    )
+    eyebrow = f"Headstart report · <bdi>{escape(source)}</bdi>{date}"
+    verdict = result_sections.verdict_heading(result)
+    return html_document(_page_title(result, source), eyebrow, verdict, sections, result.get("version"))
 
 
-def html_document(title: str, eyebrow: str, verdict: str, body: str, version: str) -> str:
-    """A whole page around HTML sections. title, eyebrow and verdict are HTML too."""
+def write_page(file: Path, title: str, eyebrow: str, verdict: str, sections: Iterable[str], version: object) -> Path:
+    """Writes the `html_document` of the other arguments to the file; gives the file."""
+    file.write_text(html_document(title, eyebrow, verdict, sections, version), encoding="utf-8")
+    return file
+
+
+def html_document(title: str, eyebrow: str, verdict: str, sections: Iterable[str], version: object) -> str:
+    """A whole page around HTML sections. eyebrow and verdict are HTML too; title is plain text."""
     script_hash = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     # Names come from data: should one ever slip through unescaped, this forbids it to run or to fetch anything.
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{script_hash}'"
@@ -162,7 +165,7 @@ def html_document(title: str, eyebrow: str, verdict: str, body: str, version: st
 <meta http-equiv="Content-Security-Policy" content="{policy}; base-uri 'none'; form-action 'none'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{title}</title>
+<title>{escape(title)}</title>
 <style>
 {_stylesheet()}</style>
 </head>
@@ -170,7 +173,7 @@ def html_document(title: str, eyebrow: str, verdict: str, body: str, version: st
 <header><p class="eyebrow">{eyebrow}</p>
 {verdict}</header>
 <main>
-{body}</main>
+{"".join(sections)}</main>
 <footer><p>Made by Headstart{" " + escape(version) if version else ""}. This page is one file: it
 fetches nothing and can be passed on as it is.</p></footer>
 <script>{SCRIPT}</script>
@@ -182,7 +185,7 @@ fetches nothing and can be passed on as it is.</p></footer>
 def _page_title(result: dict, source: str) -> str:
     key, head = next(iter((result.get("metrics") or {}).items()), ("", None))
     figure = f"{metric_format(key).label} {metric_format(key).format((head or {}).get('value'))}" if key else "Report"
-    return escape(f"{figure} on {source} (Headstart)")
+    return f"{figure} on {source} (Headstart)"
 
 
 def _stylesheet() -> str:

@@ -38,33 +38,23 @@ class MetricFormat:
         return f"{format_number(a, digits)} to {format_number(b, digits)}"
 
 
-METRICS = {
-    "accuracy": MetricFormat("Accuracy", "how many of the {nouns} it got right"),
-    "balanced_accuracy": MetricFormat(
-        "Balanced accuracy", "the same, but every class counts alike, however rare it is"
-    ),
-    "macro_f1": MetricFormat("Macro-F1", "misses and false alarms in one figure, every label counting alike"),
-    "micro_f1": MetricFormat("Micro-F1", "misses and false alarms in one figure, over all tags together"),
-    "exact_match": MetricFormat(
-        "Exact match", "how many {nouns} got exactly their tags, none missing and none too many"
-    ),
-    "mean_average_precision": MetricFormat(
-        "Mean average precision", "how well each tag's {nouns} are ranked above others"
-    ),
-    "log_loss": MetricFormat("Log-loss", "how little probability it gave to the truth; 0 is perfect", False),
-    "ece": MetricFormat(
-        "Calibration error", "how far its stated confidence is from how often it is right; 0 is perfect"
-    ),
-    "mae": MetricFormat("Mean absolute error", "how far off it is on average, in the unit of the labels", False),
-    "rmse": MetricFormat("Root mean squared error", "the same, but large errors weigh more", False),
-    "mse": MetricFormat("Mean squared error", "", False),
-    "r2": MetricFormat(
-        "R²", "how much of the differences it explains; 1 is perfect, 0 is no better than the mean", False
-    ),
-    "spearman": MetricFormat(
-        "Rank correlation", "how well it puts the {nouns} in order; 1 is the perfect order", False
-    ),
+_LABELS_AND_MEANINGS = {
+    "accuracy": ("Accuracy", "how many of the {nouns} it got right"),
+    "balanced_accuracy": ("Balanced accuracy", "the same, but every class counts alike, however rare it is"),
+    "macro_f1": ("Macro-F1", "misses and false alarms in one figure, every label counting alike"),
+    "micro_f1": ("Micro-F1", "misses and false alarms in one figure, over all tags together"),
+    "exact_match": ("Exact match", "how many {nouns} got exactly their tags, none missing and none too many"),
+    "mean_average_precision": ("Mean average precision", "how well each tag's {nouns} are ranked above others"),
+    "log_loss": ("Log-loss", "how little probability it gave to the truth; 0 is perfect"),
+    "ece": ("Calibration error", "how far its stated confidence is from how often it is right; 0 is perfect"),
+    "mae": ("Mean absolute error", "how far off it is on average, in the unit of the labels"),
+    "rmse": ("Root mean squared error", "the same, but large errors weigh more"),
+    "mse": ("Mean squared error", ""),
+    "r2": ("R²", "how much of the differences it explains; 1 is perfect, 0 is no better than the mean"),
+    "spearman": ("Rank correlation", "how well it puts the {nouns} in order; 1 is the perfect order"),
 }
+_NO_SHARES = {"log_loss", "mae", "rmse", "mse", "r2", "spearman"}
+METRICS = {name: MetricFormat(*texts, name not in _NO_SHARES) for name, texts in _LABELS_AND_MEANINGS.items()}
 EXAMPLE_NOUNS = {"image": ("photo", "photos"), "text": ("text", "texts"), "vector": ("row", "rows")}
 
 

@@ -36,10 +36,8 @@ def bullet_list(items: Iterable[str], kind: str = "") -> str:
 
 def collapsible(summary: str, *body: str) -> str:
     """HTML in a <details> element; "" without a body."""
-    inside = "".join(body)
-    return (
-        f'<details><summary>{escape(summary)}</summary><div class="inside">{inside}</div></details>' if inside else ""
-    )
+    inside = f'<div class="inside">{"".join(body)}</div>' if any(body) else ""
+    return f"<details><summary>{escape(summary)}</summary>{inside}</details>" if inside else ""
 
 
 def table(label: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

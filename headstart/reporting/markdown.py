@@ -62,12 +62,11 @@ def _model_index(result: dict, pipeline: str) -> dict:
     for key, m in result["metrics"].items():
         metric = metric_format(key)
         interval = f"95 % interval {metric.interval(m.get('low'), m.get('high'))}{' %' if metric.is_share else ''}"
+        name = f"{metric.label} ({interval}, n = {m.get('n')})"
         type = "f1" if key in ("macro_f1", "micro_f1") else key
         value = finite_number(m["value"])
         if value is not None:
-            metrics.append(
-                {"type": type, "value": round(value, 6), "name": f"{metric.label} ({interval}, n = {m.get('n')})"}
-            )
+            metrics.append({"type": type, "value": round(value, 6), "name": name})
     name = modelcard.dataset_name(result)
     data = {"type": name if "/" in name else re.sub(r"[^\w.-]+", "-", name), "name": name}
     data |= {} if result["task"].get("folds") else {"split": "test"}
@@ -91,10 +90,8 @@ def _markdown_block(block: str | tuple[str, ...] | Table | Code) -> str:
         return f"```{block.language}\n{sanitize(block.text)}\n```\n\n"
     if isinstance(block, Table):
         rows = [block.heads, tuple("---" for _ in block.heads), *block.rows]
-        return (
-            "\n".join(f"| {' | '.join(c if c == '---' else _escape_markdown(c) for c in row)} |" for row in rows)
-            + "\n\n"
-        )
+        cells = ((c if c == "---" else _escape_markdown(c) for c in row) for row in rows)
+        return "".join(f"| {' | '.join(row)} |\n" for row in cells) + "\n"
     if isinstance(block, tuple):
         return "".join(f"* {_escape_markdown(line)}\n" for line in block) + "\n"
     return f"{_escape_markdown(block)}\n\n"
@@ -110,12 +107,10 @@ def _escape_markdown(text: object) -> str:
 def card_page(result: dict, where: str) -> str:
     """The model card as one self-contained HTML page."""
     name = modelcard.model_name(result)
-    body = "".join(_card_section_html(n, part) for n, part in enumerate(modelcard.card_sections(result, where)))
+    sections = (_card_section_html(n, part) for n, part in enumerate(modelcard.card_sections(result, where)))
     verdict = result_sections.verdict_heading(result) if result.get("verdict") else f"<h1>{escape(name)}</h1>"
     head = f"Model card · <bdi>{escape(name)}</bdi>"
-    return html_document(
-        escape(f"{name} (model card, Headstart)"), head, verdict, body, str(result.get("version") or "")
-    )
+    return html_document(f"{name} (model card, Headstart)", head, verdict, sections, result.get("version"))
 
 
 def _card_section_html(n: int, part: CardSection) -> str:

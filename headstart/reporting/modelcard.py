@@ -131,9 +131,8 @@ def overview(result: dict) -> CardSection:
     learned = f"Learned here: {format_count(trained)} numbers, " if trained else "Learned here "
     learned += f"by the method {plan['method']}."
     ratio = describe_delta_size(sizes.get("delta") or 0, sizes.get("full") or 0)
-    delta = (
-        f"Kept: a delta of {format_bytes(sizes['delta'])}{', ' + ratio if ratio else ''}." if sizes.get("delta") else ""
-    )
+    ratio = f", {ratio}" if ratio else ""
+    delta = f"Kept: a delta of {format_bytes(sizes['delta'])}{ratio}." if sizes.get("delta") else ""
     stored = (result.get("head") or {}).get("stored") or {}
     if delta and stored.get("half"):
         delta += f" Tuned weights are kept in half precision: scores of {stored['rows']:,} examples moved by "
@@ -170,12 +169,9 @@ def metrics_tables(result: dict) -> CardSection:
     heads = ("figure", "value", "95 % interval", "without looking", "examples")
     headline = next(iter(result.get("metrics") or {}), "")
     baseline_labels = {"knn": "nearest neighbours", "probe": "the plain probe on frozen features"}
-    baselines = [
-        (baseline_labels[k], finite_number(v))
-        for k, v in (result.get("baselines") or {}).items()
-        if k in baseline_labels
-    ]
-    comparison = "; ".join(f"{name} {metric_format(headline).format(v)}" for name, v in baselines if v is not None)
+    baselines = {k: v for k, v in (result.get("baselines") or {}).items() if finite_number(v) is not None}
+    named = {baseline_labels[k]: v for k, v in baselines.items() if k in baseline_labels}
+    comparison = "; ".join(f"{label} {metric_format(headline).format(v)}" for label, v in named.items())
     classes = (result.get("details") or {}).get("per_class") or []
     class_rows = tuple(map(_class_row, classes[:MAX_LISTED]))
     table = Table(("label", "found (recall)", "95 % interval", "right when said (precision)", "examples"), class_rows)
@@ -198,13 +194,8 @@ def findings(result: dict) -> CardSection:
 def _class_row(entry: dict) -> tuple[str, ...]:
     metric = metric_format("accuracy")
     interval = f"{metric.interval(entry.get('low'), entry.get('high'))} %"
-    return (
-        truncate(entry["name"], 40),
-        metric.format(entry.get("recall")),
-        interval,
-        metric.format(entry.get("precision")),
-        f"{entry['n']:,}",
-    )
+    recall, precision = metric.format(entry.get("recall")), metric.format(entry.get("precision"))
+    return truncate(entry["name"], 40), recall, interval, precision, f"{entry['n']:,}"
 
 
 def limits(result: dict) -> CardSection:
@@ -245,9 +236,8 @@ def untested(result: dict) -> CardSection:
     lines.append("What changes over time: the figures are of the day of the fit.")
     n_models = ((result.get("details") or {}).get("judged") or {}).get("models")
     if n_models and n_models > 1:
-        lines.append(
-            f"The same examples have judged {n_models} models on that machine: the best of many is partly luck."
-        )
+        judged = f"The same examples have judged {n_models} models on that machine"
+        lines.append(f"{judged}: the best of many is partly luck.")
     return CardSection("What it was not tested on", (tuple(lines),))
 
 
@@ -256,28 +246,22 @@ def licence(result: dict) -> CardSection:
     stated, name = result["backbone"].get("licence"), result["backbone"]["name"]
     base_licence = f"The borrowed network {name} is under {stated}."
     if not stated:
-        base_licence = (
-            f"The licence of the borrowed network {name} is not stated in its files: look before you pass this on."
-        )
-    lines = (base_licence, "What was learned is made from it and from the data, whose terms are their owner's.")
-    witness = (
-        "witness.npz holds a dozen of the examples as they are, byte for byte: pass the folder on only to those who "
-    )
-    return CardSection("Licence", ((*lines, f"{witness}may see them."),))
+        base_licence = f"The licence of the borrowed network {name} is not stated in its files: "
+        base_licence += "look before you pass this on."
+    origin = "What was learned is made from it and from the data, whose terms are their owner's."
+    witness = "witness.npz holds a dozen of the examples as they are, byte for byte: "
+    witness += "pass the folder on only to those who may see them."
+    return CardSection("Licence", ((base_licence, origin, witness),))
 
 
 def reproduction(result: dict) -> CardSection:
     """The command, without local paths."""
     if not result.get("command"):
         return CardSection("Make it again", ())
-    words, arguments = shlex.split(result["command"]), []
-    source = str(result.get("source") or "")
-    skip = False
-    for word in words:
-        if skip or word == "--into":
-            skip = not skip
-            continue
-        arguments.append(dataset_name(result) if word == source and not source.startswith("hub:") else word)
+    words, source = shlex.split(result["command"]), str(result.get("source") or "")
+    skip = {i for n, word in enumerate(words) if word == "--into" for i in (n, n + 1)}
+    public = {} if source.startswith("hub:") else {source: dataset_name(result)}
+    arguments = [public.get(word, word) for n, word in enumerate(words) if n not in skip]
     note = f"Headstart {result.get('version', '')}, {str(result.get('created') or '')[:10]}. "
     note += "The same data, version and weights give the same figures."
     return CardSection("Make it again", (Code(" ".join(map(shlex.quote, arguments)), "bash"), note))

@@ -44,9 +44,8 @@ def network_plot(result: dict, width: float) -> PlotSpec | None:
         Text(20, 20, "borrowed, frozen" if pretrained else "fixed", 13, "ink", bold=True),
         Text(20, 38, pretrained, 12, "muted"),
     ]
-    crowded = bool(below) and cut_x - 26 < max(
-        text_width(t.text, t.font_size) * (1.08 if t.bold else 1) for t in labels
-    )
+    label_width = max(text_width(t.text, t.font_size) * (1.08 if t.bold else 1) for t in labels)
+    crowded = bool(below) and cut_x - 26 < label_width
     top = 46.0 if crowded else 0.0
     floor = top + 196.0
     marks: list[Mark] = [*_input_icon(result, floor)]
@@ -75,12 +74,10 @@ def _parameter_counts(result: dict) -> tuple[str, str]:
     """Pretrained and trained parameters, in words; "" where unknown or none."""
     params = result.get("params") or {}
     trained, total = finite_number(params.get("trained")), finite_number(params.get("total"))
-    pretrained = (
-        f"{format_count(total - trained)} numbers"
-        if trained is not None and total is not None and total > trained
-        else ""
-    )
-    return pretrained, f"{format_count(trained)} numbers" if trained is not None else ""
+    if trained is None:
+        return "", ""
+    pretrained = f"{format_count(total - trained)} numbers" if total is not None and total > trained else ""
+    return pretrained, f"{format_count(trained)} numbers"
 
 
 def _cut_line(cut_x: float, top: float, floor: float, trained: str, label: str, width: float) -> list[Mark]:
@@ -131,24 +128,10 @@ def _input_icon(result: dict, floor: float) -> list[Mark]:
 
 
 def _block_bar(x: float, width: float, floor: float, height: float, tooltip: str, frozen: bool) -> list[Mark]:
-    fill = "frost" if frozen else "warm"
-    stroke = "accent" if frozen else "warm"
-    marks: list[Mark] = [
-        Rect(
-            x,
-            floor - height,
-            max(width, 2),
-            height,
-            fill,
-            stroke,
-            opacity=1 if frozen else 0.3,
-            radius=min(3, width / 3),
-            tooltip=tooltip,
-        )
-    ]
-    if frozen:
-        return [*marks, *_snowflake(x + width / 2, floor - height / 2, min(6.0, width / 2 - 2))]
-    return marks
+    fill, stroke, opacity = ("frost", "accent", 1.0) if frozen else ("warm", "warm", 0.3)
+    box = x, floor - height, max(width, 2), height
+    bar = Rect(*box, fill, stroke, opacity, radius=min(3, width / 3), tooltip=tooltip)
+    return [bar, *(_snowflake(x + width / 2, floor - height / 2, min(6.0, width / 2 - 2)) if frozen else [])]
 
 
 def _snowflake(x: float, y: float, r: float) -> list[Mark]:
@@ -195,11 +178,5 @@ def timeline_plot(result: dict, width: float) -> PlotSpec | None:
         marks.append(Rect(min(across(start), width - bar_width), y + 21, bar_width, 9, "accent", radius=2))
         start += value
     description = ", ".join(f"{STAGE_LABELS.get(k) or k}: {format_seconds(v)}" for k, v in stages)
-    return PlotSpec(
-        "seconds",
-        "Where the time went",
-        f"{description}. In all {format_seconds(total)}.",
-        width,
-        40.0 * len(stages),
-        tuple(marks),
-    )
+    description += f". In all {format_seconds(total)}."
+    return PlotSpec("seconds", "Where the time went", description, width, 40.0 * len(stages), tuple(marks))

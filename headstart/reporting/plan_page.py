@@ -6,8 +6,9 @@ import math
 from pathlib import Path
 
 from headstart.core.messages import format_p_value
+from headstart.reporting import html
 from headstart.reporting.canvas import Circle, Line, Mark, PlotSpec, Rect, Scale, Text, ticks, y_axis
-from headstart.reporting.fit_page import html_document
+from headstart.reporting.fit_page import write_page
 from headstart.reporting.formatting import (
     MetricFormat,
     escape,
@@ -18,15 +19,6 @@ from headstart.reporting.formatting import (
     name_html,
     source_name,
     text_width,
-)
-from headstart.reporting.html import (
-    bullet_list,
-    command_block,
-    definition_list,
-    responsive_plot,
-    section,
-    table,
-    verdict_heading,
 )
 from headstart.reporting.result_sections import notes_section, warnings_section
 
@@ -57,13 +49,9 @@ def write(folder: Path, plan: dict) -> Path:
         _commands_section(plan),
     )  # fmt: skip
     head = f"Headstart plan · <bdi>{escape(source)}</bdi> · {name_html(plan['backbone'], 80)}"
-    title = escape(f"A plan for {source} (Headstart)")
-    page = folder / "plan.html"
-    page.write_text(
-        html_document(title, head, verdict_heading(plan["verdict"], end="): "), "".join(sections), plan["version"]),
-        encoding="utf-8",
-    )
-    return page
+    verdict = html.verdict_heading(plan["verdict"], end="): ")
+    title = f"A plan for {source} (Headstart)"
+    return write_page(folder / "plan.html", title, head, verdict, sections, plan["version"])
 
 
 def _quadrant_section(plan: dict) -> str:
@@ -73,7 +61,8 @@ def _quadrant_section(plan: dict) -> str:
     )
     if plan["likeness"] is None:
         lead += " How similar they are could not be measured, so the box is as wide as the picture."
-    return section("case", "Where your data stand", escape(lead), responsive_plot(lambda w: quadrant_plot(plan, w)))
+    plot = html.responsive_plot(lambda w: quadrant_plot(plan, w))
+    return html.section("case", "Where your data stand", escape(lead), plot)
 
 
 def axis_position(score: float) -> float:
@@ -116,23 +105,17 @@ def _box_label(text: str, left: float, right: float, y: float, middle: float, wi
     inside = [span for span in spans if span[0] >= 8 and span[1] <= width - 8]
     clear = [span for span in inside if not span[0] < middle < span[1]]
     if not inside:  # the box is nearly as wide as the picture
-        return Text(
-            min(max((left + right - text_size) / 2, 8), width - 8 - text_size), y - 14, text, 13, "ink", bold=True
-        )
+        x = min(max((left + right - text_size) / 2, 8), width - 8 - text_size)
+        return Text(x, y - 14, text, 13, "ink", bold=True)
     return Text((clear or inside)[0][0], y + 5, text, 13, "ink", bold=True)
 
 
 def _case_text(texts: tuple[str, str], x: float, y: float, width: float, is_here: bool) -> list[Mark]:
     """Title and recommendation of a quadrant, in a band that the dot never enters."""
-    title, recommendation = texts
-    marks: list[Mark] = []
-    for i, line in enumerate(_wrap_text(title, 13, width, 1.08)):
-        marks.append(Text(x, y + 24 + 16 * i, line, 13, "ink" if is_here else "muted", bold=True))
-    below = y + 24 + 16 * len(marks)
-    return [
-        *marks,
-        *(Text(x, below + 15 * i, line, 12, "muted") for i, line in enumerate(_wrap_text(recommendation, 12, width))),
-    ]
+    title, recommendation = _wrap_text(texts[0], 13, width, 1.08), _wrap_text(texts[1], 12, width)
+    tone, below = "ink" if is_here else "muted", y + 24 + 16 * len(title)
+    marks: list[Mark] = [Text(x, y + 24 + 16 * i, line, 13, tone, bold=True) for i, line in enumerate(title)]
+    return marks + [Text(x, below + 15 * i, line, 12, "muted") for i, line in enumerate(recommendation)]
 
 
 def _wrap_text(text: str, font_size: float, width: float, bold_factor: float = 1.0) -> list[str]:
@@ -148,16 +131,13 @@ def _wrap_text(text: str, font_size: float, width: float, bold_factor: float = 1
 
 def _reasons_section(plan: dict) -> str:
     lead = "Each with its figure and how far it can be trusted. A plan looks at a share of large data."
-    return section("why", "Why", lead, bullet_list(map(escape, plan["reasons"]), "told"))
+    return html.section("why", "Why", lead, html.bullet_list(map(escape, plan["reasons"]), "told"))
 
 
 def _cost_section(plan: dict) -> str:
     cost, plan_facts = plan["price"], plan["plan"]
-    settings = ", ".join(
-        f"{k} {v}"
-        for k, v in plan_facts["settings"].items()
-        if k in ("learning_rate", "layer_decay", "steps", "batch_size")
-    )
+    shown = ("learning_rate", "layer_decay", "steps", "batch_size")
+    settings = ", ".join(f"{k} {v}" for k, v in plan_facts["settings"].items() if k in shown)
     metric = metric_format(plan["probe"]["metric"])
     rows = [
         ("Method", f"<b>{escape(plan['method'])}</b>"),
@@ -169,7 +149,7 @@ def _cost_section(plan: dict) -> str:
         ("File", f"about {format_bytes(cost['bytes'])} beside the backbone"),
         (metric.label, f"{metric.format(cost['value'])}<small>{metric.interval(cost['low'], cost['high'])}</small>"),
     ]
-    return section("price", "What to do, and its price", escape(cost["says"]), definition_list(rows))
+    return html.section("price", "What to do, and its price", escape(cost["says"]), html.definition_list(rows))
 
 
 def _learning_curve_section(plan: dict) -> str:
@@ -180,7 +160,8 @@ def _learning_curve_section(plan: dict) -> str:
         "The plain probe on nested shares of the labels, judged on the same examples; a line is a 95 % interval. "
         "Dashed: what twice the labels would give, if the error goes on falling by the same power."
     )
-    return section("more", "What more labels give", lead, responsive_plot(lambda w: learning_curve_plot(curve, w)))
+    plot = html.responsive_plot(lambda w: learning_curve_plot(curve, w))
+    return html.section("more", "What more labels give", lead, plot)
 
 
 def learning_curve_plot(curve: dict, width: float) -> PlotSpec:
@@ -219,10 +200,9 @@ def _transfer_section(plan: dict) -> str:
         is_share = "squared" not in pair["measure"]
         metric = MetricFormat("", "", is_share)
         scale, unit = (100, " points") if is_share else (1, "")
-        gain = (
-            f"{scale * pair['difference']:+.3g}{unit}<small>{scale * pair['low']:+.3g} to {scale * pair['high']:+.3g}"
-        )
-        cells = [metric.format(pair["backbone"]), metric.format(pair["other"]), f"{gain}</small>".replace("-", "−")]
+        gain, low, high = (f"{scale * pair[key]:+.3g}".replace("-", "−") for key in ("difference", "low", "high"))
+        cells = [metric.format(pair["backbone"]), metric.format(pair["other"])]
+        cells.append(f"{gain}{unit}<small>{low} to {high}</small>")
         test = f"{escape(format_p_value(pair['p']))}, {pair['n']:,} examples"
         verdict = f"<strong>{escape(pair['verdict'])}</strong><small>{test}</small>"
         rows.append([escape(BASELINE_LABELS[key]), *cells, verdict])
@@ -231,7 +211,7 @@ def _transfer_section(plan: dict) -> str:
         "training a network from scratch gives is not measured here: headstart compare DATA --methods probe,scratch."
     )
     heads = ["Against", "Backbone", "Other", "Gain", "Backbone is"]
-    return section("transfer", "What borrowing gains", escape(lead), table("Gain of borrowing", heads, rows))
+    return html.section("transfer", "What borrowing gains", escape(lead), html.table("Gain of borrowing", heads, rows))
 
 
 def _similarity_section(plan: dict) -> str:
@@ -243,13 +223,13 @@ def _similarity_section(plan: dict) -> str:
         side = "above" if measure["better"] == "higher" else "below"
         call = "similar" if similar else "different"
         rows.append([f"{escape(label)}<small>{escape(about)}</small>", value, f"{side} {measure['border']:g}", call])
-    body = table("Similarity", ["Measure", "Here", "Similar", "Says"], rows) if rows else ""
+    body = html.table("Similarity", ["Measure", "Here", "Similar", "Says"], rows) if rows else ""
     neighbours = plan["neighbours"]
     if neighbours:
         metric = metric_format("accuracy")
         interval, chance = metric.interval(neighbours["low"], neighbours["high"]), metric.format(neighbours["chance"])
         shares = f"{metric.format(neighbours['value'])} ({interval}) of the {neighbours['n']:,} nearest other"
-        body += definition_list([("Neighbours", f"{shares} examples have the same class; by chance {chance}")])
+        body += html.definition_list([("Neighbours", f"{shares} examples have the same class; by chance {chance}")])
     if plan["reference"]:
         reference = plan["reference"]
         keys = {"frechet": "Fréchet", "mmd": "MMD", "proxy_a": "Proxy-A"}
@@ -257,12 +237,12 @@ def _similarity_section(plan: dict) -> str:
             [escape(label), *(f"{finite_number(reference[side][key]):.3g}" for side in ("data", "halves"))]
             for key, label in keys.items()
         ]
-        body += table("Distance from the reference", ["Distance", "From the reference", "Between halves"], rows)
+        body += html.table("Distance from the reference", ["Distance", "From the reference", "Between halves"], rows)
     lead = "The backbone's own traces of what it was trained on, and the border that they were weighed against."
-    return section("similarity", "How similar", lead, body)
+    return html.section("similarity", "How similar", lead, body)
 
 
 def _commands_section(plan: dict) -> str:
     commands = {"The recommended fit": plan["command"], "This plan once more": plan["again"]}
-    blocks = (f"<h3>{label}</h3>{command_block(command)}" for label, command in commands.items())
-    return section("again", "What to type", "From the folder in which this plan was made.", *blocks)
+    blocks = (f"<h3>{label}</h3>{html.command_block(command)}" for label, command in commands.items())
+    return html.section("again", "What to type", "From the folder in which this plan was made.", *blocks)

@@ -60,10 +60,8 @@ def headline_plot(result: dict, width: float) -> PlotSpec | None:
         marks += _labelled_rail(across, y, label, metric.format(baseline), bold=False)
         marks.append(Circle(across(baseline), y + 31, 5, "paper", "muted"))
         if key == "majority":  # a tick on every rail above, clear of the labels between them
-            marks += [
-                Line(((across(baseline), 46.0 * j + 25), (across(baseline), 46.0 * j + 37)), "muted", 1.5)
-                for j in range(i)
-            ]
+            x = across(baseline)
+            marks += [Line(((x, 46.0 * j + 25), (x, 46.0 * j + 37)), "muted", 1.5) for j in range(i)]
     value_text = f"{metric.format(value)} ({metric.interval(low, high)})" if low is not None else metric.format(value)
     marks += _labelled_rail(across, 0, "This model", value_text, bold=True)
     if low is not None and high is not None:
@@ -78,21 +76,19 @@ def _baseline_rows(result: dict, headline: dict) -> list[tuple[str, str, float]]
     baselines = {**(result.get("baselines") or {})}
     if finite_number(baselines.get("majority")) is None:
         baselines["majority"] = headline.get("chance")
-    labels = {
-        **BASELINE_LABELS,
-        "majority": CHANCE_LABELS.get((result.get("task") or {}).get("objective", ""), BASELINE_LABELS["majority"]),
-    }
+    chance = CHANCE_LABELS.get((result.get("task") or {}).get("objective", ""), BASELINE_LABELS["majority"])
+    labels = {**BASELINE_LABELS, "majority": chance}
     rows = ((key, label, finite_number(baselines.get(key))) for key, label in labels.items())
     return [(key, label, value) for key, label, value in rows if value is not None]
 
 
 def _labelled_rail(across: Scale, y: float, label: str, value_text: str, bold: bool) -> list[Mark]:
-    label_width = across.end - text_width(value_text, 13) - 16
-    label_mark = Text(
-        across.start - 8, y + 16, fit_text(label, 13, label_width), 13, "ink" if bold else "muted", bold=bold
-    )
-    rail = Line(((across.start, y + 31), (across.end, y + 31)), "line", 2)
-    return [rail, label_mark, Text(across.end + 8, y + 16, value_text, 13, "ink" if bold else "muted", "end", bold)]
+    fitted, tone = fit_text(label, 13, across.end - text_width(value_text, 13) - 16), "ink" if bold else "muted"
+    return [
+        Line(((across.start, y + 31), (across.end, y + 31)), "line", 2),
+        Text(across.start - 8, y + 16, fitted, 13, tone, bold=bold),
+        Text(across.end + 8, y + 16, value_text, 13, tone, "end", bold),
+    ]
 
 
 def _error_bar(low: float, high: float, y: float, colour: str, cap: float = 5) -> list[Mark]:
@@ -154,9 +150,8 @@ def per_class_plot(result: dict, width: float) -> PlotSpec | None:
             marks += _class_bar(row, key, across, y, width, narrow)
         y += 25
     marks += [Line(((start, 0), (start, y)), "muted"), *_share_ticks(across, y)]
-    weakest = ", ".join(
-        f"{sanitize(r['name'])} {format_percent(r[key])}" for r in (shown if not many else shown[:5]) if r
-    )
+    named = rows[:5] if many else rows
+    weakest = ", ".join(f"{sanitize(r['name'])} {format_percent(r[key])}" for r in named)
     description = f"Weakest first: {weakest}{' and so on' if many else ''}."
     return PlotSpec("classes", title, description, width, y + 22, tuple(marks))
 
@@ -192,22 +187,13 @@ def reliability_diagram(result: dict, width: float) -> PlotSpec | None:
     side = min(width - 76, 380)
     across, up = Scale(0, 1, 52, 52 + side), Scale(0, 1, 28 + side, 28)
     largest = max(1, *(b["n"] for b in bins))
-    marks: list[Mark] = [*_reliability_axes(across, up)]
+    marks: list[Mark] = [Text(0, 14, "how often it was right", 12, "muted")]
+    marks += y_axis((0.0, 0.5, 1.0), up, (across.start, across.end), _percent_tick)
     for b in bins:
-        bar_height = 48 * b["n"] / largest
-        left, right = across(b["low"]), across(b["high"])
+        left, right, bar_height = across(b["low"]), across(b["high"]), 48 * b["n"] / largest
         tooltip = f"{b['n']:,} between {format_percent(b['low'])} and {format_percent(b['high'])} sure"
-        marks.append(
-            Rect(
-                left + 1,
-                up.start + 76 - bar_height,
-                max(1, right - left - 2),
-                bar_height,
-                "muted",
-                opacity=0.55,
-                tooltip=tooltip,
-            )
-        )
+        box = left + 1, up.start + 76 - bar_height, max(1, right - left - 2), bar_height
+        marks.append(Rect(*box, "muted", opacity=0.55, tooltip=tooltip))
     marks.append(Line(((across(0), up(0)), (across(1), up(1))), "muted", 1.5, dashed=True))
     points = [(across(b["confidence"]), up(b["accuracy"])) for b in bins]
     marks.append(Line(tuple(points), "accent", 2))
@@ -216,21 +202,12 @@ def reliability_diagram(result: dict, width: float) -> PlotSpec | None:
         marks.append(Circle(x, y, 3 + 6 * (b["n"] / largest) ** 0.5, "accent", "paper", tooltip=tooltip))
     base = up.start + 77
     marks += [Line(((across.start, base), (across.end, base)), "line"), *_share_ticks(across, base)]
-    middle = (across.start + across.end) / 2
-    marks.append(
-        Text(middle, base + 36, f"how sure it was; bars: how many {example_nouns(result)[1]}", 12, "muted", "middle")
-    )
-    description = ", ".join(
-        f"{format_percent(b['confidence'])} sure: right {format_percent(b['accuracy'])}" for b in bins
-    )
+    label = f"how sure it was; bars: how many {example_nouns(result)[1]}"
+    marks.append(Text((across.start + across.end) / 2, base + 36, label, 12, "muted", "middle"))
+    shares = ((format_percent(b["confidence"]), format_percent(b["accuracy"])) for b in bins)
+    description = ", ".join(f"{confidence} sure: right {accuracy}" for confidence, accuracy in shares)
     title = "Stated confidence against how often it was right"
     return PlotSpec("reliability", title, f"{description}.", across.end + 24, base + 46, tuple(marks))
-
-
-def _reliability_axes(across: Scale, up: Scale) -> list[Mark]:
-    """Horizontal grid, tick labels and label of the y axis."""
-    marks: list[Mark] = [Text(0, 14, "how often it was right", 12, "muted")]
-    return marks + y_axis((0.0, 0.5, 1.0), up, (across.start, across.end), _percent_tick)
 
 
 def scatter_plot(result: dict, width: float) -> PlotSpec | None:

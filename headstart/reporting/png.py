@@ -40,9 +40,8 @@ def rasterise(plot: PlotSpec, file: Path) -> Path:
     image = Image.new("RGB", full_size, LIGHT_THEME["paper"])
     image.paste(body, (round(MARGIN * scale), round(TITLE_HEIGHT * scale)))
     _draw_text(ImageDraw.Draw(image), title_mark(plot), scale)
-    image.resize((full_size[0] // SUPERSAMPLING, full_size[1] // SUPERSAMPLING), Image.Resampling.BOX).save(
-        file, optimize=True
-    )
+    shrunk = (full_size[0] // SUPERSAMPLING, full_size[1] // SUPERSAMPLING)
+    image.resize(shrunk, Image.Resampling.BOX).save(file, optimize=True)
     return file
 
 
@@ -51,22 +50,16 @@ def _draw_rect(draw: Any, mark: Rect, scale: int) -> None:
     if box[2] < box[0] or box[3] < box[1]:
         return
     outline = LIGHT_THEME.get(mark.stroke)
-    draw.rounded_rectangle(
-        box,
-        mark.radius * scale,
-        fill=_blend_with_paper(mark.fill, mark.opacity),
-        outline=outline,
-        width=scale if outline else 0,
-    )
+    fill, width = _blend_with_paper(mark.fill, mark.opacity), scale if outline else 0
+    draw.rounded_rectangle(box, mark.radius * scale, fill=fill, outline=outline, width=width)
 
 
 def _draw_circle(draw: Any, mark: Circle, scale: int) -> None:
     radius = mark.radius + (1 if mark.stroke else 0)  # SVG strokes half inside, half outside
     box = tuple(v * scale for v in (mark.x - radius, mark.y - radius, mark.x + radius, mark.y + radius))
     outline = LIGHT_THEME.get(mark.stroke)
-    draw.ellipse(
-        box, fill=_blend_with_paper(mark.fill, mark.opacity), outline=outline, width=2 * scale if outline else 0
-    )
+    fill = _blend_with_paper(mark.fill, mark.opacity)
+    draw.ellipse(box, fill=fill, outline=outline, width=2 * scale if outline else 0)
 
 
 def _draw_line(draw: Any, mark: Line, scale: int) -> None:
@@ -93,11 +86,9 @@ def _draw_text(draw: Any, mark: Text, scale: int) -> None:
     font_size = mark.font_size * scale
     text = mark.text.replace("\u00a0", " ").replace("−", "-").replace("–", "-")
     default = _default_font(font_size)
-    font = (
-        default
-        if _has_glyphs(default, text)
-        else next((f for f in _system_fonts(font_size) if _has_glyphs(f, text)), default)
-    )
+    font = default
+    if not _has_glyphs(default, text):
+        font = next((f for f in _system_fonts(font_size) if _has_glyphs(f, text)), default)
     anchor = {"start": "ls", "middle": "ms", "end": "rs"}[mark.anchor]
     # The built-in font has one weight: a thin outline in the same colour makes it bold.
     stroke = round(font_size / 45) if mark.bold else 0

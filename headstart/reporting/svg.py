@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-from headstart.reporting.canvas import (
-    MARGIN,
-    THEMES,
-    TITLE_HEIGHT,
-    Circle,
-    Line,
-    Mark,
-    PlotSpec,
-    Rect,
-    Text,
-    title_mark,
-)
+from headstart.reporting.canvas import MARGIN, THEMES, TITLE_HEIGHT, Circle, Line, PlotSpec, Rect, Text, title_mark
 from headstart.reporting.formatting import escape
 
 LIGHT_THEME = THEMES["light"]
@@ -27,10 +16,10 @@ def inline_svg(plot: PlotSpec, key: str, max_width: float) -> str:
     """
     head = f'<svg viewBox="0 0 {_fmt(plot.width)} {_fmt(plot.height)}" role="img" aria-labelledby="{key}-t {key}-d"'
     size = f'style="max-width:{_fmt(max_width)}px"'
-    description = (
-        f'<title id="{key}-t">{escape(plot.title)}</title><desc id="{key}-d">{escape(plot.description)}</desc>'
-    )
-    return f"{head} {size}>{description}{''.join(_element(mark, _class_attributes) for mark in plot.marks)}</svg>"
+    title = f'<title id="{key}-t">{escape(plot.title)}</title>'
+    description = f'<desc id="{key}-d">{escape(plot.description)}</desc>'
+    body = "".join(_element(mark, _class_attributes) for mark in plot.marks)
+    return f"{head} {size}>{title}{description}{body}</svg>"
 
 
 def standalone_svg(plot: PlotSpec) -> str:
@@ -45,20 +34,14 @@ def standalone_svg(plot: PlotSpec) -> str:
     return f'{head} font-family="{FONT}">{description}{background}{title}{group}</svg>\n'
 
 
-def _element(mark: Mark, paint) -> str:
+def _element(mark: Rect | Line | Circle | Text, paint) -> str:
     """The SVG element of a mark. paint: (fill, stroke) -> attributes"""
     if isinstance(mark, Rect):
         position = f'x="{_fmt(mark.x)}" y="{_fmt(mark.y)}" width="{_fmt(mark.width)}" height="{_fmt(mark.height)}"'
-        rounded = f' rx="{_fmt(mark.radius)}"' if mark.radius else ""
-        return _with_tooltip(
-            "rect", position + rounded + paint(mark.fill, mark.stroke) + _opacity_attribute(mark.opacity), mark.tooltip
-        )
+        return _shape("rect", position + (f' rx="{_fmt(mark.radius)}"' if mark.radius else ""), mark, paint)
     if isinstance(mark, Circle):
         position = f'cx="{_fmt(mark.x)}" cy="{_fmt(mark.y)}" r="{_fmt(mark.radius)}"'
-        width = ' stroke-width="2"' if mark.stroke else ""
-        return _with_tooltip(
-            "circle", position + width + paint(mark.fill, mark.stroke) + _opacity_attribute(mark.opacity), mark.tooltip
-        )
+        return _shape("circle", position + (' stroke-width="2"' if mark.stroke else ""), mark, paint)
     if isinstance(mark, Line):
         points = " ".join(f"{_fmt(x)},{_fmt(y)}" for x, y in mark.points)
         line_style = f' stroke-width="{_fmt(mark.width)}" stroke-linecap="round" stroke-linejoin="round"'
@@ -75,8 +58,10 @@ def _text(mark: Text, paint) -> str:
     return f"<text {position}{anchor}{weight}{paint(mark.fill, '')}>{tooltip}{escape(mark.text)}</text>"
 
 
-def _with_tooltip(tag: str, attributes: str, tooltip: str) -> str:
-    return f"<{tag} {attributes}><title>{escape(tooltip)}</title></{tag}>" if tooltip else f"<{tag} {attributes}/>"
+def _shape(tag: str, geometry: str, mark: Rect | Circle, paint) -> str:
+    opacity = f' fill-opacity="{_fmt(mark.opacity)}"' if mark.opacity < 1 else ""
+    head = f"<{tag} {geometry}{paint(mark.fill, mark.stroke)}{opacity}"
+    return f"{head}><title>{escape(mark.tooltip)}</title></{tag}>" if mark.tooltip else f"{head}/>"
 
 
 def _class_attributes(fill: str, stroke: str) -> str:
@@ -85,10 +70,6 @@ def _class_attributes(fill: str, stroke: str) -> str:
 
 def _colour_attributes(fill: str, stroke: str) -> str:
     return f' fill="{LIGHT_THEME.get(fill, "none")}"' + (f' stroke="{LIGHT_THEME[stroke]}"' if stroke else "")
-
-
-def _opacity_attribute(opacity: float) -> str:
-    return f' fill-opacity="{_fmt(opacity)}"' if opacity < 1 else ""
 
 
 def _fmt(value: float) -> str:

@@ -14,11 +14,12 @@ def loss_section(result: dict) -> str:
     notes = result.get("head") or {}
     loss_plots = responsive_plot(lambda w: loss_plot(result, w))
     loss_plots += responsive_plot(lambda w: lr_range_plot(result, w))
+    if not loss_plots:
+        return ""
     items = []
     if notes.get("acquainted"):
-        items.append(
-            f"Of so many classes the head learned alone first, for {format_number(notes['acquainted'])} steps."
-        )
+        steps = format_number(notes["acquainted"])
+        items.append(f"Of so many classes the head learned alone first, for {steps} steps.")
     if notes.get("kept"):
         items.append(f"Kept: {escape(notes['kept'])}.")
     if finite_number(notes.get("drift")) is not None:
@@ -32,21 +33,15 @@ def loss_section(result: dict) -> str:
     if versus:
         p = format_number(versus["p"])
         items.append(f"Against the plain probe on the same examples: {escape(versus['verdict'])}, p = {p}.")
-    blocks = (forgetting or {}).get("blocks") or []
-    rows = [
-        (escape(b["block"]), format_percent(b["before"]), format_percent(b["after"]), format_number(b["drift"]))
-        for b in blocks
-    ]
+    rows = []
+    for b in (forgetting or {}).get("blocks") or []:
+        shares = format_percent(b["before"]), format_percent(b["after"])
+        rows.append((escape(b["block"]), *shares, format_number(b["drift"])))
     heads = ("Block", "Before", "After", "Drift")
-    by_block = (
-        collapsible("The old skill, block by block", table("The old skill by block", heads, rows)) if rows else ""
-    )
+    by_block = table("The old skill by block", heads, rows) if rows else ""
+    by_block = collapsible("The old skill, block by block", by_block)
     lead = "The loss on training batches, and on the part that chooses the step to keep, where there is one."
-    return (
-        section("training", "How it trained", lead, loss_plots, bullet_list(items, "told"), by_block)
-        if loss_plots
-        else ""
-    )
+    return section("training", "How it trained", lead, loss_plots, bullet_list(items, "told"), by_block)
 
 
 def loss_plot(result: dict, width: float) -> PlotSpec | None:
@@ -83,10 +78,8 @@ def lr_range_plot(result: dict, width: float) -> PlotSpec | None:
     up = Scale(min(v for _, v in points), high, PLOT_HEIGHT - 40, 40)
     marks: list[Mark] = [Text(0, 12, "Loss while the learning rate grows", 12, "muted")]
     marks += y_axis(ticks(up.low, high, 4), up, (44, width - 8), "{:.3g}".format, gap=6)
-    marks += [
-        Text(across(v), PLOT_HEIGHT - 22, f"{v:g}", 11, "muted", "middle")
-        for v in log_ticks(points[0][0], points[-1][0])
-    ]
+    rates = log_ticks(points[0][0], points[-1][0])
+    marks += [Text(across(v), PLOT_HEIGHT - 22, f"{v:g}", 11, "muted", "middle") for v in rates]
     marks.append(Line(tuple((across(r), up(v)) for r, v in points), "accent", 2))
     rate = finite_number(notes.get("rate"))
     if rate:

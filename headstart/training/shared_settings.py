@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,10 +13,10 @@ import numpy as np
 from headstart.core.backbone import Backbone, Cut
 from headstart.core.errors import PlanError
 from headstart.core.features import Features
-from headstart.core.plan import Above, Fitted, Traits
+from headstart.core.plan import Fitted, OpenAbove, Traits
 from headstart.core.settings import current_settings
 from headstart.core.task import Objective
-from headstart.training.heads.cross_validation import join_parts
+from headstart.training.heads.cross_validation import hold_out, join_parts
 
 if TYPE_CHECKING:
     from headstart.training.tuning.learner import Learner
@@ -34,13 +35,7 @@ class CrossValidatedHead(ABC):
         return backbone.cut(len(backbone.blocks))
 
     def fit(
-        self,
-        train: Features,
-        val: Features,
-        objective: Objective,
-        *,
-        above: Callable[[], Above],
-        rng: np.random.Generator,
+        self, train: Features, val: Features, objective: Objective, *, above: OpenAbove, rng: np.random.Generator
     ) -> Any:
         """Learns from train and val together, as `fit_head` does."""
         return self.fit_head(join_parts(train, val), objective, rng)
@@ -63,6 +58,11 @@ class Stepwise(ABC):
     traits: ClassVar[Traits] = Traits()
     trains_on_validation: ClassVar[bool] = False  # the validation set chooses the checkpoint
     has_range_test: ClassVar[bool] = False  # whether a learning rate of 0 is found by one
+    starts_from_probe: ClassVar[bool] = False  # whether the head is fitted to convergence first
+    head_factor: ClassVar[float] = 1.0  # times the topmost block's learning rate is the head's
+    draws_weights: ClassVar[bool] = False  # whether `modify` draws from torch's generator
+    l2_sp: ClassVar[float] = 0.0  # strength of the pull toward the borrowed weights, for few labels
+    unfreezing: ClassVar[float] = 0.0  # fraction of the steps over which blocks begin to learn one by one, from the top
 
     steps: int = 0
     batch_size: int = 16
@@ -73,17 +73,13 @@ class Stepwise(ABC):
     def cut(self, backbone: Backbone) -> Cut:
         """Below what is trained."""
 
-    @abstractmethod
     def fit(
-        self,
-        train: Features,
-        val: Features,
-        objective: Objective,
-        *,
-        above: Callable[[], Above],
-        rng: np.random.Generator,
+        self, train: Features, val: Features, objective: Objective, *, above: OpenAbove, rng: np.random.Generator
     ) -> Tuned:
         """Trains everything that `modify` lets learn, and the head; val chooses the checkpoint."""
+        from headstart.training.tuning.fine_tuning import fine_tune
+
+        return fine_tune(self, train, val, objective, above, rng)
 
     @abstractmethod
     def modify(self, learner: Learner) -> None:
@@ -99,6 +95,7 @@ class AdapterTuning(Stepwise):
     """
 
     has_range_test: ClassVar[bool] = True
+    draws_weights: ClassVar[bool] = True
 
     label_smoothing: float = 0.1
     blocks: int = 0
@@ -106,20 +103,6 @@ class AdapterTuning(Stepwise):
     def cut(self, backbone: Backbone) -> Cut:
         """Below the blocks that are adapted."""
         return cut_below_half(backbone, self.blocks)
-
-    def fit(
-        self,
-        train: Features,
-        val: Features,
-        objective: Objective,
-        *,
-        above: Callable[[], Above],
-        rng: np.random.Generator,
-    ) -> Tuned:
-        """What the method adds and the head learn; val chooses the checkpoint."""
-        from headstart.training.tuning.fine_tuning import tune_adapters
-
-        return tune_adapters(self, train, val, objective, above, rng)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +112,11 @@ class FineTuning(Stepwise):
     layer_decay:     learning rate of a block, relative to that of the block above it (layer-wise lr decay)
     label_smoothing: fraction of each target that is spread over all classes
     batch_norm:      "frozen" keeps BatchNorm's statistics as borrowed; "adapt" lets those above the cut follow the data
-
-    starts_from_probe: a head is fitted to convergence first.  unfreezing: fraction of the steps over which blocks begin
-    to learn one by one, from the top; 0 = all at once
     """
 
     has_range_test: ClassVar[bool] = True
-    starts_from_probe: ClassVar[bool] = False
-    unfreezing: ClassVar[float] = 0.0
+    head_factor: ClassVar[float] = 10.0
+    l2_sp: ClassVar[float] = 0.01
 
     learning_rate: float = 1e-4
     layer_decay: float = 0.8
@@ -147,20 +127,6 @@ class FineTuning(Stepwise):
         """Everything above the cut learns."""
         learner.body.requires_grad_(True)
         learner.batch_norm = self.batch_norm
-
-    def fit(
-        self,
-        train: Features,
-        val: Features,
-        objective: Objective,
-        *,
-        above: Callable[[], Above],
-        rng: np.random.Generator,
-    ) -> Tuned:
-        """Everything above the cut learns, and the head; val chooses the checkpoint."""
-        from headstart.training.tuning.fine_tuning import fine_tune
-
-        return fine_tune(self, train, val, objective, above, rng)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,25 +156,24 @@ class FromScratch(Stepwise):
         return backbone.cut(0)
 
     def fit(
-        self,
-        train: Features,
-        val: Features,
-        objective: Objective,
-        *,
-        above: Callable[[], Above],
-        rng: np.random.Generator,
+        self, train: Features, val: Features, objective: Objective, *, above: OpenAbove, rng: np.random.Generator
     ) -> Tuned:
         """Random weights, then everything learns; val chooses the checkpoint."""
-        from headstart.training.tuning.fine_tuning import train_from_scratch
+        from headstart.training.tuning import optim, trainer, tuned
 
-        return train_from_scratch(self, train, val, objective, above, rng)
+        weights_seed, seed = (int(rng.integers(2**31)) for _ in range(2))
+        draw = partial(self.initialize, seed=weights_seed)
+        learner, embeddings = tuned.open_learner(above, objective, train, draw)
+        learn_from, val = hold_out(train, val, objective, rng)
+        data = trainer.TrainingData(learn_from, val, objective, train, embeddings)
+        return trainer.run_training(learner, data, optim.recipe_of(self, batch_norm="adapt"), asdict(self), seed)
 
     @abstractmethod
     def initialize(self, learner: Learner, seed: int) -> None:
         """`modify`, with weights drawn from `seed`."""
 
 
-def restore_for(settings: type[Stepwise]) -> Callable[[dict[str, np.ndarray], Callable[[], Above]], Tuned]:
+def restore_for(settings: type[Stepwise]) -> Callable[[dict[str, np.ndarray], OpenAbove], Tuned]:
     """The `restore(state, above)` of a method's module: its network is built again, and takes the stored tensors."""
 
     def modify(learner: Learner, stored: dict) -> dict:
@@ -218,7 +183,7 @@ def restore_for(settings: type[Stepwise]) -> Callable[[dict[str, np.ndarray], Ca
         method.modify(learner)
         return asdict(method)
 
-    def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Tuned:
+    def restore(state: dict[str, np.ndarray], above: OpenAbove) -> Tuned:
         from headstart.training.tuning.tuned import restore_tuned
 
         return restore_tuned(state, above, modify)

@@ -123,8 +123,10 @@ def compare_with(
     return Comparison(folder, facts)
 
 
-def _check_methods(methods: Sequence[str]) -> list[str]:
+def _check_methods(methods: Sequence[str] | str) -> list[str]:
     """The methods, each once. Raises NameNotFound naming the nearest spelling of one that there is not."""
+    if isinstance(methods, str):
+        methods = [name.strip() for name in methods.split(",")]
     known = ["probe", *names("methods")]
     for method in methods:
         if method not in known:

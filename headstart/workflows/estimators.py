@@ -34,7 +34,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     X in fit and predict: a list of paths, PIL images, bytes or texts; uint8 arrays (n, h, w[, 3]); or (n, d) features.
 
     backbone:  "family:name", "own" (what comes with Headstart) or "auto" (see headstart.fit). Not for features
-    method:    a file in headstart/methods/; settings: its fields, as {"class_weight": "balanced"}
+    method:    a file in training/methods/; settings: its fields, as {"class_weight": "balanced"}
     cache_dir: where features are kept; the user's cache when None. random_state: folds are drawn from it
 
     Fitted: classes_, head_ (the fitted head), n_features_in_ (for features), card_ (the backbone's, None for features)

@@ -95,7 +95,7 @@ def plan_with(
         "reference": measurements.reference_distances(sample, measuring.reference),
         "method": advice.method,
         "plan": advised.facts(),
-        "price": _price(task, advised, advice, measured).facts(),
+        "price": asdict(_price(task, advised, advice, measured)),
         "reasons": [
             *explanations.reasons(profile, measured.similarity, measured.transfer, measured.probe),
             *advice.reasons,
@@ -182,7 +182,7 @@ def _facts(
         "backbone": probe_plan.backbone.name,
         "task": task_facts,
         "similarity": profile.similarity,
-        "likeness": measured.similarity.facts() if measured.similarity else None,
+        "likeness": asdict(measured.similarity) if measured.similarity else None,
         "neighbours": measurements.neighbour_purity(measured.sample),
         "amount": measured.amount.verdict,
         "data": asdict(measured.amount),

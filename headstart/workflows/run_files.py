@@ -7,6 +7,7 @@ import json
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -99,20 +100,13 @@ def build_result(
 
 
 def rerun_command(source: str, plan: Plan, settings: Mapping[str, object], options: Mapping[str, object]) -> str:
-    """The line that repeats this fit, with every flag that is not at its default."""
-    words = [
-        "headstart",
-        "fit",
-        source,
-        "--backbone",
-        plan.backbone.name,
-        "--method",
-        name_of(plan.method),
-        "--seed",
-        str(plan.seed),
-    ]
+    """The line that repeats this fit, with every flag and setting that is not at its default."""
+    words = ["headstart", "fit", source, "--backbone", plan.backbone.name, "--method", name_of(plan.method)]
+    words += ["--seed", str(plan.seed)]
+    default = asdict(type(plan.method)())
     for key, value in settings.items():
-        words += ["--set", f"{key}={setting_text(value)}"]
+        if key not in default or setting_text(value) != setting_text(default[key]):
+            words += ["--set", f"{key}={setting_text(value)}"]
     return shell_line([*words, *to_flags(options)])
 
 

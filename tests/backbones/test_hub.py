@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from headstart.backbones.hub import snapshot_files
+from headstart.backbones.hub import is_offline, snapshot_files
 from headstart.core.errors import PlanError, WeightsNotFound
 from tests.support.networks import hub_name
 
@@ -106,3 +106,11 @@ def test_looking_for_cached_files_imports_nothing_heavy(hub):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("value", "forbidden"), [("1", True), ("yes", True), ("ON", True), ("true", True), ("0", False)]
+)
+def test_downloading_is_forbidden_in_every_word_that_the_hub_knows(value, forbidden, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", value)
+    assert is_offline() == forbidden

@@ -3,12 +3,14 @@
 import inspect
 from dataclasses import fields
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import headstart
-from headstart.cli.main import add_verbs, app
+from headstart.cli.app import add_verbs, app
 from headstart.core import options
+from headstart.core.errors import PlanError
 from headstart.core.options import BackboneOptions, DataOptions, asked, build, default_of, flat_keywords
 
 GROUPS = [v for n, v in vars(options).items() if n.endswith("Options")]
@@ -61,3 +63,27 @@ def test_flags_of_a_verb_are_the_fields_of_its_groups(verb):
     for hidden in ("--root", "--echo", "--weights", "--repeat"):
         assert hidden not in help
     assert default_of(next(f for f in fields(BackboneOptions) if f.name == "backbone")) in help
+
+
+@pytest.mark.parametrize(
+    ("keywords", "words"),
+    [
+        ({"shots": "5"}, "shots='5': a whole number is expected"),
+        ({"shots": 0}, "shots=0: 1 is the least"),
+        ({"seed": -1}, "seed=-1: 0 is the least"),
+        ({"group_twins": "no"}, "group_twins='no': true or false is expected"),
+        ({"settings": "a=b"}, "is no dict of settings"),
+        ({"settings": {"strengths": "abc"}}, "strengths=abc cannot be read as numbers with commas between"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_in_words(keywords, words):
+    x = [[float(i), 1.0] for i in range(40)]
+    with pytest.raises(PlanError, match=words):
+        headstart.fit((x, ["a", "b"] * 20), **keywords)
+
+
+def test_settings_take_numbers_and_arrays_as_people_have_them(tmp_path):
+    x = np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32)
+    settings = {"folds": 3.0, "strengths": np.array([1.0, 10.0]), "class_weight": "balanced"}
+    result = headstart.fit((x, ["a", "b"] * 30), into=tmp_path / "run", settings=settings).result
+    assert result["plan"]["settings"]["strengths"] == (1.0, 10.0) and result["plan"]["settings"]["folds"] == 3

@@ -115,6 +115,28 @@ def test_a_method_and_a_guard_of_another_package(plugin, tmp_path):
     assert without.returncode == 2 and "prototype" in without.stderr
 
 
+def test_a_plugin_that_cannot_be_imported_is_named_with_its_package(plugin, tmp_path):
+    (plugin / "outsider_few.py").write_text("from headstart.result import Nothing\n")
+    texts = tmp_path / "texts.csv"
+    texts.write_text("message,team\n" + "".join(f"word {n},{'xy'[n % 2]}\n" for n in range(60)))
+    done = run(plugin, "fit", texts, "--into", tmp_path / "run")
+    assert done.returncode == 2 and "'few_examples' of guards, which the package outsider brings" in done.stderr
+
+
+@pytest.mark.filterwarnings("ignore:headstart:DeprecationWarning")
+def test_what_the_contracts_named_is_found_under_its_old_name():
+    from headstart.artifact import Model
+    from headstart.extract import Running
+    from headstart.plan import trains
+    from headstart.portable import Said, Written
+    from headstart.pretext import Corpus, Student
+    from headstart.raw import Reading
+
+    from headstart.features import join, picked
+
+    assert all((Model, Running, join, picked, trains, Said, Written, Corpus, Student, Reading))
+
+
 def test_old_import_paths_warn_and_name_the_new_ones():
     import headstart.core.result
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.cli import main
+from headstart.cli import app
 from headstart.core.errors import SourceError
 from headstart.data.demo.photos import write_photos
 from headstart.evaluation.guards.shortcut import naive_bayes_accuracy
@@ -131,11 +131,11 @@ def test_the_command(flawed, monkeypatch, capsys):
     asked = ["headstart", "check", str(data), "--backbone", "stats", "--into", str(folder / "said")]
     monkeypatch.setattr(sys, "argv", [*asked, "-q", "--json"])
     with pytest.raises(SystemExit) as end:
-        main.main()
+        app.main()
     assert end.value.code == 0 and json.loads(capsys.readouterr().out)["findings"]
     monkeypatch.setattr(sys, "argv", asked)
     with pytest.raises(SystemExit):
-        main.main()
+        app.main()
     out = capsys.readouterr().out
     assert "leaked.jpg" in out and "fix:" in out and max(map(len, out.splitlines())) <= 130
 

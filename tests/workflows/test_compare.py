@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import headstart
-from headstart.cli import main, summaries
+from headstart.cli import app, summaries
 from headstart.core.errors import NameNotFound, PlanError, SourceError, Stopped
 from headstart.data.demo.photos import write_photos
 from headstart.workflows import compare
@@ -148,6 +148,10 @@ def test_the_terminal_shows_every_figure_in_100_columns(compared_photos):
     assert "finetune was left out" in text
 
 
+def test_methods_may_be_named_in_one_word_as_on_the_command_line():
+    assert compare._check_methods("probe, knn") == ["probe", "knn"]
+
+
 def test_an_unknown_method_is_refused_at_once(tmp_path):
     with pytest.raises(NameNotFound, match="finetune"):
         compare.compare(tmp_path, methods=["finetun"], into=tmp_path / "out")
@@ -173,7 +177,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     for methods, code in (("probe,knn", 0), ("probe,kn", 2)):
         monkeypatch.setattr(sys, "argv", [*words, "--methods", methods, "--into", str(tmp_path / "out")])
         with pytest.raises(SystemExit) as ended:
-            main.main()
+            app.main()
         said = json.loads(capsys.readouterr().out)
         assert ended.value.code == code
         if code:
@@ -206,7 +210,7 @@ def test_the_line_that_repeats_a_comparison_repeats_it(compared_photos, monkeypa
     monkeypatch.setenv("HEADSTART_CACHE", str(folder / "cache"))
     monkeypatch.setattr(sys, "argv", [*words, "-q", "--json"])
     with pytest.raises(SystemExit) as end:
-        main.main()
+        app.main()
     assert end.value.code == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["pairs"] == found.facts["pairs"] and all(r["reused"] == 3 for r in facts["methods"] if not r["error"])

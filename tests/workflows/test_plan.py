@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from headstart.backbones.cards import find_card
 from headstart.cli import plan as plan_verb
-from headstart.cli.plan import plan_summary
+from headstart.cli.summaries import plan_summary
 from headstart.core.options import DataOptions
 from headstart.data.demo.photos import write_photos
 from headstart.data.read import read
@@ -142,7 +142,7 @@ def test_the_dot_never_enters_the_words(floored):
 
 def test_the_command(source, floored, tmp_path):
     app = typer.Typer()
-    plan_verb.add_to(app)
+    app.command()(plan_verb.plan)
     app.command("other")(lambda: None)
     words = ["plan", str(source), "--backbone", "stats", "-q", "--into", str(tmp_path / "out")]
     env = {"HEADSTART_CACHE": str(source.parent / "cache")}

@@ -34,12 +34,44 @@ def test_a_run_is_repeated_to_the_last_bit(table, tmp_path):
     }
 
 
+def test_an_option_counts_wherever_it_stands_in_the_file(tmp_path):
+    file = tmp_path / "plan.toml"
+    file.write_text('\ufeffsource = "."\nshots = 5\ngroup = "who"\n[settings]\nclass_weight = "balanced"\n')
+    _, keywords = repeated(file, None, {})
+    assert (keywords["shots"], keywords["group"]) == (5, "who")
+    assert keywords["settings"] == {"class_weight": "balanced"}, "of the probe, which the file need not name"
+
+
+def test_another_budget_brings_its_own_steps(tmp_path):
+    file = tmp_path / "plan.toml"
+    file.write_text(
+        'source = "."\nmethod = "bias"\n[settings]\nsteps = 60\nviews = 1\nlearning_rate = 0.01\n[options]\n'
+    )
+    _, keywords = repeated(file, None, {"budget": "thorough", "settings": {"views": 0}})
+    assert keywords["settings"] == {"learning_rate": 0.01, "views": 0} and keywords["budget"] == "thorough"
+
+
+def test_a_plan_of_an_older_version_is_repeated_with_the_options_of_its_command(tmp_path):
+    """Version 0.1 kept them in result.json alone: without them another split would have been judged, in silence."""
+    file = tmp_path / "plan.toml"
+    file.write_text('backbone = "stats:text"\ncut = 1\nmethod = "mlp"\nseed = 2\n[settings]\nrate = 0.01\n')
+    with pytest.raises(PlanError, match="is of an older version, which kept the options"):
+        repeated(file, "t.csv", {})
+    command = "headstart fit t.csv --backbone stats:text --seed 2 --set rate=0.01 --label team --shots 9 --group-twins"
+    (tmp_path / "result.json").write_text(json.dumps({"command": command}))
+    source, keywords = repeated(file, "other.csv", {"shots": 4})
+    assert source == "other.csv" and keywords == {
+        "backbone": "stats:text", "method": "mlp", "seed": 2, "settings": {"learning_rate": 0.01},
+        "label": "team", "group_twins": True, "shots": 4,
+    }  # fmt: skip
+
+
 def test_what_is_given_beside_it_takes_its_place(tmp_path):
     file = tmp_path / "plan.toml"
-    file.write_text('source = "a"\nbackbone = "stats"\nweights = "sha256:0"\nmethod = "ridge"\nseed = 4\n'
+    file.write_text('source = "."\nbackbone = "stats"\nweights = "sha256:0"\nmethod = "ridge"\nseed = 4\n'
                     "[settings]\nfolds = 7\n[options]\nshots = 8\n")  # fmt: skip
     source, keywords = repeated(file, None, {"seed": 5})
-    assert (source, keywords["seed"], keywords["settings"], keywords["shots"]) == ("a", 5, {"folds": 7}, 8)
+    assert (source, keywords["seed"], keywords["settings"], keywords["shots"]) == (".", 5, {"folds": 7}, 8)
     assert keywords["weights"] == "sha256:0"
     source, keywords = repeated(file, "b", {"method": "knn", "backbone": "own"})
     assert source == "b" and "settings" not in keywords and "weights" not in keywords, "they were of the others"
@@ -68,7 +100,11 @@ def test_arrays_in_memory_are_named_again(tmp_path):
     ("text", "words"),
     [
         ("seed = 1\nshotz = 2", "'shotz' is no option of fit. Did you mean 'shots'"),
-        ('seed = "one"', 'seed = "one" is not of the type int'),
+        ('seed = "one"', "seed='one': a whole number is expected"),
+        ("[options]\nshots = -5", "shots=-5: 1 is the least"),
+        ("[options]\nshots = true", "shots=True: a whole number is expected"),
+        ("[options]\nkind = 5", "kind=5: a word is expected"),
+        ('[options]\nroot = "x"', "'root' is no option of fit"),
         ("seed = ", "is no TOML"),
         ("settings = 3", "are tables"),
     ],
@@ -81,6 +117,9 @@ def test_what_no_option_can_be_is_refused(text, words, tmp_path):
 
 
 def test_no_data_and_no_file_say_so(tmp_path):
+    (tmp_path / "moved.toml").write_text('source = "nowhere.csv"\n')
+    with pytest.raises(SourceError, match=r"nowhere.csv, which .*moved.toml names, does not exist seen from"):
+        headstart.fit(config=tmp_path / "moved.toml")
     with pytest.raises(SourceError, match="No data were named"):
         headstart.fit()
     with pytest.raises(SourceError, match=r"plan.toml cannot be read"):

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones import hub, transformers_encoder
-from headstart.backbones.providers.transformers import read_config, readme_licence
+from headstart.backbones.providers.transformers import classifier, read_config, readme_licence, runs  # noqa: F401
 from headstart.core import digest
-from headstart.core.backbone import Backbone, Block, Cut, Preprocess
+from headstart.core.backbone import Backbone, Block, Preprocess
 from headstart.core.errors import PlanError
 from headstart.core.messages import first_line
 
@@ -49,11 +49,8 @@ def card(local: str) -> Backbone:
     Raises PlanError for what has no two towers, or does not state its image preprocessing.
     """
     name, paths = f"clip:{local}", _paths(local)
-    overrides = hub.split_overrides(local)[1]
-    if overrides:
-        raise PlanError(
-            f"{name}: nothing can be stated of a CLIP ({next(iter(overrides))!r} was). Its own files say it all."
-        )
+    if stated := list(hub.split_overrides(local)[1]):
+        raise PlanError(f"{name}: nothing can be stated of a CLIP ({stated[0]!r} was). Its own files say it all.")
     facts = transformers_encoder.image_settings(name, read_config(paths[transformers_encoder.PREPROCESSOR_CONFIG]))
     spec = Preprocess("image", tuple(sorted(facts.items())))
     model = _load_without_text_tower(name, paths)
@@ -71,22 +68,11 @@ def card(local: str) -> Backbone:
     )
 
 
-def runs(card: Backbone, cut: Cut) -> str:
-    """What kind of engine its parts need: torch modules."""
-    return "torch"
-
-
 def parts(card: Backbone) -> tuple[nn.Module, list[nn.Module], nn.Module]:
     """(stem, blocks, pool), proven on these weights to be get_image_features."""
     paths = _checked_paths(card)
     division = _divide(card.name, _load_without_text_tower(card.name, paths), card.preprocess)
-    hub.check_same_blocks(card, division.names)
-    return division.stem, division.blocks, division.pool
-
-
-def classifier(card: Backbone) -> tuple[np.ndarray, np.ndarray] | None:
-    """None: its classes are whatever texts are embedded."""
-    return None
+    return division.parts_of(card)
 
 
 def reference(card: Backbone, raws: Callable[[], list[bytes | str]]) -> np.ndarray | None:
@@ -97,9 +83,7 @@ def reference(card: Backbone, raws: Callable[[], list[bytes | str]]) -> np.ndarr
 
     images = [Image.open(io.BytesIO(raw)).convert("RGB") for raw in raws() if isinstance(raw, bytes)]
     with transformers_encoder.quiet_loading(transformers):
-        prepare = transformers.AutoImageProcessor.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
+        prepare = transformers.AutoImageProcessor.from_pretrained(folder, **transformers_encoder.LOCAL_ONLY)
     model: Any = transformers_encoder.load_encoder(card.name, folder)
     with torch.inference_mode():
         batch = prepare(images=images, return_tensors="pt")
@@ -175,16 +159,14 @@ def _divide(name: str, model: nn.Module, spec: Preprocess) -> Division:
     except Exception as error:  # of whatever type the network's author chose
         raise PlanError(
             f"{name} is a {type(model).__name__}, which does not give an image of {spec['input_size']} one vector "
-            f"beside its texts ({first_line(error)}). A CLIP or a SigLIP of one fixed size is "
-            "expected."
+            f"beside its texts ({first_line(error)}). A CLIP or a SigLIP of one fixed size is expected."
         ) from error
     towers = dict(model.named_children())
     tower = dict(towers["vision_model"].named_children()) if "vision_model" in towers else {}
     layers = dict(tower["encoder"].named_children()).get("layers") if "encoder" in tower else None
     if layers is not None and {"embeddings", "post_layernorm"} <= tower.keys():
-        stem = block_division.Stem(
-            tower[n] for n in ("embeddings", "pre_layrnorm") if n in tower
-        )  # the library's own spelling
+        # "pre_layrnorm" is the library's own spelling.
+        stem = block_division.Stem(tower[n] for n in ("embeddings", "pre_layrnorm") if n in tower)
         rest = [tower[n] for n in ("post_layernorm", "head") if n in tower]
         rest += [towers["visual_projection"]] if "visual_projection" in towers else []
         names = [f"vision_model.encoder.layers.{i}" for i, _ in layers.named_children()]
@@ -241,9 +223,7 @@ def _embed_texts(card: Backbone, texts: tuple[str, ...]) -> np.ndarray:
 
     try:
         with transformers_encoder.quiet_loading(transformers):
-            tokenizer = transformers.AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **transformers_encoder.LOCAL_ONLY)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         # The first SigLIP's tokenizer needs two libraries more.
         fix = " pip install sentencepiece protobuf" if isinstance(error, ImportError) else ""

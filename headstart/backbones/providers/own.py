@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from headstart.backbones import hub
 from headstart.core import digest
 from headstart.core.backbone import Backbone, Cut, restore
 from headstart.core.errors import ArtifactError, NameNotFound, PlanError, missing_extra
@@ -93,16 +92,14 @@ def parts(card: Backbone):
     if facts["format"] == "transformers":
         from headstart.backbones import transformers_encoder
 
-        division = transformers_encoder.divide_encoder(
-            card.name, transformers_encoder.load_encoder(card.name, folder), card.preprocess
-        )
+        model = transformers_encoder.load_encoder(card.name, folder)
+        division = transformers_encoder.divide_encoder(card.name, model, card.preprocess)
     else:
         from headstart.backbones.block_division import divide
 
         size: Any = card.preprocess["input_size"]
         division = divide(_load_timm(card.name, folder, facts), tuple(size))
-    hub.check_same_blocks(card, division.names)
-    return division.stem, division.blocks, division.pool
+    return division.parts_of(card)
 
 
 def graph(card: Backbone) -> tuple[bytes, dict[str, np.ndarray]]:

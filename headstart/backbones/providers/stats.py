@@ -8,6 +8,7 @@ local binary patterns (Ojala et al. 2002) at three radii; energy in bands of sca
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def reference(card: Backbone, raws: Callable[[], list[bytes | str]]) -> np.ndarr
 def parts(card: Backbone):
     """(stem, blocks, pool) as plain functions: batch -> colour channels or hashes -> statistics, and the identity."""
     if card.local == "text":
-        return _tokens, [_bag_of_words], _identity
+        return itemgetter("tokens", "owner"), [_bag_of_words], _identity
     return _opponent_colours, [_statistics], _identity
 
 
@@ -88,12 +89,8 @@ def _statistics(x: np.ndarray) -> np.ndarray:
     light = x[:, 0]
     std = light.std(axis=(1, 2), keepdims=True) + 0.02
     standardized = (light - light.mean(axis=(1, 2), keepdims=True)) / std
-    statistics = [
-        _colour_grid(x),
-        _gradient_histograms(standardized),
-        _gradient_histograms(_downsample(standardized)),
-        *(_binary_patterns(light, r) for r in RADII),
-    ]
+    statistics = [_colour_grid(x), _gradient_histograms(standardized), _gradient_histograms(_downsample(standardized))]
+    statistics += [_binary_patterns(light, r) for r in RADII]
     statistics += [_band_energies(standardized), _band_energies(x[:, 1] / std), _band_energies(x[:, 2] / std)]
     return np.concatenate(statistics, axis=1).astype(np.float32)
 
@@ -101,9 +98,8 @@ def _statistics(x: np.ndarray) -> np.ndarray:
 def _colour_grid(x: np.ndarray) -> np.ndarray:
     """Mean and standard deviation of each channel on a 4 x 4 grid: (b, 96)"""
     cells = _cells(x, 4)
-    return np.concatenate([cells.mean(axis=(-1, -3)), np.sqrt(cells.var(axis=(-1, -3)) + 1e-6)], axis=1).reshape(
-        len(x), -1
-    )
+    spread = np.sqrt(cells.var(axis=(-1, -3)) + 1e-6)
+    return np.concatenate([cells.mean(axis=(-1, -3)), spread], axis=1).reshape(len(x), -1)
 
 
 def _cells(x: np.ndarray, grid: int) -> np.ndarray:
@@ -125,13 +121,8 @@ def _gradient_histograms(x: np.ndarray) -> np.ndarray:
     low = np.floor(angle)
     share = angle - low
     first = low.astype(np.int8) % ORIENTATIONS
-    maps = np.stack(
-        [
-            magnitude * ((first == o) * (1 - share) + (first == (o - 1) % ORIENTATIONS) * share)
-            for o in range(ORIENTATIONS)
-        ],
-        1,
-    )
+    shares = ((first == o) * (1 - share) + (first == (o - 1) % ORIENTATIONS) * share for o in range(ORIENTATIONS))
+    maps = np.stack([magnitude * orientation_share for orientation_share in shares], 1)
     means = _cells(maps, 4).mean(axis=(-1, -3)).reshape(len(x), -1)
     strongest = _cells(maps, 16).mean(axis=(-1, -3)).max(axis=(-1, -2))
     return np.sqrt(np.concatenate([means, strongest], axis=1) + 1e-6)
@@ -161,11 +152,8 @@ def _band_energies(x: np.ndarray) -> np.ndarray:
         mean = power.mean(1, keepdims=True)
         ordered = np.sort(power, axis=1)[:, [0, 4, 8, 12, 15]]
         peak = np.stack([band.max(axis=(1, 2)), -band.min(axis=(1, 2))], axis=1)
-        energies += [
-            np.log(ordered + 1e-5),
-            np.log((ordered[:, -1:] + 1e-5) / (mean + 1e-5)),
-            np.sqrt(np.maximum(peak, 0)),
-        ]
+        peakedness = np.log((ordered[:, -1:] + 1e-5) / (mean + 1e-5))
+        energies += [np.log(ordered + 1e-5), peakedness, np.sqrt(np.maximum(peak, 0))]
         before = blurred
     return np.concatenate(energies, axis=1)
 
@@ -177,16 +165,9 @@ def _blur(x: np.ndarray, step: int) -> np.ndarray:
         pad[axis] = (step, step)
         y = np.pad(x, pad, mode="edge")
         n = x.shape[axis]
-        x = (
-            0.25 * y.take(range(n), axis)
-            + 0.5 * y.take(range(step, n + step), axis)
-            + 0.25 * y.take(range(2 * step, n + 2 * step), axis)
-        )
+        before, middle, after = (y.take(range(start, start + n), axis) for start in (0, step, 2 * step))
+        x = 0.25 * before + 0.5 * middle + 0.25 * after
     return x
-
-
-def _tokens(batch: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    return batch["tokens"], batch["owner"]
 
 
 def _bag_of_words(x: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

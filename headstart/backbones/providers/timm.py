@@ -18,7 +18,7 @@ import numpy as np
 from headstart.backbones import hub
 from headstart.core import digest
 from headstart.core.backbone import Backbone, Block, Cut, Preprocess
-from headstart.core.errors import NameNotFound, PlanError, WeightsNotFound, missing_extra
+from headstart.core.errors import NameNotFound, PlanError, WeightsNotFound, import_extra
 from headstart.core.messages import did_you_mean
 
 if TYPE_CHECKING:
@@ -92,8 +92,7 @@ def parts(card: Backbone) -> tuple[nn.Module, list[nn.Module], nn.Module]:
     from headstart.backbones.block_division import divide
 
     division = divide(model, tuple(cfg["input_size"]), _classifier_names(cfg))
-    hub.check_same_blocks(card, division.names)
-    return division.stem, division.blocks, division.pool
+    return division.parts_of(card)
 
 
 def reference(card: Backbone, raws: Callable[[], list[bytes | str]]) -> np.ndarray | None:
@@ -150,7 +149,7 @@ def _repo(name: str) -> str:
     """The hub repository of a name of timm's own list, which is not needed for a cached name with its tag."""
     if "." in name and hub.is_cached(f"timm/{name}"):
         return f"timm/{name}"
-    timm = _import_timm(f"timm:{name}")
+    timm = import_extra("timm", "torch", f"The backbone timm:{name}")
     architecture = name.partition(".")[0]
     cfg = timm.get_pretrained_cfg(name, allow_unregistered=True) if timm.is_model(architecture) else None
     if cfg is None:
@@ -181,10 +180,8 @@ def _config(name: str, path: Path, overrides: dict[str, str]) -> tuple[dict, dic
 
 def _parse_override(name: str, key: str, text: str) -> object:
     if key not in PREPROCESS_KEYS:
-        hint = did_you_mean(key, PREPROCESS_KEYS)
-        raise PlanError(
-            f"{name}: {key!r} cannot be stated of a timm backbone.{hint} What can: {', '.join(PREPROCESS_KEYS)}."
-        )
+        hint, possible = did_you_mean(key, PREPROCESS_KEYS), ", ".join(PREPROCESS_KEYS)
+        raise PlanError(f"{name}: {key!r} cannot be stated of a timm backbone.{hint} What can: {possible}.")
     try:
         if key == "input_size":
             return [3, int(text), int(text)]
@@ -218,39 +215,31 @@ def _spec(name: str, cfg: dict) -> Preprocess:
             f"{name}: {key} is {cfg[key]!r}, which cannot be followed: expected are three channels, "
             f"an interpolation of {', '.join(INTERPOLATIONS)}, a crop_mode of {', '.join(CROP_MODES)}."
         )
-    return Preprocess(
-        "image", tuple((k, tuple(cfg[k]) if isinstance(cfg[k], list) else cfg[k]) for k in PREPROCESS_KEYS)
-    )
+    settings = ((key, tuple(cfg[key]) if isinstance(cfg[key], list) else cfg[key]) for key in PREPROCESS_KEYS)
+    return Preprocess("image", tuple(settings))
 
 
 def _load(name: str, config: dict, cfg: dict, weights: Path) -> nn.Module:
     """The network with its weights in float32. Raises PlanError naming what does not fit."""
-    timm = _import_timm(name)
+    timm = import_extra("timm", "torch", f"The backbone {name}")
     import torch
     from safetensors.torch import load_file
 
-    if not timm.is_model(config["architecture"]):
-        raise PlanError(
-            f"{name} is a {config['architecture']}, which timm {timm.__version__} does not know. Try a newer timm."
-        )
-    model_cfg = {
-        k: cfg[k] for k in ("input_size", "fixed_input_size", "num_classes", "classifier", "first_conv") if k in cfg
-    }
+    architecture = config["architecture"]
+    if not timm.is_model(architecture):
+        raise PlanError(f"{name} is a {architecture}, which timm {timm.__version__} does not know. Try a newer timm.")
+    keys = ("input_size", "fixed_input_size", "num_classes", "classifier", "first_conv")
+    model_cfg = {key: cfg[key] for key in keys if key in cfg}
     try:
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn and discarded: the caller's RNG stays
-            model = timm.create_model(config["architecture"], pretrained_cfg=model_cfg, **config["model_args"])
+            model = timm.create_model(architecture, pretrained_cfg=model_cfg, **config["model_args"])
     except (TypeError, ValueError, RuntimeError, AssertionError, NotImplementedError) as error:
         raise PlanError(f"{name}: timm cannot build what its config.json describes: {error}") from error
-    state = load_file(weights)
-    heads = _classifier_names(cfg)
-    mismatches = [
-        w for w in _load_into(model, state) if not w.partition(" ")[2].startswith(tuple(f"{h}." for h in heads))
-    ]
+    heads = tuple(f"{head}." for head in _classifier_names(cfg))
+    mismatches = [w for w in _load_into(model, load_file(weights)) if not w.partition(" ")[2].startswith(heads)]
     if mismatches:
         more = f" and {len(mismatches) - 4} more" if len(mismatches) > 4 else ""
-        raise PlanError(
-            f"{name}: {weights.name} does not fit a {config['architecture']}: {', '.join(mismatches[:4])}{more}."
-        )
+        raise PlanError(f"{name}: {weights.name} does not fit a {architecture}: {', '.join(mismatches[:4])}{more}.")
     return model.eval()
 
 
@@ -285,11 +274,3 @@ def _imagenet_classes(cfg: dict) -> tuple[str, ...]:
 
     names = ImageNetInfo("imagenet-1k")
     return tuple(names.index_to_description(i) for i in range(names.num_classes()))
-
-
-def _import_timm(name: str):
-    try:
-        import timm
-    except ImportError as error:
-        raise missing_extra("timm", "torch", f"The backbone {name}") from error
-    return timm

@@ -25,22 +25,11 @@ if TYPE_CHECKING:
 
 REQUIRED_FILES = ("config.json", "model.safetensors")
 MODULES_FILE, POOLING_FILE, LENGTH_FILE = "modules.json", "1_Pooling/config.json", "sentence_bert_config.json"
-PROMPTS_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG = (
-    "config_sentence_transformers.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-)
+PROMPTS_FILE = "config_sentence_transformers.json"
+TOKENIZER_FILE, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 README = "README.md"
-OPTIONAL_FILES = (
-    MODULES_FILE,
-    POOLING_FILE,
-    LENGTH_FILE,
-    PROMPTS_FILE,
-    TOKENIZER_FILE,
-    TOKENIZER_CONFIG,
-    PREPROCESSOR_CONFIG,
-    README,
-)
+SENTENCE_TRANSFORMERS_FILES = (MODULES_FILE, POOLING_FILE, LENGTH_FILE, PROMPTS_FILE)
+OPTIONAL_FILES = (*SENTENCE_TRANSFORMERS_FILES, TOKENIZER_FILE, TOKENIZER_CONFIG, PREPROCESSOR_CONFIG, README)
 
 POOLINGS = ("mean", "cls", "max")
 OVERRIDES = ("pooling", "normalize", "max_length", "pad", "prompt")
@@ -49,18 +38,12 @@ NO_LIMIT = 1_000_000  # transformers writes 1e30 for tokenizers that know no lim
 # Vision encoders whose own classifiers read the class token.
 CLS_POOLED = ("vit", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit", "vit_msn")
 # These count positions from the padding token's id, so their position tables are that much longer than their texts.
-OFFSET_POSITIONS = (
-    "roberta",
-    "xlm-roberta",
-    "camembert",
-    "mpnet",
-    "xlm-roberta-xl",
-    "roberta-prelayernorm",
-    "data2vec-text",
-)
+ROBERTAS = ("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl")
+OFFSET_POSITIONS = (*ROBERTAS, "camembert", "data2vec-text", "mpnet")
 LEGACY_POOLINGS = {
-    f"pooling_mode_{long}": short
-    for long, short in (("mean_tokens", "mean"), ("cls_token", "cls"), ("max_tokens", "max"))
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
 }
 
 
@@ -103,8 +86,7 @@ def parts(card: Backbone) -> tuple[nn.Module, list[nn.Module], nn.Module]:
     hub.check_weights_unchanged(card, [paths[f] for f in REQUIRED_FILES])
     model = transformers_encoder.load_encoder(card.name, paths["config.json"].parent)
     division = transformers_encoder.divide_encoder(card.name, model, card.preprocess)
-    hub.check_same_blocks(card, division.names)
-    return division.stem, division.blocks, division.pool
+    return division.parts_of(card)
 
 
 def classifier(card: Backbone) -> tuple[np.ndarray, np.ndarray] | None:
@@ -216,8 +198,7 @@ def _check_complete(name: str, facts: dict[str, Any], examples: dict[str, str]) 
         raise PlanError(
             f"{name} does not state its {' and '.join(missing)}: no file beside the weights says so (for "
             f"pooling that is {POOLING_FILE}). A guess would be silently wrong. State what its authors used, for "
-            f"example: "
-            f"--backbone '{_with_overrides(name, text)}'"
+            f"example: --backbone '{_with_overrides(name, text)}'"
         )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
-import numpy as np
-
-from headstart.core.backbone import Backbone, Block, Cut, Preprocess
+from headstart.backbones.providers import stats
+from headstart.core.backbone import Backbone, Block, Preprocess
 from headstart.core.digest import of_value
 from headstart.core.errors import PlanError
+
+# Nothing is loaded, classified or compared, as with the statistics.
+files, runs, classifier, reference = stats.files, stats.runs, stats.classifier, stats.reference
 
 
 def card(local: str) -> Backbone:
@@ -20,26 +19,6 @@ def card(local: str) -> Backbone:
     spec = Preprocess("vector", (("width", width),))
     weights = f"sha256:{of_value({'vector': width})}"
     return Backbone(f"vector:{width}", weights, spec, (Block("given", (width,)),), width, pretrained_on="nothing")
-
-
-def files(local: str) -> list[Path]:
-    """None: there are no weights."""
-    return []
-
-
-def runs(card: Backbone, cut: Cut) -> str:
-    """What kind of engine its parts need: plain functions."""
-    return "numpy"
-
-
-def classifier(card: Backbone) -> tuple[np.ndarray, np.ndarray] | None:
-    """None: nothing is known of their network."""
-    return None
-
-
-def reference(card: Backbone, raws: Callable[[], list[bytes | str]]) -> np.ndarray | None:
-    """None: there is no library."""
-    return None
 
 
 def parts(card: Backbone):

@@ -76,9 +76,8 @@ def stain(rng: np.random.Generator, part: Part) -> Damage:
     soft = rng.uniform(0.12, 0.5)
     match str(rng.choice(("rust", "oil", "scale", "heat"), p=(0.32, 0.28, 0.22, 0.18))):
         case "rust":
-            film = smoothstep(0, soft, near + 0.4 * fractal_noise(rng, 9, 4)) * np.clip(
-                0.75 + 0.35 * fractal_noise(rng, 40, 2), 0.15, 1
-            )
+            film = smoothstep(0, soft, near + 0.4 * fractal_noise(rng, 9, 4))
+            film = film * np.clip(0.75 + 0.35 * fractal_noise(rng, 40, 2), 0.15, 1)
             return Damage(film=strength * film, colour=_film_colour(RUST, 1 + 0.2 * fractal_noise(rng, 24, 2)))
         case "oil":
             film = smoothstep(0, soft, near + 0.4 * fractal_noise(rng, 7, 3))
@@ -87,11 +86,8 @@ def stain(rng: np.random.Generator, part: Part) -> Damage:
             depth = near + 0.3 * fractal_noise(rng, 6, 3)
             shore = smoothstep(0, 0.1, depth) * smoothstep(0.6, 0.1, depth)
             crust = smoothstep(0, 0.3, depth) * np.clip(0.6 + 0.4 * fractal_noise(rng, 24, 3), 0.1, 1)
-            return Damage(
-                tone=1 - 0.5 * strength * shore,
-                film=0.75 * strength * crust,
-                colour=_film_colour(SCALE, 0.9 + 0.1 * crust),
-            )
+            colour = _film_colour(SCALE, 0.9 + 0.1 * crust)
+            return Damage(tone=1 - 0.5 * strength * shore, film=0.75 * strength * crust, colour=colour)
         case _:
             depth = near + 0.1 + 0.15 * fractal_noise(rng, 6, 3)
             bands, position = np.array(HEAT, np.float32), 3.2 * np.clip(depth, 0, 1)

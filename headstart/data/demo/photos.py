@@ -11,20 +11,10 @@ import numpy as np
 
 from headstart.core.errors import SourceError
 from headstart.core.files import write_atomic
+from headstart.data.demo import surfaces
 from headstart.data.demo.defects import Damage, dent, scratch, stain
 from headstart.data.demo.shapes import Part, random_part
-from headstart.data.demo.surfaces import (
-    SIDE,
-    Metal,
-    fractal_noise,
-    local_coordinates,
-    pixel_grid,
-    random_bench,
-    random_metal,
-    smoothstep,
-    upsample,
-    white_noise,
-)
+from headstart.data.demo.surfaces import SIDE, Metal
 
 DEFECTS = {"scratch": scratch, "dent": dent, "stain": stain}
 SHARES = (0.35, 0.34, 0.31)
@@ -47,8 +37,7 @@ def write_photos(into: Path, n: int = 800, seed: int = 0, workers: int | None = 
             write_atomic(into / names[i], render_photo(seed, i))
 
     with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(write, range(n)):
-            pass
+        list(pool.map(write, range(n)))  # raises what a thread raised
     return into
 
 
@@ -57,7 +46,7 @@ def render_photo(seed: int, i: int) -> bytes:
     rng = np.random.default_rng([seed, i])
     make_damage = DEFECTS[_draw_defect(rng)]
     piece = random_part(rng)
-    face = random_metal(rng, piece.u, piece.v, piece.angle)
+    face = surfaces.random_metal(rng, piece.u, piece.v, piece.angle)
     return _expose(rng, _shade(rng, piece, face, make_damage(rng, piece)))
 
 
@@ -78,7 +67,7 @@ def _refuse_strangers(into: Path, names: set[str]) -> None:
 
 def _shade(rng: np.random.Generator, piece: Part, face: Metal, damage: Damage) -> np.ndarray:
     """(SIDE, SIDE, 3) of linear light: the part on its bench, under one lamp, in a room that it mirrors."""
-    x, y = pixel_grid()
+    x, y = surfaces.pixel_grid()
     azimuth, height = rng.uniform(-pi, pi), rng.uniform(0.55, 1.1)
     lamp = cos(azimuth) * cos(height), sin(azimuth) * cos(height), sin(height)
     near = rng.uniform(0.1, 0.5) / SIDE
@@ -101,7 +90,7 @@ def _shade(rng: np.random.Generator, piece: Part, face: Metal, damage: Damage) -
     cover = np.clip(0.5 - piece.edge, 0, 1)
     reach = rng.uniform(4, 14) / tan(height)
     shadow = _shadow(cover, -cos(azimuth) * reach, -sin(azimuth) * reach)
-    table = ((1 - 0.75 * shadow) * (fill + lz / far))[..., None] * random_bench(rng)
+    table = ((1 - 0.75 * shadow) * (fill + lz / far))[..., None] * surfaces.random_bench(rng)
     return table + cover[..., None] * (surface - table)
 
 
@@ -110,12 +99,12 @@ def _reflection(
 ) -> np.ndarray:
     """What a face mirrors in the directions (rx, ry): walls, a window and the lamp, blurred where it is dull."""
     a, b = np.meshgrid(np.linspace(-1, 1, 48, dtype=np.float32), np.linspace(-1, 1, 48, dtype=np.float32))
-    walls = np.maximum(0.4 + 0.3 * upsample(white_noise(rng, 4, 4), 48), 0.05)
+    walls = np.maximum(0.4 + 0.3 * surfaces.upsample(surfaces.white_noise(rng, 4, 4), 48), 0.05)
     turn, px, py = rng.uniform(0, pi), rng.uniform(-0.6, 0.6), rng.uniform(-0.6, 0.6)
     u, v = cos(turn) * (a - px) + sin(turn) * (b - py), cos(turn) * (b - py) - sin(turn) * (a - px)
     window = rng.uniform(0.2, 0.9) * (np.abs(u) < rng.uniform(0.1, 0.25)) * (np.abs(v) < rng.uniform(0.2, 0.7))
     glow = np.exp(-((a - lamp[0] / 2) ** 2 + (b - lamp[1] / 2) ** 2) / (0.4 - 0.3 * gloss) ** 2)
-    room = np.maximum(upsample(upsample(walls + window + glow, int(5 + 30 * gloss)), 512), 0.02)
+    room = np.maximum(surfaces.upsample(surfaces.upsample(walls + window + glow, int(5 + 30 * gloss)), 512), 0.02)
     row, column = (np.clip(255.5 * (r + 1), 0, 511).astype(np.intp) for r in (ry, rx))
     return room[row, column]
 
@@ -133,11 +122,11 @@ def _shadow(cover: np.ndarray, dx: float, dy: float) -> np.ndarray:
 
 def _handling_marks(rng: np.random.Generator) -> np.ndarray:
     """(SIDE, SIDE) factor near 1, the traces of ordinary handling: dust, and now and then the ridges of a finger."""
-    tone = np.where(white_noise(rng) > 3.6, np.float32(0.75), np.float32(1))
+    tone = np.where(surfaces.white_noise(rng) > 3.6, np.float32(0.75), np.float32(1))
     if rng.random() < 0.25:
-        a, b = local_coordinates(rng.uniform(-70, 70), rng.uniform(-70, 70), rng.uniform(-pi, pi))
-        ridges = 1 + np.sin(1.3 * np.hypot(a + 20, 1.4 * b) + 2 * fractal_noise(rng, 4, 1))
-        tone *= 1 + 0.035 * ridges * smoothstep(1, 0.5, np.hypot(a / 16, b / 22))
+        a, b = surfaces.local_coordinates(rng.uniform(-70, 70), rng.uniform(-70, 70), rng.uniform(-pi, pi))
+        ridges = 1 + np.sin(1.3 * np.hypot(a + 20, 1.4 * b) + 2 * surfaces.fractal_noise(rng, 4, 1))
+        tone *= 1 + 0.035 * ridges * surfaces.smoothstep(1, 0.5, np.hypot(a / 16, b / 22))
     return tone
 
 
@@ -148,15 +137,15 @@ def _expose(rng: np.random.Generator, light: np.ndarray) -> bytes:
     """
     from PIL import Image, ImageFilter
 
-    a, b = local_coordinates(rng.normal(0, 20), rng.normal(0, 20), 0)
+    a, b = surfaces.local_coordinates(rng.normal(0, 20), rng.normal(0, 20), 0)
     corners = 1 - rng.uniform(0, 0.45) * (a * a + b * b) / SIDE**2
     warm, green = rng.normal(0, 0.08), rng.normal(0, 0.025)
     white = np.array((1 + warm, 1 + green, 1 - warm), np.float32)
     exposure = np.maximum(light * (rng.uniform(0.12, 0.32) / float(light.mean()) * corners)[..., None] * white, 0)
-    response = 1.25 * exposure * (1 + exposure / 3) / (0.55 + exposure) * smoothstep(-0.25, 0.3, exposure)
+    response = 1.25 * exposure * (1 + exposure / 3) / (0.55 + exposure) * surfaces.smoothstep(-0.25, 0.3, exposure)
     coded = (255 * np.clip(response, 0, 1) ** np.float32(1 / 2.2)).astype(np.uint8)
     sharp = Image.fromarray(coded).filter(ImageFilter.GaussianBlur(rng.uniform(0.35, 0.9)))
-    noise = rng.uniform(1, 4) * white_noise(rng)[..., None]
+    noise = rng.uniform(1, 4) * surfaces.white_noise(rng)[..., None]
     noise = noise + rng.uniform(0.5, 1.5) * rng.standard_normal((SIDE, SIDE, 3), dtype=np.float32)
     final = Image.fromarray(np.clip(np.asarray(sharp) + noise, 0, 255).astype(np.uint8))
     file = BytesIO()

@@ -103,11 +103,9 @@ def _pipe(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> Outline:
 
 def _link(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> Outline:
     reach, big, small = rng.uniform(75, 100), rng.uniform(58, 72), rng.uniform(48, 60)
-    left_distance, right_distance = np.hypot(u + reach - 15, v), np.hypot(u - reach, v)
-    body = np.minimum(
-        np.minimum(left_distance - big, right_distance - small), _box(u, v, reach, rng.uniform(38, 48), 1)
-    )
-    return np.maximum(body, np.maximum(0.3 * big - left_distance, 0.3 * small - right_distance)), 0.0, []
+    left, right = np.hypot(u + reach - 15, v), np.hypot(u - reach, v)
+    body = np.minimum(np.minimum(left - big, right - small), _box(u, v, reach, rng.uniform(38, 48), 1))
+    return np.maximum(body, np.maximum(0.3 * big - left, 0.3 * small - right)), 0.0, []
 
 
 def _sheet(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> Outline:

@@ -134,14 +134,10 @@ def random_bench(rng: np.random.Generator) -> np.ndarray:
         case "paper":
             shade, tone = (0.72, 0.71, 0.68), 1 + 0.02 * white_noise(rng) + 0.03 * fractal_noise(rng, 3, 3)
         case "card":
-            shade, tone = (
-                (0.45, 0.33, 0.21),
-                1 + 0.05 * directional_noise(rng, 48, 2, angle) + 0.05 * fractal_noise(rng, 20, 2),
-            )
+            flutes = directional_noise(rng, 48, 2, angle)
+            shade, tone = (0.45, 0.33, 0.21), 1 + 0.05 * flutes + 0.05 * fractal_noise(rng, 20, 2)
         case _:
-            shade, tone = (
-                (0.26, 0.27, 0.28),
-                1 + 0.1 * directional_noise(rng, 260, 4, angle) + 0.1 * fractal_noise(rng, 4, 3),
-            )
+            strands = directional_noise(rng, 260, 4, angle)
+            shade, tone = (0.26, 0.27, 0.28), 1 + 0.1 * strands + 0.1 * fractal_noise(rng, 4, 3)
     colour = np.array(shade, np.float32) * rng.uniform(0.8, 1.2, 1).astype(np.float32)
     return np.clip(tone, 0.2, 2)[..., None] * colour * rng.uniform(0.94, 1.06, 3).astype(np.float32)

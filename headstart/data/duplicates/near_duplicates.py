@@ -233,9 +233,8 @@ def _photo_pairs(
     # How far the nearest NEIGHBOUR_SHARE of the sample is from each photo.
     neighbour_distance, neighbour_bits = np.zeros(len(position)), np.zeros(len(position))
     others = standardized(sample)
-    rank = (
-        min(len(sample), 2 + int(np.ceil(NEIGHBOUR_SHARE * len(sample)))) - 1
-    )  # itself and its twin may be among them
+    # A photo itself and its twin may be among them.
+    rank = min(len(sample), 2 + int(np.ceil(NEIGHBOUR_SHARE * len(sample)))) - 1
     for index in _chunks(np.unique(np.concatenate([i, j]))):
         similarity = standardized(index) @ others.T
         neighbour_distance[index] = 1 + np.partition(-similarity, rank, axis=1)[:, rank]
@@ -243,16 +242,10 @@ def _photo_pairs(
         neighbour_bits[index] = np.partition(differing, rank, axis=1)[:, rank]
     distance = np.minimum(neighbour_distance[i], neighbour_distance[j])
     distance_bits = np.minimum(neighbour_bits[i], neighbour_bits[j])
-    by_features = (
-        (cosine >= MIN_COSINE + COSINE_PER_BIT * bits)
-        & (1 - cosine <= MAX_RELATIVE_DISTANCE * distance)
-        & (bits <= MAX_RELATIVE_BITS * distance_bits)
-    )
-    by_fingerprint = (
-        (bits <= np.minimum(EQUAL_BITS, EQUAL_RELATIVE_BITS * distance_bits))
-        & (distance_bits >= DISTINCTIVE_BITS)
-        & (1 - cosine <= RELAXED * distance)
-    )
+    by_features = (1 - cosine <= MAX_RELATIVE_DISTANCE * distance) & (bits <= MAX_RELATIVE_BITS * distance_bits)
+    by_features &= cosine >= MIN_COSINE + COSINE_PER_BIT * bits
+    by_fingerprint = (1 - cosine <= RELAXED * distance) & (distance_bits >= DISTINCTIVE_BITS)
+    by_fingerprint &= bits <= np.minimum(EQUAL_BITS, EQUAL_RELATIVE_BITS * distance_bits)
     twins = by_features | by_fingerprint
     return i[twins], j[twins], np.minimum(cosine[twins], 1.0)
 

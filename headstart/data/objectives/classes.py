@@ -5,34 +5,32 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from headstart.core import statistics
 from headstart.core.errors import SourceError
 from headstart.core.result import Metric
-from headstart.core.statistics import (
-    bootstrap,
-    bootstrap_interval,
-    confidence_bins,
-    precision_recall_f1,
-    reliability_curve,
-    share_interval,
-    wilson_interval,
-)
 
 CALIBRATION_BINS = 15  # of confidence; the number of Guo et al. 2017
 MIN_DISTINCT_NUMBERS = 20  # distinct whole numbers that may be classes, however few examples there are
 MAX_CODES = 50  # distinct whole numbers from 0 on that are taken for classes without asking
 
 
-def are_class_codes(labels: Sequence, most: int = MAX_CODES) -> bool:
-    """Whether whole numbers are surely classes: two values, or 0, 1, 2 … at most `most`, each seen twice."""
+def are_class_codes(labels: Sequence) -> bool:
+    """Whether whole numbers are surely classes: two values, or 0, 1, 2 … at most MAX_CODES, each seen twice."""
     if not all(isinstance(v, int) and not isinstance(v, bool) for v in labels):
         return False
+    n = len(set(labels))
+    return n == 2 or (n <= MAX_CODES and are_consecutive(labels))
+
+
+def are_consecutive(labels: Sequence) -> bool:
+    """Whether labels are 0, 1, 2 … without a gap, each at least twice."""
     counts = Counter(labels)
-    in_a_row = len(counts) <= most and sorted(counts) == list(range(len(counts))) and min(counts.values()) > 1
-    return len(counts) == 2 or in_a_row
+    in_a_row = all(isinstance(v, int) for v in counts) and sorted(counts) == list(range(len(counts)))
+    return in_a_row and min(counts.values()) > 1
 
 
 def fits(labels: Sequence) -> bool:
@@ -50,11 +48,9 @@ def of(labels: Sequence) -> Classes:
 
     Raises SourceError when there is only one, or a label is a list.
     """
-    several = next((v for v in labels if isinstance(v, tuple | list) and len(v) != 1), None)
-    if several is not None:
-        raise SourceError(
-            f"An example has {len(several)} labels, {list(several)!r}. For several at once say --task tags."
-        )
+    tags = next((v for v in labels if isinstance(v, tuple | list) and len(v) != 1), None)
+    if tags is not None:
+        raise SourceError(f"An example has {len(tags)} labels, {list(tags)!r}. For several at once say --task tags.")
     values = {class_name(v): v for v in labels}
     numbers = all(isinstance(v, int | float) for v in values.values())
     names = sorted(values, key=lambda n: float(values[n])) if numbers else sorted(values)
@@ -80,12 +76,8 @@ def class_name(label: object) -> str:
 class Classes:
     """Softmax over named classes; y is (n,) int64 positions in `names`."""
 
+    link: ClassVar[Literal["softmax", "sigmoid", "identity"]] = "softmax"
     names: tuple[str, ...]
-
-    @property
-    def link(self) -> Literal["softmax", "sigmoid", "identity"]:
-        """How scores become probabilities."""
-        return "softmax"
 
     @property
     def width(self) -> int:
@@ -146,7 +138,7 @@ class Classes:
         losses = -np.maximum(logs[np.arange(n), y], np.log(np.finfo(float).eps))
         confidence = np.exp(logs.max(1))
         gaps = np.zeros((n, CALIBRATION_BINS))
-        gaps[np.arange(n), confidence_bins(confidence, CALIBRATION_BINS)] = correct - confidence
+        gaps[np.arange(n), statistics.confidence_bins(confidence, CALIBRATION_BINS)] = correct - confidence
         sums = np.column_stack([losses, gaps]) / n
 
         ratios = _balanced_and_f1(y, predicted, k)
@@ -155,17 +147,17 @@ class Classes:
             means = w @ sums
             return np.column_stack([*ratios(w), means[:, 0], np.abs(means[:, 1:]).sum(1)])
 
-        values, draws = bootstrap(statistic, n, rng)
+        values, draws = statistics.bootstrap(statistic, n, rng)
         balanced, f1, loss, ece = values.tolist()
         shares = np.bincount(y, minlength=k) / n
         top, present = float(shares.max()), int((shares > 0).sum())
         entropy = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
         return (
-            Metric("accuracy", float(correct.mean()), *wilson_interval(int(correct.sum()), n), top, n),
-            Metric("balanced_accuracy", balanced, *share_interval(balanced, draws[:, 0], n), 1 / present, n),
-            Metric("macro_f1", f1, *share_interval(f1, draws[:, 1], n), 2 * top / (1 + top) / present, n),
-            Metric("log_loss", loss, *bootstrap_interval(loss, draws[:, 2], 0), entropy, n, better="lower"),
-            Metric("ece", ece, *bootstrap_interval(ece, draws[:, 3], 0, 1), 0.0, n, better="lower"),
+            Metric("accuracy", float(correct.mean()), *statistics.wilson_interval(int(correct.sum()), n), top, n),
+            Metric("balanced_accuracy", balanced, *statistics.share_interval(balanced, draws[:, 0], n), 1 / present, n),
+            Metric("macro_f1", f1, *statistics.share_interval(f1, draws[:, 1], n), 2 * top / (1 + top) / present, n),
+            Metric("log_loss", loss, *statistics.bootstrap_interval(loss, draws[:, 2], 0), entropy, n, better="lower"),
+            Metric("ece", ece, *statistics.bootstrap_interval(ece, draws[:, 3], 0, 1), 0.0, n, better="lower"),
         )
 
     def details(self, scores: np.ndarray, y: np.ndarray) -> dict:
@@ -177,18 +169,12 @@ class Classes:
         rows = []
         for i, label in enumerate(self.names):
             hits, true, positives = int(matrix[i, i]), int(matrix[i].sum()), int(matrix[:, i].sum())
-            low, high = wilson_interval(hits, true)
-            rows.append(
-                {"name": label, "n": true, **precision_recall_f1(hits, true, positives), "low": low, "high": high}
-            )
-        curve = reliability_curve(np.exp(logs.max(1)), predicted == y, CALIBRATION_BINS)
-        return {
-            "kind": "classes",
-            "names": list(self.names),
-            "confusion": matrix.tolist(),
-            "per_class": rows,
-            "reliability": curve,
-        }
+            low, high = statistics.wilson_interval(hits, true)
+            figures = statistics.precision_recall_f1(hits, true, positives)
+            rows.append({"name": label, "n": true, **figures, "low": low, "high": high})
+        curve = statistics.reliability_curve(np.exp(logs.max(1)), predicted == y, CALIBRATION_BINS)
+        tables = {"confusion": matrix.tolist(), "per_class": rows, "reliability": curve}
+        return {"kind": "classes", "names": list(self.names), **tables}
 
 
 def _log_softmax(scores: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -58,18 +58,10 @@ class Number:
     mean, spread: of the training labels, in their own unit
     """
 
+    link: ClassVar[Literal["softmax", "sigmoid", "identity"]] = "identity"
+    width: ClassVar[int] = 1
     mean: float
     spread: float
-
-    @property
-    def link(self) -> Literal["softmax", "sigmoid", "identity"]:
-        """Scores are the answer."""
-        return "identity"
-
-    @property
-    def width(self) -> int:
-        """One score."""
-        return 1
 
     def facts(self) -> dict:
         """JSON for `restore`."""
@@ -128,18 +120,10 @@ class Number:
         values, draws = bootstrap(statistic, n, rng)
         mae, rmse, r2, rank = values.tolist()
         constant = truth - self.mean
+        mae_chance, rmse_chance = float(np.abs(constant).mean()), float(np.sqrt((constant**2).mean()))
         return (
-            Metric(
-                "mae", mae, *bootstrap_interval(mae, draws[:, 0], 0), float(np.abs(constant).mean()), n, better="lower"
-            ),
-            Metric(
-                "rmse",
-                rmse,
-                *bootstrap_interval(rmse, draws[:, 1], 0),
-                float(np.sqrt((constant**2).mean())),
-                n,
-                better="lower",
-            ),
+            Metric("mae", mae, *bootstrap_interval(mae, draws[:, 0], 0), mae_chance, n, better="lower"),
+            Metric("rmse", rmse, *bootstrap_interval(rmse, draws[:, 1], 0), rmse_chance, n, better="lower"),
             Metric("r2", r2, *bootstrap_interval(r2, draws[:, 2], highest=1), 0.0, n),
             Metric("spearman", rank, *bootstrap_interval(rank, draws[:, 3], -1, 1), 0.0, n),
         )

@@ -6,21 +6,13 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from headstart.core import statistics
 from headstart.core.errors import SourceError
 from headstart.core.result import Metric
-from headstart.core.statistics import (
-    RESAMPLES,
-    bootstrap,
-    bootstrap_interval,
-    precision_recall_f1,
-    reliability_curve,
-    share_interval,
-    wilson_interval,
-)
 
 SEPARATORS = ";|,"
 TAG_COLUMNS = ("tags", "tag", "labels", "categories", "keywords", "topics", "genres")
@@ -92,12 +84,8 @@ def tag_names(label: object) -> tuple[str, ...]:
 class Tags:
     """A sigmoid a tag; y is (n, k) float32 of 0 and 1."""
 
+    link: ClassVar[Literal["softmax", "sigmoid", "identity"]] = "sigmoid"
     names: tuple[str, ...]
-
-    @property
-    def link(self) -> Literal["softmax", "sigmoid", "identity"]:
-        """How scores become probabilities."""
-        return "sigmoid"
 
     @property
     def width(self) -> int:
@@ -111,9 +99,8 @@ class Tags:
     def strata(self, labels: Sequence) -> list:
         """The rarest tag of each example that still has RARE examples; "" where it has none."""
         counts = Counter(tag for v in labels for tag in tag_names(v))
-        keys = [
-            min(((n, t) for t in tag_names(v) if (n := counts[t]) >= MIN_TAG_COUNT), default=(0, ""))[1] for v in labels
-        ]
+        frequent = [[(counts[tag], tag) for tag in tag_names(v) if counts[tag] >= MIN_TAG_COUNT] for v in labels]
+        keys = [min(tags, default=(0, ""))[1] for tags in frequent]
         # What remains of a tag after its rarer company took its examples can again be too few to stratify by.
         remaining = Counter(keys)
         return [k if remaining[k] >= MIN_TAG_COUNT else "" for k in keys]
@@ -174,62 +161,23 @@ class Tags:
             micro = 2 * hits.sum(1) / np.maximum(total.sum(1), 1)
             return np.column_stack([micro, macro, sums[:, 3 * k :] / n])
 
-        (micro, macro, match, loss), draws = bootstrap(statistic, n, rng)
-        precision, precision_draws = self._average_precision(bounded, truth, rng)
+        values, draws = statistics.bootstrap(statistic, n, rng)
+        micro, macro, match, loss = values.tolist()
+        precision, precision_draws = _average_precision(bounded, truth, rng)
         shares = truth.mean(0)
         present = shares[shares > 0]
         commonest = max(Counter(map(bytes, truth)).values()) / n
         inner = present[present < 1]
         entropy = float(-(inner * np.log(inner) + (1 - inner) * np.log(1 - inner)).sum()) / k
+        all_tags, mean_share = float((2 * shares / (1 + shares)).mean()), float(present.mean()) if len(present) else 0.0
+        interval = statistics.bootstrap_interval(precision, precision_draws, 0, 1)
         return (
-            Metric("micro_f1", float(micro), *share_interval(float(micro), draws[:, 0], n), _best_constant(shares), n),
-            Metric(
-                "macro_f1",
-                float(macro),
-                *share_interval(float(macro), draws[:, 1], n),
-                float((2 * shares / (1 + shares)).mean()),
-                n,
-            ),
-            Metric("exact_match", float(match), *wilson_interval(int(exact.sum()), n), commonest, n),
-            Metric(
-                "log_loss", float(loss), *bootstrap_interval(float(loss), draws[:, 3], 0), entropy, n, better="lower"
-            ),
-            Metric(
-                "mean_average_precision",
-                precision,
-                *bootstrap_interval(precision, precision_draws, 0, 1),
-                float(present.mean()) if len(present) else 0.0,
-                n,
-            ),
+            Metric("micro_f1", micro, *statistics.share_interval(micro, draws[:, 0], n), _best_constant(shares), n),
+            Metric("macro_f1", macro, *statistics.share_interval(macro, draws[:, 1], n), all_tags, n),
+            Metric("exact_match", match, *statistics.wilson_interval(int(exact.sum()), n), commonest, n),
+            Metric("log_loss", loss, *statistics.bootstrap_interval(loss, draws[:, 3], 0), entropy, n, better="lower"),
+            Metric("mean_average_precision", precision, *interval, mean_share, n),
         )
-
-    def _average_precision(
-        self, scores: np.ndarray, truth: np.ndarray, rng: np.random.Generator
-    ) -> tuple[float, np.ndarray]:
-        """Mean average precision, and (r,) of its resamples: fewer than RESAMPLES, but 100, on large parts."""
-        n, k = truth.shape
-        resamples = int(np.clip(PRECISION_CELLS // max(n * k, 1), 100, RESAMPLES))
-        order = np.argsort(-scores, axis=0, kind="stable")
-        ranked = [
-            (o, truth[o, i], np.flatnonzero(np.diff(scores[o, i], append=np.inf)))
-            for i, o in enumerate(order.T)
-            if truth[:, i].any()
-        ]
-
-        def statistic(w: np.ndarray) -> np.ndarray:
-            total, count = np.zeros(len(w)), np.zeros(len(w))
-            for o, relevant, ends in ranked:
-                sorted_w = w[:, o]
-                # Only after the last of equal scores is there a threshold.
-                hits, retrieved = np.cumsum(sorted_w * relevant, axis=1)[:, ends], np.cumsum(sorted_w, axis=1)[:, ends]
-                gained = np.diff(hits, axis=1, prepend=0)
-                positives = hits[:, -1]
-                total += (gained * hits / np.maximum(retrieved, 1)).sum(1) / np.maximum(positives, 1)
-                count += positives > 0
-            return (total / np.maximum(count, 1))[:, None]
-
-        (value,), draws = bootstrap(statistic, n, rng, resamples)
-        return float(value), draws[:, 0]
 
     def details(self, scores: np.ndarray, y: np.ndarray) -> dict:
         """A table of the tags, and the reliability of every single yes or no."""
@@ -237,10 +185,34 @@ class Tags:
         rows = []
         for i, tag in enumerate(self.names):
             hits, true, positives = (int(c[:, i].sum()) for c in (truth & predicted, truth, predicted))
-            rows.append({"name": tag, "n": true, **precision_recall_f1(hits, true, positives)})
+            rows.append({"name": tag, "n": true, **statistics.precision_recall_f1(hits, true, positives)})
         p = self.probabilities(scores)
-        curve = reliability_curve(np.maximum(p, 1 - p).ravel(), (predicted == truth).ravel())
+        curve = statistics.reliability_curve(np.maximum(p, 1 - p).ravel(), (predicted == truth).ravel())
         return {"kind": "tags", "names": list(self.names), "per_tag": rows, "reliability": curve}
+
+
+def _average_precision(scores: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> tuple[float, np.ndarray]:
+    """Mean average precision, and (r,) of its resamples: fewer than RESAMPLES, but 100, on large parts."""
+    n, k = truth.shape
+    resamples = int(np.clip(PRECISION_CELLS // max(n * k, 1), 100, statistics.RESAMPLES))
+    order = np.argsort(-scores, axis=0, kind="stable")
+    present = ((i, o) for i, o in enumerate(order.T) if truth[:, i].any())
+    ranked = [(o, truth[o, i], np.flatnonzero(np.diff(scores[o, i], append=np.inf))) for i, o in present]
+
+    def statistic(w: np.ndarray) -> np.ndarray:
+        total, count = np.zeros(len(w)), np.zeros(len(w))
+        for o, relevant, ends in ranked:
+            sorted_w = w[:, o]
+            # Only after the last of equal scores is there a threshold.
+            hits, retrieved = np.cumsum(sorted_w * relevant, axis=1)[:, ends], np.cumsum(sorted_w, axis=1)[:, ends]
+            gained = np.diff(hits, axis=1, prepend=0)
+            positives = hits[:, -1]
+            total += (gained * hits / np.maximum(retrieved, 1)).sum(1) / np.maximum(positives, 1)
+            count += positives > 0
+        return (total / np.maximum(count, 1))[:, None]
+
+    (value,), draws = statistics.bootstrap(statistic, n, rng, resamples)
+    return float(value), draws[:, 0]
 
 
 def _bounded(scores: np.ndarray) -> np.ndarray:

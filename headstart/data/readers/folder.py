@@ -85,9 +85,8 @@ def _is_visible(name: str) -> bool:
 
 def _is_example(name: str) -> bool:
     stem, suffix = os.path.splitext(name.lower())
-    return _is_visible(name) and (
-        suffix in IMAGE_SUFFIXES or (suffix in TEXT_SUFFIXES and stem not in DOCUMENTATION_STEMS)
-    )
+    is_text = suffix in TEXT_SUFFIXES and stem not in DOCUMENTATION_STEMS
+    return _is_visible(name) and (is_text or suffix in IMAGE_SUFFIXES)
 
 
 def _folders(root: Path | str) -> list[str]:
@@ -146,8 +145,8 @@ def _check_tables_beside(root: Path) -> list[str]:
         if table.parent == root and (any(part_of(w) for w in words) or any(w in LABEL_TABLE_WORDS for w in words)):
             raise SourceError(
                 f"{root} holds class folders ({join_plain(_data_folders(root))}) and the table {table.name}. "
-                "Which has the labels? "
-                f"Name the table, as in: headstart fit {table}  or move it elsewhere to use the folders."
+                f"Which has the labels? Name the table, as in: headstart fit {table}  or move it elsewhere to use the "
+                "folders."
             )
     return [f"{', '.join(t.name for t in beside[:3])} beside the class folders was not read."] if beside else []
 
@@ -218,12 +217,9 @@ def _select_kind(root: Path, files: list[_File], kind: str | None) -> tuple[str,
     """What the examples are, their files, and the others."""
     if kind not in (None, "image", "text"):
         raise SourceError(f"{root} is a folder: it can hold images or texts. Say --kind image or --kind text.")
-    images = {os.path.splitext(f.path)[0] for f in files if f.suffix in IMAGE_SUFFIXES}
-    texts = {
-        os.path.splitext(f.path)[0]
-        for f in files
-        if f.suffix in TEXT_SUFFIXES and _is_example(os.path.basename(f.path))
-    }
+    usable = [f for f in files if _is_example(os.path.basename(f.path))]
+    images = {os.path.splitext(f.path)[0] for f in usable if f.suffix in IMAGE_SUFFIXES}
+    texts = {os.path.splitext(f.path)[0] for f in usable if f.suffix in TEXT_SUFFIXES}
     if kind is None:
         # A text of the same name as an image is its caption or its boxes; one stray file in twenty decides nothing.
         if images and (texts <= images or len(texts) <= len(images) / 20):
@@ -238,8 +234,7 @@ def _select_kind(root: Path, files: list[_File], kind: str | None) -> tuple[str,
     suffixes = IMAGE_SUFFIXES if kind == "image" else TEXT_SUFFIXES
     if not (images if kind == "image" else texts):
         raise SourceError(f"{root} holds no {kind}s: no file ends in {join_plain(suffixes)}.")
-    wanted = [f for f in files if f.suffix in suffixes and _is_example(os.path.basename(f.path))]
-    return kind, wanted, [f for f in files if f.suffix not in suffixes]
+    return kind, [f for f in usable if f.suffix in suffixes], [f for f in files if f.suffix not in suffixes]
 
 
 def _examples(files: list[_File], root: Path, kind: str) -> tuple[dict[str, list[Example]], list[SetAside], list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from headstart.core.errors import SourceError, missing_extra
+from headstart.core.errors import SourceError, import_extra
 from headstart.core.messages import type_and_first_line
 from headstart.data.contents import Reading
 from headstart.data.readers.table import read_tables
@@ -31,41 +31,30 @@ def read(source: str, *, label: str | None, input: str | None, kind: str | None,
     others = [split for split in splits if split not in parts]
     if not parts:
         raise SourceError(f"{source} has the splits {', '.join(splits)}; none is named train, validation or test.")
-    sheets = {
-        split: [(f"{split}/", open_sheet(file)) for file in _files(source, split, data)]
-        for split, data in parts.items()
-    }
+    sheets = {part: [(f"{part}/", open_sheet(f)) for f in _files(source, part, data)] for part, data in parts.items()}
     reading = read_tables(sheets, label=label, input=input, kind=kind, group=group)
     notes = [f"Splits left out, because no part is named so: {', '.join(others)}."] if others else []
     return Reading(reading.kind, reading.examples, (*notes, *reading.notes), reading.aside, reading.column)
 
 
 def _splits(name: str, configuration: str) -> dict:
-    try:
-        from datasets import load_dataset
-    except ImportError as error:
-        raise missing_extra("datasets", "hub", f"hub:{name}") from error
+    datasets = import_extra("datasets", "hub", f"hub:{name}")
     # The library raises a dozen types for "not there", "not reachable" and "which configuration?".
     try:
-        return dict(load_dataset(name, configuration or None))
+        return dict(datasets.load_dataset(name, configuration or None))
     except Exception as error:
         if "onfig name is missing" in str(error):
             choices = str(error).strip().splitlines()[0]
             raise SourceError(
                 f"hub:{name} has several configurations. Name one: hub:{name}:CONFIGURATION. {choices}"
             ) from error
+        cache = datasets.config.HF_DATASETS_CACHE
         raise SourceError(
             f"hub:{name} is neither in the cache nor reachable, or there is no such data set "
             f"({type_and_first_line(error)}). On a machine with a network, run: "
             f"python -c \"from datasets import load_dataset; load_dataset('{name}')\"  "
-            f"and copy {_cache()} here; or download its table files and give their folder: headstart fit FOLDER"
+            f"and copy {cache} here; or download its table files and give their folder: headstart fit FOLDER"
         ) from error
-
-
-def _cache() -> str:
-    from datasets import config
-
-    return str(config.HF_DATASETS_CACHE)
 
 
 def _files(source: str, split: str, data) -> list[Path]:

@@ -76,9 +76,8 @@ def read_tables(
     if not any(examples.values()):
         first = f" (first: {aside[0].id}: {aside[0].reason})" if aside else ""
         raise SourceError(f"{lead.path}: none of the rows can be used{first}. Its columns:\n{lead.show()}")
-    return Reading(
-        "text" if form == "text" else "image", examples, tuple(dict.fromkeys(notes)), tuple(aside), roles.label
-    )
+    kind = "text" if form == "text" else "image"
+    return Reading(kind, examples, tuple(dict.fromkeys(notes)), tuple(aside), roles.label)
 
 
 def _same_roles(lead: Sheet, roles: ColumnRoles, sheet: Sheet, group: str | None) -> ColumnRoles:

@@ -12,9 +12,9 @@ from headstart.core.errors import HeadstartError
 from headstart.core.files import read_json
 from headstart.core.plan import Model
 from headstart.core.result import SetAside
-from headstart.data.contents import read_content
+from headstart.data.contents import IMAGE_SUFFIXES, read_content
 from headstart.deployment import witness
-from headstart.deployment.predict import IMAGE_SUFFIXES, TEXT_SUFFIXES, collect_inputs
+from headstart.deployment.predict import TEXT_SUFFIXES, collect_inputs
 
 MAX_HELD_OUT = 400  # held-out inputs that judge a quantized model: one changed answer is a quarter of a point
 

@@ -122,9 +122,8 @@ def _verify(model: Model, extractor: Extractor, written: ExportResult, to: str, 
     too_large = drop > limit if labels and not number else changed > limit
     if too_large or (number and parity.largest > limit * MAX_SPREADS):
         accuracy = f"accuracy falls by {drop:.1f} points, and " if labels and not number else ""
-        answers = (
-            f"answers move by up to {parity.largest:.2g} spreads" if number else f"{parity.changed} answers change"
-        )
+        moved = f"answers move by up to {parity.largest:.2g} spreads"
+        answers = moved if number else f"{parity.changed} answers change"
         raise PlanError(
             f"{to}: in 8 bits, {accuracy}{answers} on {parity.n} {judged_on}; {limit:g} % is allowed. Nothing was "
             "written. Take --set precision=f16, or allow more with --limit."
@@ -146,6 +145,7 @@ def _accuracy(model: Model, outputs: Outputs, labels: Sequence[str]) -> float:
 def _facts(model: Model, folder: Path, to: str, written: ExportResult, parity: Parity) -> dict:
     """export.json of the files in the folder."""
     files = sorted(p for p in folder.rglob("*") if p.is_file())
+    sha256 = {p: digest.of_files([p]).removeprefix("sha256:") for p in files}
     return {
         "format": to,
         "headstart": __version__,
@@ -159,13 +159,7 @@ def _facts(model: Model, folder: Path, to: str, written: ExportResult, parity: P
         "inputs": model.facts["kind"],
         "precision": written.precision,
         "opset": written.opset or None,
-        "files": {
-            str(p.relative_to(folder)): {
-                "sha256": digest.of_files([p]).removeprefix("sha256:"),
-                "bytes": p.stat().st_size,
-            }
-            for p in files
-        },
+        "files": {str(p.relative_to(folder)): {"sha256": sha256[p], "bytes": p.stat().st_size} for p in files},
         "bytes": sum(p.stat().st_size for p in files),
         "largest_difference": parity.largest,
         "tolerance": written.tolerance,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partialmethod
 from typing import Any
 
 import numpy as np
@@ -22,17 +23,14 @@ class GraphBuilder:
         self.constants: list[Any] = []
         self._prefix, self._names = prefix, dict[Any, str]()
 
-    def op(
-        self, operator: str, *inputs: Value | np.ndarray, count: int = 1, attributes: dict[str, Any] | None = None
-    ) -> Any:
-        """Adds a node of an ONNX operator; gives its output, or its `count` outputs."""
+    def op(self, operator: str, *inputs: Value | np.ndarray, **attributes: Any) -> Value:
+        """Adds a node of an ONNX operator; gives its output."""
         import onnx
 
         names = [self.constant(i).name if isinstance(i, np.ndarray | np.generic) else i.name for i in inputs]
-        outputs = [f"{self._prefix}_{len(self.nodes)}_{n}" for n in range(count)]
-        self.nodes.append(onnx.helper.make_node(operator, names, outputs, name=outputs[0], **(attributes or {})))
-        values = [Value(self, name) for name in outputs]
-        return values[0] if count == 1 else values
+        output = f"{self._prefix}_{len(self.nodes)}_0"
+        self.nodes.append(onnx.helper.make_node(operator, names, [output], name=output, **attributes))
+        return Value(self, output)
 
     def constant(self, array: Any) -> Value:
         """An array as a value; equal ones are stored once."""
@@ -66,54 +64,23 @@ class Value:
     def _operand(self, other: Any) -> Value:
         return other if isinstance(other, Value) else self.graph.constant(_number(other))
 
-    def __add__(self, other: Any) -> Value:
-        return self._binary("Add", other)
-
-    def __sub__(self, other: Any) -> Value:
-        return self._binary("Sub", other)
-
-    def __mul__(self, other: Any) -> Value:
-        return self._binary("Mul", other)
-
-    def __truediv__(self, other: Any) -> Value:
-        return self._binary("Div", other)
-
-    def __floordiv__(self, other: Any) -> Value:
-        """Of non-negative integers: ONNX rounds toward 0."""
-        return self._binary("Div", other)
-
-    def __mod__(self, other: Any) -> Value:
-        """Of integers, with the sign of the divisor."""
-        return self._binary("Mod", other)
+    __add__ = partialmethod(_binary, "Add")
+    __sub__ = partialmethod(_binary, "Sub")
+    __mul__ = partialmethod(_binary, "Mul")
+    __truediv__ = partialmethod(_binary, "Div")
+    __floordiv__ = partialmethod(_binary, "Div")  # of non-negative integers: ONNX rounds toward 0
+    __mod__ = partialmethod(_binary, "Mod")  # of integers, with the sign of the divisor
+    __lt__ = partialmethod(_binary, "Less")
+    __le__ = partialmethod(_binary, "LessOrEqual")
+    __ge__ = partialmethod(_binary, "GreaterOrEqual")
+    __gt__ = partialmethod(_binary, "Greater")
+    __and__ = partialmethod(_binary, "And")
+    __matmul__ = partialmethod(_binary, "MatMul")
+    max = partialmethod(_binary, "Max")  # elementwise
+    min = partialmethod(_binary, "Min")
 
     def __rsub__(self, other: Any) -> Value:
         return self.graph.op("Sub", self._operand(other), self)
-
-    def __lt__(self, other: Any) -> Value:
-        return self._binary("Less", other)
-
-    def __le__(self, other: Any) -> Value:
-        return self._binary("LessOrEqual", other)
-
-    def __ge__(self, other: Any) -> Value:
-        return self._binary("GreaterOrEqual", other)
-
-    def __gt__(self, other: Any) -> Value:
-        return self._binary("Greater", other)
-
-    def __and__(self, other: Any) -> Value:
-        return self._binary("And", other)
-
-    def __matmul__(self, other: Any) -> Value:
-        return self._binary("MatMul", other)
-
-    def max(self, other: Any) -> Value:
-        """The elementwise maximum."""
-        return self._binary("Max", other)
-
-    def min(self, other: Any) -> Value:
-        """The elementwise minimum."""
-        return self._binary("Min", other)
 
     def abs(self) -> Value:
         """The absolute values."""
@@ -131,7 +98,7 @@ class Value:
         """As another dtype."""
         import onnx
 
-        return self.graph.op("Cast", self, attributes={"to": onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))})
+        return self.graph.op("Cast", self, to=onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def reshape(self, *sizes: int) -> Value:
         """In another shape; -1 is inferred."""
@@ -139,11 +106,11 @@ class Value:
 
     def transpose(self, *order: int) -> Value:
         """With its axes in another order."""
-        return self.graph.op("Transpose", self, attributes={"perm": list(order)})
+        return self.graph.op("Transpose", self, perm=list(order))
 
     def size(self, axis: int) -> Value:
         """(1,) int64, the length of an axis."""
-        return self.graph.op("Shape", self, attributes={"start": axis, "end": axis + 1})
+        return self.graph.op("Shape", self, start=axis, end=axis + 1)
 
     def sum(self, axis: int) -> Value:
         """The sum along an axis, which is kept with length 1."""

@@ -222,7 +222,7 @@ def _nearest_pixels(graph: GraphBuilder, n: Value, r: Value, position: Value) ->
     """(kept,) int64: the pixel that each kept one copies. Pillow adds up steps in double precision."""
     scale = _double(n) / _double(r)
     repeated = graph.op("Expand", scale, r - 1)
-    steps = graph.op("Concat", scale * np.float64(0.5), repeated, attributes={"axis": 0})
+    steps = graph.op("Concat", scale * np.float64(0.5), repeated, axis=0)
     coordinates = graph.op("CumSum", steps, np.array(0, np.int64))
     return graph.op("Gather", coordinates, position).floor().cast(np.int64).min(n - 1)
 

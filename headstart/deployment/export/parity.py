@@ -23,6 +23,7 @@ from headstart.core.version import __version__
 from headstart.deployment.export.head_matrices import head_of
 from headstart.deployment.witness import TOLERANCES, embed_uncached, relative_difference
 from headstart.features.extract import average_windows, has_unit_length
+from headstart.features.image_decoding import decode_image
 from headstart.features.preprocess.image import min_decoded_side
 from headstart.features.runner import Extractor
 
@@ -34,6 +35,11 @@ INPUT_NAMES = {"image": "pixels", "vector": "vectors"}
 TOKEN_INPUTS = ("input_ids", "attention_mask")
 OUTPUT_NAMES = ("embedding", "scores", "probabilities")
 LONG_TEXT_NOTE = "A text longer than one window is averaged outside, with head.npz: predict.py does it."
+
+
+@dataclass(frozen=True, slots=True)
+class NoSettings:
+    """The Settings of a format without any: its weights are float32."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,8 +121,6 @@ def exported_outputs(
     rows, probabilities, network_inputs = [], [], []
     for content in contents:
         if raw and spec.kind == "image" and isinstance(content, bytes):
-            from headstart.features.image_decoding import decode_image
-
             units: Any = [np.asarray(decode_image(content, min_decoded_side(spec)))]
         else:
             (units,) = prepare.prepare([content], spec)
@@ -239,11 +243,8 @@ def write_head(model: Model, folder: Path) -> None:
             "Nearest neighbours keep all their examples and are no matrix. Fit with --method logistic or ridge, or "
             "export --to onnx, which holds them."
         )
-    arrays = {
-        f"{name}{i}": a.astype(np.float32)
-        for i, pair in enumerate(head.layers)
-        for name, a in zip("wb", pair, strict=True)
-    }
+    pairs = [(f"{name}{i}", a) for i, pair in enumerate(head.layers) for name, a in zip("wb", pair, strict=True)]
+    arrays = {name: a.astype(np.float32) for name, a in pairs}
     facts = model.objective.facts()
     scale = [facts.get("mean", 0.0), facts.get("spread", 1.0)]
     names = np.array(list(facts.get("names", [])), dtype=np.str_)

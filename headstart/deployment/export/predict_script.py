@@ -118,15 +118,15 @@ def input_code(model: Model) -> tuple[str, str, tuple[str, ...]]:
     """(imports, functions, libraries) that turn an argument into the network's input."""
     spec = model.backbone.preprocess
     facts: dict[str, Any] = dict(spec.settings)
-    code = {"words": WORD_WINDOWS, "vector": ""}.get(spec.kind, "")
+    code = WORD_WINDOWS if spec.kind == "words" else ""
     if spec.kind == "image":
         code = READ_IMAGE.replace("{least}", str(min_decoded_side(spec)))
     if spec.kind == "pieces":
         code = WORDPIECE_WINDOWS.replace("{most}", str(facts["most"]))
     if spec.kind == "text":
         lowered = "text.lower()" if facts["lower"] else "text"
-        for name in ("max_length", "windows"):
-            code = (code or TOKEN_WINDOWS).replace(f"{{{name}}}", str(facts[name]))
+        length, windows = str(facts["max_length"]), str(facts["windows"])
+        code = TOKEN_WINDOWS.replace("{max_length}", length).replace("{windows}", windows)
         code = code.replace("{prompt!r}", repr(str(facts["prompt"]))).replace("{lowered}", lowered)
     return IMPORTS.get(spec.kind, ""), code, LIBRARIES.get(spec.kind, ())
 
@@ -192,6 +192,5 @@ def crop_code(model: Model) -> str:
     size = {"squash": SIZE_SQUASH, "border": SIZE_BORDER}.get(facts["crop_mode"], center)
     size = size.format(h=h, w=w, longest=MAX_ASPECT_RATIO)
     fill = tuple(round(255 * m) for m in facts["mean"]) if border else (0, 0, 0)
-    return RESIZE_AND_CROP.format(
-        width=width, height=height, size=size, filter=facts["interpolation"].upper(), fill=fill
-    )
+    resampling = facts["interpolation"].upper()
+    return RESIZE_AND_CROP.format(width=width, height=height, size=size, filter=resampling, fill=fill)

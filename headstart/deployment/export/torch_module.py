@@ -230,11 +230,7 @@ class _NeighborHead(nn.Module):
 
     def __init__(self, knn: Any):
         super().__init__()
-        self.k, self.temperature, self.link = (
-            min(knn.k, len(knn.x)),
-            knn.temperature,
-            knn.link,
-        )
+        self.k, self.temperature, self.link = min(knn.k, len(knn.x)), knn.temperature, knn.link
         for name in ("x", "t", "mean", "prior"):
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(getattr(knn, name), np.float32)))
 

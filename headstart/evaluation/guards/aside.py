@@ -17,6 +17,5 @@ def look(value: Extraction) -> Iterator[Finding]:
         total = len(aside) + len(value.task.examples)
         first = "; ".join(f"{a.id}: {a.reason}" for a in aside[:3])
         message = f"{len(aside)} of {total} examples were set aside: {first}{' …' if len(aside) > 3 else ''}"
-        yield Finding(
-            "aside", "warn", message, "mend or delete them, then fit again: the rest is cached", {"count": len(aside)}
-        )
+        fix = "mend or delete them, then fit again: the rest is cached"
+        yield Finding("aside", "warn", message, fix, {"count": len(aside)})

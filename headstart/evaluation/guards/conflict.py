@@ -18,17 +18,13 @@ def look(value: Extraction) -> Iterator[Finding]:
     conflicts = [by_label for by_label in by_digest.values() if len(by_label) > 1]
     if not conflicts:
         return
-    first = "; ".join(
-        " and ".join(f"{ids[0]} ({label})" for label, ids in by_label.items()) for by_label in conflicts[:3]
-    )
+    first = "; ".join(" and ".join(f"{ids[0]} ({label})" for label, ids in c.items()) for c in conflicts[:3])
+    more = " …" * (len(conflicts) > 3)
     count = sum(len(ids) for by_label in conflicts for ids in by_label.values())
-    message = (
-        f"{count} examples have the bytes of another with a different label: {first}{' …' * (len(conflicts) > 3)}."
-    )
-    pairs = [{label: ids for label, ids in by_label.items()} for by_label in conflicts[:50]]
+    message = f"{count} examples have the bytes of another with a different label: {first}{more}."
     shown = [_pair_example(by_label) for by_label in conflicts[:24]]
     fix = "look at them, and correct or remove one of each: headstart check DATA --fix FOLDER leaves them out"
-    yield Finding("conflict", "warn", message, fix, {"groups": pairs, "examples": shown})
+    yield Finding("conflict", "warn", message, fix, {"groups": conflicts[:50], "examples": shown})
 
 
 def _pair_example(by_label: dict[str, list[str]]) -> dict:

@@ -21,9 +21,7 @@ def look(value: Extraction | TrainingOutcome) -> Iterator[Finding]:
         return
     receipt = value.receipt
     if receipt is not None and (receipt.moved or receipt.digest_before != receipt.digest_after):
-        first = ", ".join(receipt.moved[:3])
-        message = (
-            f"{len(receipt.moved)} of {receipt.tensors} frozen tensors changed while features were taken: {first}."
-        )
+        n, first = len(receipt.moved), ", ".join(receipt.moved[:3])
+        message = f"{n} of {receipt.tensors} frozen tensors changed while features were taken: {first}."
         fix = "put the frozen network into eval mode; clear what it made with `headstart cache clear`"
         yield Finding("drift", "stop", message, fix, {"moved": list(receipt.moved[:50])})

@@ -14,9 +14,6 @@ def look(value: Evaluation) -> Iterator[Finding]:
     """Warns with a pretrained backbone to try."""
     if value.plan.backbone.family == "stats":
         message = "No pretrained network was used: the floor backbone 'stats' only measures hand-made statistics."
-        example = (
-            "timm:mobilenetv3_large_100"
-            if value.task.kind == "image"
-            else "transformers:sentence-transformers/all-MiniLM-L6-v2"
-        )
+        of_text = "transformers:sentence-transformers/all-MiniLM-L6-v2"
+        example = "timm:mobilenetv3_large_100" if value.task.kind == "image" else of_text
         yield Finding("floor", "warn", message, f"borrow one with --backbone, for example --backbone {example}")

@@ -17,9 +17,8 @@ def look(value: TrainingOutcome) -> Iterator[Finding]:
     n_trainable = int(value.notes.get("learning_tensors") or 0)
     if "learning_tensors" in value.notes and not n_trainable and trains_in_steps(value.plan.method):
         message = "Nothing above the cut was asked to learn but the head: what should be trained was frozen too."
-        yield Finding(
-            "idle", "stop", message, "take --method probe, or unfreeze the blocks that are meant", {"idle": []}
-        )
+        fix = "take --method probe, or unfreeze the blocks that are meant"
+        yield Finding("idle", "stop", message, fix, {"idle": []})
     if not unchanged:
         return
     evidence = {"idle": unchanged[:50]}

@@ -63,19 +63,12 @@ def look(value: DataSurvey) -> Iterator[Finding]:
     """Warns where the model's own errors cannot explain the list, notes a short one; silent where features are weak."""
     if name_of(value.task.objective) != "classes":
         return
-    parts = [part for part in value.parts.values() if len(part)]
-    n = sum(map(len, parts))
-    issues = find_label_issues(parts, value.task.objective.width)
-    count = len(issues.index)
+    issues, labels = disputed_labels(value)
+    n, count = sum(map(len, value.parts.values())), len(labels)
     if not count:
         return
     share = count / n
     explains_errors = share >= WARN_SHARE_EXPLAINED and count >= MIN_SHARE_OF_ERRORS * issues.error * n
-    ids = [name for part in parts for name in part.ids]
-    names = value.task.objective.facts()["names"]
-    y = np.concatenate([part.y for part in parts])
-    pairs = zip(issues.index.tolist(), issues.predicted.tolist(), strict=True)
-    labels = [(ids[i], names[y[i]], names[j]) for i, j in pairs]
     first = "; ".join(f"{name} ({label}) looks like {other}" for name, label, other in labels[:3])
     sampled = f" A sample of {issues.n_train:,} examples was learned from." if issues.n_train < n else ""
     message = (
@@ -89,6 +82,16 @@ def look(value: DataSurvey) -> Iterator[Finding]:
     evidence = {"examples": shown, "disputed": count, "of": n, "share": share, "error": issues.error}
     fix = "look at them, the most disputed first, and correct what is wrong"
     yield Finding("labels", "warn" if explains_errors or share >= WARN_SHARE else "note", message, fix, evidence)
+
+
+def disputed_labels(survey: DataSurvey) -> tuple[LabelIssues, list[tuple[str, str, str]]]:
+    """The suspected label errors of a classification task; of each the id, the label and the class it looks like."""
+    parts = [part for part in survey.parts.values() if len(part)]
+    issues = find_label_issues(parts, survey.task.objective.width)
+    ids, names = [id for part in parts for id in part.ids], survey.task.objective.facts()["names"]
+    y = np.concatenate([part.y for part in parts])
+    pairs = zip(issues.index.tolist(), issues.predicted.tolist(), strict=True)
+    return issues, [(ids[i], names[y[i]], names[j]) for i, j in pairs]
 
 
 def find_label_issues(parts: list[Features], k: int) -> LabelIssues:

@@ -25,9 +25,8 @@ def look(value: Extraction) -> Iterator[Finding]:
     evidence = {"cosine": receipt.agreement, "stated": stated, "preprocess": dict(card.preprocess.settings)}
     if stated:
         message += f" The name states {stated}, and the weights' own files say otherwise."
-        yield Finding(
-            "preprocess", "warn", message, f"leave it out: --backbone '{card.name.partition('?')[0]}'", evidence
-        )
+        fix = f"leave it out: --backbone '{card.name.partition('?')[0]}'"
+        yield Finding("preprocess", "warn", message, fix, evidence)
     else:
         fix = "clear what was made: `headstart cache clear`; if it comes again, report it with this message"
         yield Finding("preprocess", "stop", message, fix, evidence)

@@ -44,9 +44,8 @@ def look(value: DataSurvey) -> Iterator[Finding]:
         skill = (accuracy - chance) / (1 - chance)
         if skill < min_skill or accuracy - chance < MIN_STANDARD_ERRORS * (chance * (1 - chance) / n) ** 0.5:
             continue
-        message = (
-            f"The {name} alone tells the class of {accuracy:.0%} of {n:,} examples (the commonest class: {chance:.0%})."
-        )
+        message = f"The {name} alone tells the class of {accuracy:.0%} of {n:,} examples "
+        message += f"(the commonest class: {chance:.0%})."
         evidence = {"clue": name, "accuracy": accuracy, "chance": chance, "n": n}
         if min_skill == MIN_SKILL_METADATA:
             message += " A network may learn that instead of what you mean."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -23,9 +23,8 @@ MAX_SHOWN = 24
 def look(value: DataSurvey) -> Iterator[Finding]:
     """Warns of test examples with a near-duplicate in train or val; notes near-duplicates within training."""
     task, sides = value.task, near_duplicates.split_sides(value)
-    pairs = [
-        p for p in near_duplicates.find_near_duplicates(value) if p.similarity >= MIN_LIKENESS or _same_label(value, p)
-    ]
+    pairs = near_duplicates.find_near_duplicates(value)
+    pairs = [p for p in pairs if p.similarity >= MIN_LIKENESS or _same_label(value, p)]
     across = [p for p in pairs if sides[p.i] != sides[p.j]]
     is_test = sides == 1 if task.folds is None else np.ones(len(sides), bool)
     if across:
@@ -37,9 +36,8 @@ def look(value: DataSurvey) -> Iterator[Finding]:
     if conflicts:
         yield _label_conflict_finding(conflicts, task.examples)
     elif within and n_affected >= NOTE_SHARE * n_train:
-        message = (
-            f"{n_affected:,} of {n_train:,} training examples are near-duplicates of another: they teach little new."
-        )
+        affected = f"{n_affected:,} of {n_train:,} training examples"
+        message = f"{affected} are near-duplicates of another: they teach little new."
         fix = "no harm if they are meant; labelling other examples teaches more"
         yield Finding("twins", "note", message, fix, _evidence(within, task.examples, n_affected))
 
@@ -50,11 +48,9 @@ def _same_label(value: DataSurvey, pair: Pair) -> bool:
     return a == b or name_of(value.task.objective) != "classes"
 
 
-def _across_split_finding(
-    pairs: list[Pair], examples: tuple[Example, ...], is_test: np.ndarray, folds: bool
-) -> Finding:
+def _across_split_finding(pairs: list[Pair], examples: Sequence[Example], is_test: np.ndarray, folds: bool) -> Finding:
     ordered = [(p.j, p.i) if is_test[p.j] else (p.i, p.j) for p in pairs]
-    n_affected, n_test = len({k for p in pairs for k in (p.i, p.j) if is_test[k]}), int(is_test.sum())
+    n_affected, n_test = len({k for pair in ordered for k in pair if is_test[k]}), int(is_test.sum())
     share = n_affected / n_test
     test, train = (examples[k].id for k in ordered[0])
     where = "an example of another fold" if folds else "an example that was learned or chosen from"
@@ -71,24 +67,21 @@ def _across_split_finding(
     return Finding("twins", "warn" if share >= WARN_SHARE else "note", message, fix, evidence)
 
 
-def _label_conflict_finding(pairs: list[Pair], examples: tuple[Example, ...]) -> Finding:
-    pair = pairs[0]
-    a, b = examples[pair.i], examples[pair.j]
+def _label_conflict_finding(pairs: list[Pair], examples: Sequence[Example]) -> Finding:
+    a, b = (f"{examples[k].id} ({examples[k].label})" for k in (pairs[0].i, pairs[0].j))
     count = f"{len(pairs):,} pairs" if len(pairs) > 1 else "One pair"
-    message = (
-        f"{count} of near-duplicates in training have different labels, such as {a.id} ({a.label}) and "
-        f"{b.id} ({b.label}): one of each may be wrong."
-    )
+    message = f"{count} of near-duplicates in training have different labels, such as {a} and {b}: "
+    message += "one of each may be wrong."
     fix = "look at them, and correct what is wrong"
     return Finding("twins", "note", message, fix, _evidence(pairs, examples, len(pairs)))
 
 
-def _evidence(pairs: list[Pair], examples: tuple[Example, ...], n_affected: int) -> dict:
+def _evidence(pairs: list[Pair], examples: Sequence[Example], n_affected: int) -> dict:
     shown = [_pair_example(examples, p.i, p.j, p) for p in pairs[:MAX_SHOWN]]
     return {"examples": shown, "pairs": len(pairs), "concerned": n_affected}
 
 
-def _pair_example(examples: tuple[Example, ...], i: int, j: int, pair: Pair) -> dict:
+def _pair_example(examples: Sequence[Example], i: int, j: int, pair: Pair) -> dict:
     a, b = examples[i], examples[j]
     labels = f"{a.label}" if a.label == b.label else f"{a.label}, its twin {b.label}"
     return {"id": a.id, "with": b.id, "text": f"{labels}, likeness {pair.similarity:.2f}"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -67,10 +67,6 @@ class SimilarityEstimate:
     high: float
     near: bool
     measures: tuple[SimilarityMeasure, ...]
-
-    def facts(self) -> dict:
-        """JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +158,9 @@ def batchnorm_distance(
         return np.mean(np.array(by_layer), axis=0)
 
     value, low, high = _bootstrap(distance, len(layers[0].mean), rng, 0.0, np.inf)
+    border = BATCHNORM_BORDERS.get(backbone, BATCHNORM_BORDER)
     says = "Fréchet distance of its upper layers' channels from the BatchNorm statistics of the pretraining"
-    return SimilarityMeasure(
-        "norms", value, low, high, BATCHNORM_BORDERS.get(backbone, BATCHNORM_BORDER), "lower", says
-    )
+    return SimilarityMeasure("norms", value, low, high, border, "lower", says)
 
 
 def subwords_per_word(counts: np.ndarray, words: np.ndarray, rng: np.random.Generator) -> SimilarityMeasure:

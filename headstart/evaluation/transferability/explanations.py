@@ -10,16 +10,14 @@ from headstart.evaluation.transferability.measurements import ProbeResult
 from headstart.evaluation.transferability.recommendation import FLAT_GAIN, MIN_GAIN, MIN_LABELS_PER_CLASS, TaskProfile
 
 EXAMPLE_NOUNS = {"image": "photos", "text": "texts"}
+MEASURE_LABELS = {"certainty": "Certainty", "norms": "Distance from the kept norms", "pieces": "Pieces a word"}
+GAINS = {"helped": "borrowing helped", "hurt": "borrowing hurts", "cannot tell": "whether borrowing helps is unsure"}
 
 
 def reasons(profile: TaskProfile, likeness: SimilarityEstimate | None, transfer: dict, probe: ProbeResult) -> list[str]:
     """A sentence for each measurement that the recommendation rests on."""
-    return [
-        *_similarity_reasons(profile, likeness),
-        *_label_reasons(profile, probe),
-        *_transfer_reasons(transfer),
-        _probe_reason(probe),
-    ]
+    sentences = _similarity_reasons(profile, likeness) + _label_reasons(profile, probe)
+    return [*sentences, *_transfer_reasons(transfer), _probe_reason(probe)]
 
 
 def verdict(facts: dict) -> str:
@@ -42,12 +40,7 @@ def verdict(facts: dict) -> str:
         comparison = "better" if facts["transfer"]["against"]["stats"]["verdict"] == "worse" else "as well"
         advice = f"Skip transfer learning: the probe on {facts['transfer']['floor']} does {comparison}"
         advice += f", and try {facts['method']}" if facts["method"] != "probe" else ""
-    transfer = {
-        "helped": "borrowing helped",
-        "hurt": "borrowing hurts",
-        "cannot tell": "whether borrowing helps is unsure",
-    }
-    transfer_note = f"; {transfer[facts['transfer']['verdict']]}" if facts["transfer"]["against"] else ""
+    transfer_note = f"; {GAINS[facts['transfer']['verdict']]}" if facts["transfer"]["against"] else ""
     evidence = f"{doubt}, {facts['task']['looked_at']:,} {nouns} looked at{transfer_note}"
     return f"{similarity}, {labels} ({evidence}): {advice}; {score}."
 
@@ -61,9 +54,8 @@ def alternative_to_transfer(profile: TaskProfile) -> str:
             "a small network of their own: --method compact"
         )
     if not profile.skip:
-        alternatives.append(
-            "label more test examples, or compare: headstart compare DATA --methods probe,compact,scratch"
-        )
+        command = "headstart compare DATA --methods probe,compact,scratch"
+        alternatives.append(f"label more test examples, or compare: {command}")
     return "; ".join(alternatives)
 
 
@@ -77,24 +69,19 @@ def _similarity_reasons(profile: TaskProfile, likeness: SimilarityEstimate | Non
         call = "similar" if margin >= 0 else "different"
         side = "above" if (measure.better == "higher") == (margin >= 0) else "below"
         interval = f"95 % interval {measure.low:.2f} to {measure.high:.2f}; {call} {side} {measure.border:g}"
-        sentences.append(f"{_measure_label(measure.name)} is {measure.value:.2f} ({interval}): {measure.says}.")
+        label = MEASURE_LABELS.get(measure.name, "Share of errors left")
+        sentences.append(f"{label} is {measure.value:.2f} ({interval}): {measure.says}.")
     if likeness.near:
         sentences.append(f"That is near the border: the call {likeness.verdict!r} may be wrong.")
     return sentences
 
 
-def _measure_label(name: str) -> str:
-    labels = {"certainty": "Certainty", "norms": "Distance from the kept norms", "pieces": "Pieces a word"}
-    return labels.get(name, "Share of errors left")
-
-
 def _label_reasons(profile: TaskProfile, probe: ProbeResult) -> list[str]:
     sentences = []
-    if profile.amount.labels is not None:
-        comparison = "fewer than" if profile.amount.labels < MIN_LABELS_PER_CLASS else "no fewer than"
-        sentences.append(
-            f"The median class has {profile.amount.labels:,.0f} labels, {comparison} {MIN_LABELS_PER_CLASS}."
-        )
+    labels = profile.amount.labels
+    if labels is not None:
+        comparison = "fewer than" if labels < MIN_LABELS_PER_CLASS else "no fewer than"
+        sentences.append(f"The median class has {labels:,.0f} labels, {comparison} {MIN_LABELS_PER_CLASS}.")
     if probe.curve is None:
         return [*sentences, "There are too few labels for a learning curve."]
     gain, low, high = (100 * g for g in probe.curve.gain)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -44,10 +44,6 @@ class LearningCurve:
     expected: tuple[float, float, float]
     power: float
     measure: str
-
-    def facts(self) -> dict:
-        """JSON."""
-        return asdict(self)
 
 
 def stratified_order(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -164,9 +164,6 @@ def _network_inputs(examples: Sequence[Example], backbone: Backbone) -> Any:
 
 
 def _cache_path(name: str, examples: Sequence[Example], backbone: Backbone, root: Path) -> Path:
-    facts = {
-        "weights": backbone.weights,
-        "preprocess": backbone.preprocess.facts(),
-        "examples": [e.digest for e in examples],
-    }
+    digests = [e.digest for e in examples]
+    facts = {"weights": backbone.weights, "preprocess": backbone.preprocess.facts(), "examples": digests}
     return root / "untrained" / f"{name}-{digest.of_value([FORMAT, facts]).replace(':', '-')}.npz"

@@ -48,9 +48,8 @@ def assess_label_amount(labels: float | None, curve: LearningCurve | None) -> La
     if curve is None:
         score = min(label_score, -1.0)
         return LabelAmount("small", score, score - 0.5, min(score + 0.5, -0.1), False, labels)
-    gain_score, least, most = (
-        math.log2(MIN_GAIN / min(max(g, MIN_GAIN / 16), 1.0)) for g in (*curve.gain[:1], *curve.gain[:0:-1])
-    )
+    gain, gain_low, gain_high = (min(max(g, MIN_GAIN / 16), 1.0) for g in curve.gain)
+    gain_score, least, most = (math.log2(MIN_GAIN / g) for g in (gain, gain_high, gain_low))
     score, low, high = min(label_score, gain_score), min(label_score, least), min(label_score, most)
     low, high = min(low, score - 0.2), max(high, score + 0.2)
     verdict: Literal["small", "large"] = "large" if score >= 0 else "small"
@@ -93,15 +92,14 @@ def recommend(profile: TaskProfile) -> Recommendation:
     """The method for a task profile, with its reasons in sentences."""
     if profile.skip:
         return _recommend_floor(profile)
-    few_shot = (
-        profile.amount.labels is not None and profile.amount.labels <= PAIR_LABELS and profile.objective == "classes"
-    )
+    labels = profile.amount.labels
+    few_shot = labels is not None and labels <= PAIR_LABELS and profile.objective == "classes"
     if not profile.trainable:
         reason = "The backbone is no network whose weights can move here, so the choice is among heads on its rows."
         return Recommendation("probe", {}, "", (reason,))
     if few_shot and profile.kind == "text":
         reason = (
-            f"With {profile.amount.labels:.0f} labels a class, pairs of texts tell more than single ones: contrast "
+            f"With {labels:.0f} labels a class, pairs of texts tell more than single ones: contrast "
             "gained 4 to 25 points over the probe on other texts with 8 to 64."
         )
         return Recommendation("contrast", {}, "", (reason,))
@@ -115,9 +113,8 @@ def recommend(profile: TaskProfile) -> Recommendation:
         methods = {"methods": "contrast"} if few_shot else {"methods": "lpft"}
         return Recommendation("auto", methods, "", (reason,))
     if profile.n >= MIN_FULL_FINETUNING:
-        reason = (
-            f"{profile.n:,} examples are enough for every block to learn; the rate falls by a fifth at each block down."
-        )
+        reason = f"{profile.n:,} examples are enough for every block to learn; "
+        reason += "the rate falls by a fifth at each block down."
         return Recommendation("full", {}, "", (reason,))
     reason = "Labels are many enough to move the upper half of the blocks, each slower than the one above it."
     return Recommendation("finetune", {"blocks": "half"}, "", (reason,))
@@ -166,10 +163,6 @@ class CostEstimate:
     low: float
     high: float
     says: str
-
-    def facts(self) -> dict:
-        """JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

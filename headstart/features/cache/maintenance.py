@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,10 +106,8 @@ def _facts(folder: Path) -> dict:
 def _size(folder: Path) -> int:
     total = 0
     for path in folder.iterdir():
-        try:
+        with suppress(FileNotFoundError):  # another process merged or swept it meanwhile
             total += path.stat().st_size
-        except FileNotFoundError:
-            continue  # another process merged or swept it meanwhile
     return total
 
 

@@ -90,11 +90,7 @@ def write_segment(folder: Path, entries: Sequence[CacheEntry]) -> Path:
     """One new segment in `folder`, whole or not at all; safe while others write there too. Raises OSError."""
     readable = [e for e in entries if e.row is not None]
     reasons = {e.digest: e.reason for e in entries if e.row is None}
-    dtype = (
-        DTYPES.get(readable[0].row.dtype.str[1:], "<f4")
-        if readable and isinstance(readable[0].row, np.ndarray)
-        else "<f4"
-    )
+    dtype = DTYPES.get(next((e.row.dtype.str[1:] for e in entries if e.row is not None), ""), "<f4")
     rows = [np.ascontiguousarray(e.row, dtype=dtype) for e in readable]
     ragged = bool(readable and readable[0].windows)
     shapes = {((-1, *r.shape[1:]) if ragged else r.shape) for r in rows}

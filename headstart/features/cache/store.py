@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from headstart.core import digest
 from headstart.core.backbone import Backbone, Cut
 from headstart.core.errors import CacheError
 from headstart.core.features import Ragged
-from headstart.core.files import cache_write_error, read_json, remove_stale_temporaries, write_json_atomic
+from headstart.core.files import read_json, remove_stale_temporaries, write_json_atomic, writing_cache
 from headstart.core.result import Receipt
 from headstart.features.cache.segments import SUFFIX, CacheEntry, Segment, read_segment, write_segment
 
@@ -48,23 +49,17 @@ def default_root() -> Path:
 
 def size_limit() -> int:
     """Bytes that the cache may hold; HEADSTART_CACHE_GB sets it. Raises CacheError when that is no number."""
-    gigabytes = os.environ.get("HEADSTART_CACHE_GB") or DEFAULT_LIMIT_GB
+    limit = os.environ.get("HEADSTART_CACHE_GB") or DEFAULT_LIMIT_GB
     try:
-        return int(float(gigabytes) * 1e9)
+        return int(float(limit) * 1e9)
     except ValueError as error:
-        raise CacheError(
-            f"HEADSTART_CACHE_GB is {gigabytes!r}; a number of gigabytes is expected, as in 20."
-        ) from error
+        raise CacheError(f"HEADSTART_CACHE_GB is {limit!r}; a number of gigabytes is expected, as in 20.") from error
 
 
 def shelf_key(backbone: Backbone, cut: Cut, dtype: str = "float32") -> str:
     """Same key, same numbers: weights, preprocessing, blocks, cut, precision and dtype are all in it."""
-    blocks = [b.name for b in backbone.blocks]
-    facts: dict[str, object] = {
-        "weights": backbone.weights,
-        "preprocess": backbone.preprocess.facts(),
-        "blocks": blocks,
-    }
+    facts: dict[str, object] = {"weights": backbone.weights, "preprocess": backbone.preprocess.facts()}
+    facts["blocks"] = [b.name for b in backbone.blocks]
     if backbone.preprocess.kind == "image":
         facts |= {"decoding": DECODING}
     if cut.precision != "float32":
@@ -80,13 +75,12 @@ class Shelf:
         self.key = shelf_key(backbone, cut, dtype)
         self.folder = root / "features" / self.key
         self.facts = {"backbone": backbone.name, "weights": backbone.weights, "cut": cut.at, "dtype": dtype}
-        try:
+        with writing_cache(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             if not (self.folder / "shelf.json").exists():
                 write_json_atomic(self.folder / "shelf.json", {**self.facts, "schema": SCHEMA})
-        except OSError as error:
-            raise cache_write_error(self.folder, error) from error
-        _touch(self.folder)
+        with suppress(OSError):  # a read-only cache
+            (self.folder / "used").touch()
         self._open()
         self._count_at_opening = len(self._locations)
         if len(self.segments) > MAX_SEGMENTS:
@@ -100,17 +94,21 @@ class Shelf:
             # One that vanished was merged by another process into a segment that is not in the list yet.
             if all(s is not None or path.exists() for s, path in zip(segments, paths, strict=True)):
                 break
-        self.segments: list[Segment] = [s for s in segments if s is not None]
+        self._index([s for s in segments if s is not None])
+
+    def _index(self, segments: list[Segment]) -> None:
+        self.segments: list[Segment] = []
         self._locations: dict[bytes, tuple[int, int]] = {}
         self._reasons: dict[bytes, str] = {}
-        for number, segment in enumerate(self.segments):
-            self._add(number, segment)
+        for segment in segments:
+            self._add(segment)
 
-    def _add(self, number: int, segment: Segment) -> None:
+    def _add(self, segment: Segment) -> None:
         for position, name in enumerate(segment.digests):
-            self._locations.setdefault(name, (number, position))
+            self._locations.setdefault(name, (len(self.segments), position))
         for name, reason in segment.reasons.items():
             self._reasons.setdefault(name, reason)
+        self.segments.append(segment)
 
     def drop_damaged(self, max_bytes: int) -> int:
         """Compares rows with their checksums, up to `max_bytes` of segments; deletes the damaged segments.
@@ -126,34 +124,26 @@ class Shelf:
             else:
                 intact.append(segment)
         if dropped:
-            self.segments, self._locations, self._reasons = intact, {}, {}
-            for number, segment in enumerate(intact):
-                self._add(number, segment)
+            self._index(intact)
         return dropped
 
     def missing(self, digests: Sequence[str]) -> list[int]:
         """Positions of inputs not on the shelf, readable or not; of equal ones the first."""
-        seen: set[bytes] = set()
-        out = []
+        first: dict[bytes, int] = {}
         for i, name in enumerate(map(bytes.fromhex, digests)):
-            if name not in self._locations and name not in self._reasons and name not in seen:
-                seen.add(name)
-                out.append(i)
-        return out
+            first.setdefault(name, i)
+        return [i for name, i in first.items() if name not in self._locations and name not in self._reasons]
 
     def append(self, entries: Sequence[CacheEntry]) -> None:
         """Keeps entries, all or none. Raises CacheError when the disk refuses."""
         if not entries:
             return
-        try:
+        with writing_cache(self.folder):
             path = write_segment(self.folder, entries)
-        except OSError as error:
-            raise cache_write_error(self.folder, error) from error
         segment = read_segment(path)
         if segment is None:
             raise CacheError(f"{path} could not be read back right after it was written. Is the disk failing?")
-        self.segments.append(segment)
-        self._add(len(self.segments) - 1, segment)
+        self._add(segment)
 
     def compact(self) -> None:
         """Merges all segments where at least half of the rows are new since opening: contiguous rows can be mapped.
@@ -165,10 +155,8 @@ class Shelf:
 
     def save_receipt(self, receipt: Receipt) -> None:
         """Stores the proof that no frozen weight changed while rows were computed."""
-        try:
+        with writing_cache(self.folder):
             write_json_atomic(self.folder / f"receipt-{time.time_ns():016x}.json", asdict(receipt))
-        except OSError as error:
-            raise cache_write_error(self.folder, error) from error
 
     def receipts(self) -> list[Receipt]:
         """All receipts, oldest first."""
@@ -234,10 +222,3 @@ class Shelf:
         except OSError:
             return  # merging is optional: on a read-only or full disk all segments stay readable
         self._open()
-
-
-def _touch(folder: Path) -> None:
-    try:
-        (folder / "used").touch()
-    except OSError:
-        return  # a read-only cache

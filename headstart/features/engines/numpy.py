@@ -29,9 +29,8 @@ def takes(backbone: Backbone, cut: Cut, runs: str, todo: int, root: Path | None)
 def start(backbone: Backbone, cut: Cut, root: Path | None = None) -> NumpyExtractor:
     """Opens the backbone. Raises PlanError below the top: there is nothing above that could be trained."""
     if not cut.top:
-        raise PlanError(
-            f"{backbone.name} can only be cut at the top, {len(backbone.blocks)}: it has no layers to train."
-        )
+        top = len(backbone.blocks)
+        raise PlanError(f"{backbone.name} can only be cut at the top, {top}: it has no layers to train.")
     stem, blocks, pool = member("backbones", backbone.family).parts(backbone)
     return NumpyExtractor(backbone, (stem, *blocks, pool))
 
@@ -66,7 +65,5 @@ class NumpyExtractor:
         return Receipt(len(now), moved, digest.of_value(self._before), digest.of_value(now), engine=self.engine)
 
     def _digests(self) -> dict[str, str]:
-        arrays = {
-            name: array for function in self.functions for name, array in getattr(function, "tensors", {}).items()
-        }
-        return {name: digest.of_arrays([(name, array)]) for name, array in arrays.items()}
+        tensors = [getattr(function, "tensors", {}) for function in self.functions]
+        return {name: digest.of_arrays([(name, a)]) for arrays in tensors for name, a in arrays.items()}

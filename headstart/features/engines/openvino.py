@@ -10,6 +10,7 @@ import json
 import secrets
 import shutil
 import tempfile
+import warnings
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 from headstart.core import digest, hardware
 from headstart.core.backbone import Backbone, Cut
 from headstart.core.errors import PlanError
-from headstart.core.files import cache_write_error, read_json
+from headstart.core.files import read_json, writing_cache
 from headstart.core.messages import first_line
 from headstart.core.plugins import member
 from headstart.core.result import Receipt
@@ -46,18 +47,9 @@ def precisions() -> tuple[str, ...]:
 def takes(backbone: Backbone, cut: Cut, runs: str, todo: int, root: Path | None) -> int:
     """Torch modules, where the library is there and no accelerator is: cached graphs always, others for many inputs."""
     kind = backbone.preprocess.kind
-    if (
-        runs != "torch"
-        or kind not in MIN_INPUTS
-        or cut.precision not in PRECISION_HINTS
-        or find_spec("openvino") is None
-    ):
+    if runs != "torch" or kind not in MIN_INPUTS or cut.precision not in PRECISION_HINTS or not find_spec("openvino"):
         return 0
-    worth = (
-        todo >= MIN_INPUTS[kind]
-        or cut.engine == "openvino"
-        or (root is not None and _cached_graph(root, backbone, cut))
-    )
+    worth = todo >= MIN_INPUTS[kind] or cut.engine == "openvino" or (root and _cached_graph(root, backbone, cut))
     return 0 if not worth or hardware.has_accelerator() else 3
 
 
@@ -93,13 +85,12 @@ class OpenVinoExtractor:
         prepare = member("preprocess", spec.kind)
         index = list(batch_indices(units, MAX_IMAGES, MAX_TOKENS))
         results: dict[int, Any] = {}
+        per_token = spec.kind == "text" and not self._cut.top  # padding is dropped
 
         def store_result(request: Any, number: int) -> None:
             out = request.get_output_tensor(0).data
-            per_token = spec.kind == "text" and not self._cut.top  # padding is dropped
-            results[number] = (
-                [out[r, : len(units[i])].copy() for r, i in enumerate(index[number])] if per_token else out.copy()
-            )
+            lengths = [len(units[i]) for i in index[number]]
+            results[number] = [out[r, :n].copy() for r, n in enumerate(lengths)] if per_token else out.copy()
 
         self._queue.set_callback(store_result)
         for number, positions in enumerate(index):
@@ -133,7 +124,8 @@ def _convert(openvino: Any, backbone: Backbone, cut: Cut) -> Any:
     opened = torch_engine.start(backbone, cut, None)
     module, example, shapes = _traceable(opened, backbone)
     try:
-        with _ignore_warnings():
+        # Tracing warns of every shape that it takes for a constant; a wrong one would show in the witness.
+        with warnings.catch_warnings(action="ignore"):
             # Left to the converter, torch would trace twice and compare. The outputs are compared below.
             traced = torch.jit.trace(module, example, strict=False, check_trace=False)
             model = openvino.convert_model(traced, example_input=example)
@@ -207,25 +199,19 @@ def _save_graph(openvino: Any, model: Any, root: Path, backbone: Backbone, cut: 
     """Writes the graph, whole or not at all, and gives its folder. Raises CacheError."""
     folder = _graph_folder(root, backbone, cut)
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        openvino.save_model(model, temporary / "net.xml", compress_to_fp16=False)
-        shutil.copyfile(temporary / "net.xml", temporary / "mixed.xml")
-        openvino_graphs.keep_float32(temporary / "mixed.xml", openvino_graphs.precision_sensitive_layers)
-        sizes = {name: (temporary / name).stat().st_size for name in FILES}
-        facts = {"backbone": backbone.name, "cut": cut.at, "weights": backbone.weights, "sizes": sizes}
-        (temporary / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)  # what is there is not complete
-        temporary.replace(folder)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if not (folder / "facts.json").is_file():  # another process may have been faster
-            raise cache_write_error(root, error) from error
+    with writing_cache(root):
+        try:
+            temporary.mkdir(parents=True)
+            openvino.save_model(model, temporary / "net.xml", compress_to_fp16=False)
+            shutil.copyfile(temporary / "net.xml", temporary / "mixed.xml")
+            openvino_graphs.keep_float32(temporary / "mixed.xml", openvino_graphs.precision_sensitive_layers)
+            sizes = {name: (temporary / name).stat().st_size for name in FILES}
+            facts = {"backbone": backbone.name, "cut": cut.at, "weights": backbone.weights, "sizes": sizes}
+            (temporary / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+            shutil.rmtree(folder, ignore_errors=True)  # what is there is not complete
+            temporary.replace(folder)
+        except OSError:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if not (folder / "facts.json").is_file():  # another process may have been faster
+                raise
     return folder
-
-
-def _ignore_warnings():
-    """Tracing warns of every shape that it takes for a constant; a wrong one would show in the witness."""
-    import warnings
-
-    return warnings.catch_warnings(action="ignore")

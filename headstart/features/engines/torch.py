@@ -16,7 +16,7 @@ import numpy as np
 from headstart.backbones.network import Network, open_network
 from headstart.core import digest, hardware
 from headstart.core.backbone import Backbone, Cut
-from headstart.core.errors import PlanError, missing_extra
+from headstart.core.errors import PlanError, import_extra
 from headstart.core.plugins import member
 from headstart.core.result import Receipt
 from headstart.features.batching import batch_indices, gather_rows
@@ -44,10 +44,7 @@ def start(backbone: Backbone, cut: Cut, root: Path | None = None) -> TorchExtrac
     """
     if cut.at == 0:
         raise PlanError(f"Nothing of {backbone.name} lies below a cut at 0: there is nothing to embed with.")
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise missing_extra("torch", "torch", f"The backbone {backbone.name}") from error
+    import_extra("torch", "torch", f"The backbone {backbone.name}")
     return TorchExtractor(open_network(backbone), backbone, cut)
 
 

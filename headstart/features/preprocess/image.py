@@ -16,6 +16,7 @@ import numpy as np
 
 from headstart.core.backbone import Preprocess
 from headstart.core.errors import PlanError, Unreadable
+from headstart.features import one_unit
 from headstart.features.image_decoding import decode_image
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 
 SERVES = ("image",)
+weigh, beyond = one_unit.weigh, one_unit.beyond
 REQUIRED = ("crop_mode", "crop_pct", "input_size", "interpolation", "mean", "std")
 CROP_MODES = ("center", "squash", "border")
 THREADS = 8
@@ -60,16 +62,6 @@ def batch(units: list[np.ndarray], settings: Preprocess) -> dict[str, np.ndarray
     x -= np.array(facts["mean"], np.float32)[:, None, None]
     x /= np.array(facts["std"], np.float32)[:, None, None]
     return {"pixels": np.ascontiguousarray(x)}
-
-
-def weigh(unit: np.ndarray) -> float:
-    """1: an image is one unit."""
-    return 1.0
-
-
-def beyond(units: list[np.ndarray]) -> float:
-    """0: nothing of an image is truncated."""
-    return 0.0
 
 
 def _prepare_all(raws: Sequence[bytes], settings: Preprocess, *, thumbnails: bool):

@@ -11,8 +11,10 @@ import numpy as np
 from headstart.backbones import hub, wordpiece
 from headstart.core.backbone import Preprocess
 from headstart.core.errors import Unreadable
+from headstart.features import one_unit
 
 SERVES = ("text",)
+batch, weigh, beyond = one_unit.batch_ids, one_unit.weigh, one_unit.beyond
 MAX_CHARACTERS_PER_TOKEN = 16  # bounds the work on long texts: a token of running text is 1 to 6 long in any language
 
 
@@ -29,24 +31,6 @@ def prepare(raws: Sequence[bytes | str], settings: Preprocess) -> list[list[np.n
     tokenizer = _tokenizer(settings, settings.files)
     most = int(str(settings["most"]))
     return [_encode(raw, tokenizer, most) for raw in raws]
-
-
-def batch(units: list[np.ndarray], settings: Preprocess) -> dict[str, np.ndarray]:
-    """{"tokens": all ids concatenated, "owner": the text of each}, int32"""
-    return {
-        "tokens": np.concatenate(units),
-        "owner": np.repeat(np.arange(len(units), dtype=np.int32), [len(u) for u in units]),
-    }
-
-
-def weigh(unit: np.ndarray) -> float:
-    """1: a text is one unit here, however long."""
-    return 1.0
-
-
-def beyond(units: list[np.ndarray]) -> float:
-    """0: what is beyond `most` tokens is not read, so its share is unknown."""
-    return 0.0
 
 
 def _encode(raw: bytes | str, tokenizer: wordpiece.WordPiece, most: int) -> list[np.ndarray] | Unreadable:

@@ -17,7 +17,7 @@ import numpy as np
 
 from headstart.backbones import hub
 from headstart.core.backbone import Preprocess
-from headstart.core.errors import ArtifactError, Unreadable, missing_extra
+from headstart.core.errors import ArtifactError, Unreadable, import_extra
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -30,13 +30,13 @@ MAX_CHARACTERS_PER_TOKEN = 16
 
 def look(raws: Sequence[bytes | str], settings: Preprocess) -> list[tuple[list[np.ndarray] | Unreadable, bytes]]:
     """Each text's windows, 1-D int32 token ids with special tokens, or why there are none; and no thumbnail."""
-    tokenizer, before, after = _tokenizer(settings, settings.files)
-    return [(_encode_windows(raw, settings, tokenizer, before, after), b"") for raw in raws]
+    return [(units, b"") for units in prepare(raws, settings)]
 
 
 def prepare(raws: Sequence[bytes | str], settings: Preprocess) -> list[list[np.ndarray] | Unreadable]:
     """Each text's windows, 1-D int32 token ids with special tokens, or why there are none."""
-    return [units for units, _ in look(raws, settings)]
+    tokenizer, before, after = _tokenizer(settings, settings.files)
+    return [_encode_windows(raw, settings, tokenizer, before, after) for raw in raws]
 
 
 def batch(units: list[np.ndarray], settings: Preprocess) -> dict[str, np.ndarray]:
@@ -114,11 +114,8 @@ def _tokenizer(settings: Preprocess, files: tuple[Path, ...]) -> tuple[Tokenizer
     Raises ArtifactError where none of the backbone's files is the tokenizer.
     """
     path = hub.asset_file(settings, "tokenizer")
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise missing_extra("tokenizers", "text", "Reading texts for this backbone") from error
-    tokenizer = Tokenizer.from_file(str(path))
+    tokenizers = import_extra("tokenizers", "text", "Reading texts for this backbone")
+    tokenizer = tokenizers.Tokenizer.from_file(str(path))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     bare, full = (tokenizer.encode("a", add_special_tokens=special).ids for special in (False, True))

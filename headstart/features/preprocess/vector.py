@@ -8,8 +8,10 @@ import numpy as np
 
 from headstart.core.backbone import Preprocess
 from headstart.core.errors import Unreadable
+from headstart.features import one_unit
 
 SERVES = ("vector",)
+weigh, beyond = one_unit.weigh, one_unit.beyond
 
 
 def look(raws: Sequence[bytes], settings: Preprocess) -> list[tuple[list[np.ndarray] | Unreadable, bytes]]:
@@ -25,16 +27,6 @@ def prepare(raws: Sequence[bytes], settings: Preprocess) -> list[list[np.ndarray
 def batch(units: list[np.ndarray], settings: Preprocess) -> dict[str, np.ndarray]:
     """{"vectors": (b, width) float32}"""
     return {"vectors": np.stack(units)}
-
-
-def weigh(unit: np.ndarray) -> float:
-    """1: a vector is one unit."""
-    return 1.0
-
-
-def beyond(units: list[np.ndarray]) -> float:
-    """0: nothing is truncated."""
-    return 0.0
 
 
 def _parse(raw: bytes, width: int) -> list[np.ndarray] | Unreadable:

@@ -11,8 +11,10 @@ import numpy as np
 
 from headstart.core.backbone import Preprocess
 from headstart.core.errors import Unreadable
+from headstart.features import one_unit
 
 SERVES = ("text",)
+batch, weigh, beyond = one_unit.batch_ids, one_unit.weigh, one_unit.beyond
 WORD = re.compile(r"\w+|[^\w\s]")
 CHARACTER_NGRAMS = (3, 4)
 MAX_WORDS = 200_000  # of one text; a book has about 100,000
@@ -26,24 +28,6 @@ def look(raws: Sequence[str], settings: Preprocess) -> list[tuple[list[np.ndarra
 def prepare(raws: Sequence[str], settings: Preprocess) -> list[list[np.ndarray] | Unreadable]:
     """Each text's one unit, int32 hashes of its words and n-grams, or why there is none."""
     return [_hash_text(text) for text in raws]
-
-
-def batch(units: list[np.ndarray], settings: Preprocess) -> dict[str, np.ndarray]:
-    """{"tokens": all hashes concatenated, "owner": the text of each}, int32"""
-    return {
-        "tokens": np.concatenate(units),
-        "owner": np.repeat(np.arange(len(units), dtype=np.int32), [len(u) for u in units]),
-    }
-
-
-def weigh(unit: np.ndarray) -> float:
-    """1: a text is one unit here, however long."""
-    return 1.0
-
-
-def beyond(units: list[np.ndarray]) -> float:
-    """0: nothing is truncated."""
-    return 0.0
 
 
 def _hash_text(text: str) -> list[np.ndarray] | Unreadable:

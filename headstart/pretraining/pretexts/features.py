@@ -7,7 +7,7 @@ Beyer et al. 2022 (the same view for both, patience, blended images).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -50,29 +50,25 @@ class Settings:
 
     def draw(self, student: Student, corpus: Corpus, index: int) -> dict[str, np.ndarray]:
         """{"pixels": (b, side, side, 3) uint8, "row": (b,) int64 of the teachers' targets}"""
-        side = side_at_step(student, corpus, index, self.low_res_fraction)
-        return draw_views(corpus, index, self.batch_size, self.views, self.policy_of(), side)
+        return draw_views(self, student, corpus, index)
 
     def policy_of(self) -> Policy:
         """The policy of the stored views."""
         return POLICIES[self.augmentation]
 
 
-def side_at_step(student: Student, corpus: Corpus, index: int, low_res_fraction: float) -> int:
-    """Pixels at a step, progressive resizing: half the side at first, three times as fast. Source: Howard 2018."""
-    full = int(student.spec["input_size"][1])  # type: ignore[index]
-    first, second = low_res_fraction * corpus.steps, (1 + low_res_fraction) / 2 * corpus.steps
-    scale = 0.5 if index < first else 0.75 if index < second else 1.0
-    return max(SIDE_MULTIPLE, round(scale * full / SIDE_MULTIPLE) * SIDE_MULTIPLE)
+def draw_views(settings: Any, student: Student, corpus: Corpus, index: int) -> dict[str, np.ndarray]:
+    """The images of a step, each epoch in its next stored view, and the rows of the teachers' targets for them.
 
-
-def draw_views(
-    corpus: Corpus, index: int, batch_size: int, views: int, policy: Policy, side: int
-) -> dict[str, np.ndarray]:
-    """The images of a step, each epoch in its next stored view, and the rows of the teachers' targets for them."""
+    Progressive resizing: half the side at first, three times as fast. Source: Howard 2018.
+    """
     assert corpus.images is not None
-    chosen, epoch = epoch_batch(len(corpus), batch_size, index, corpus.seed)
-    number = 1 + epoch % views
+    full, fraction = int(student.spec["input_size"][1]), settings.low_res_fraction  # type: ignore[index]
+    first, second = fraction * corpus.steps, (1 + fraction) / 2 * corpus.steps
+    scale = 0.5 if index < first else 0.75 if index < second else 1.0
+    side = max(SIDE_MULTIPLE, round(scale * full / SIDE_MULTIPLE) * SIDE_MULTIPLE)
+    chosen, epoch = epoch_batch(len(corpus), settings.batch_size, index, corpus.seed)
+    number, policy = 1 + epoch % settings.views, settings.policy_of()
     pixels = np.stack([corpus.images.view(int(i), number, policy, corpus.seed, side) for i in chosen])
     return {"pixels": pixels, "row": (number - 1) * len(corpus) + chosen}
 

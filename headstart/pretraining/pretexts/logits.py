@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from headstart.backbones.network import normalize_pixels
 from headstart.features.augmentation import Policy
 from headstart.pretraining.contracts import Corpus, Student
-from headstart.pretraining.pretexts.features import POLICIES, draw_views, side_at_step
+from headstart.pretraining.pretexts.features import POLICIES, draw_views
 
 SERVES = ("image",)
 TEACHERS = "models"
@@ -44,8 +44,7 @@ class Settings:
 
     def draw(self, student: Student, corpus: Corpus, index: int) -> dict[str, np.ndarray]:
         """{"pixels": (b, side, side, 3) uint8, "row": (b,) int64 of the teachers' logits}"""
-        side = side_at_step(student, corpus, index, self.low_res_fraction)
-        return draw_views(corpus, index, self.batch_size, self.views, self.policy_of(), side)
+        return draw_views(self, student, corpus, index)
 
     def policy_of(self) -> Policy:
         """The policy of the stored views."""

@@ -52,7 +52,9 @@ class Settings:
                 "The tokenizer of this student has neither [MASK] nor <mask>, so nothing can be hidden from it. Take "
                 f"--student {STUDENT}, or a backbone that was trained on masked tokens."
             )
-        return MaskedLM(student)
+        width = token_embeddings(student.model).shape[1]
+        transform = nn.Sequential(nn.Linear(student.width, width), nn.GELU(), nn.LayerNorm(width))
+        return TokenPredictor(student, transform)
 
     def draw(self, student: Student, corpus: Corpus, index: int) -> dict[str, np.ndarray]:
         """What `mask_tokens` gives for the windows of that step."""
@@ -91,39 +93,31 @@ def mask_tokens(
     return {"input_ids": masked, "attention_mask": mask, "positions": at.astype(np.int64), "targets": truth}
 
 
-class MaskedLM(nn.Module):
-    """Student and prediction head. Without dropout, so that a run that was interrupted goes on as the same run.
+class TokenPredictor(nn.Module):
+    """Student and bias of the logits, which are products with the token embeddings, after the head's transform if any.
 
-    Geiping and Goldstein 2022, "Cramming", leave dropout out too where training is short.
+    Without dropout, so that a run that was interrupted goes on as the same run. Geiping and Goldstein 2022, "Cramming",
+    leave dropout out too where training is short.
     """
 
-    def __init__(self, student: Student):
+    def __init__(self, student: Student, transform: nn.Module | None = None):
         super().__init__()
-        self.model = student.model
-        vocabulary_size, width = token_embeddings(student.model).shape
-        # The head's transform; checkpoints of unfinished runs hold its name.
-        self.change = nn.Sequential(nn.Linear(student.width, width), nn.GELU(), nn.LayerNorm(width))
-        self.bias = nn.Parameter(torch.zeros(vocabulary_size))
+        self.model, self.change = student.model, transform  # named so in checkpoints of unfinished runs
+        self.bias = nn.Parameter(torch.zeros(len(token_embeddings(student.model))))
 
-    def train(self, mode: bool = True) -> MaskedLM:
+    def train(self, mode: bool = True) -> TokenPredictor:
         """The head trains; the student trains with its dropout off."""
         super().train(mode)
         self.model.eval()
         return self
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Mean cross-entropy of the predicted tokens, in nats; log(vocabulary size) at chance level."""
-        return token_loss(self.model, batch, self.bias, self.change)
-
-
-def token_loss(
-    model: nn.Module, batch: dict[str, torch.Tensor], bias: torch.Tensor, transform: nn.Module | None = None
-) -> torch.Tensor:
-    """Mean cross-entropy of "targets" at "positions"; logits are products with the token embeddings."""
-    hidden = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
-    states = hidden.flatten(0, 1)[batch["positions"]]
-    logits = F.linear(states if transform is None else transform(states), token_embeddings(model), bias).float()
-    return F.cross_entropy(logits, batch["targets"], reduction="sum") / max(1, len(batch["targets"]))
+        """Mean cross-entropy of "targets" at "positions", in nats; log(vocabulary size) at chance level."""
+        hidden = self.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+        states = hidden.flatten(0, 1)[batch["positions"]]
+        states = states if self.change is None else self.change(states)
+        logits = F.linear(states, token_embeddings(self.model), self.bias).float()
+        return F.cross_entropy(logits, batch["targets"], reduction="sum") / max(1, len(batch["targets"]))
 
 
 def token_embeddings(model: nn.Module) -> torch.Tensor:

@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import nn
 
 from headstart.core.errors import PlanError
 from headstart.pretraining.contracts import Corpus, Student
-from headstart.pretraining.pretexts.masked import token_embeddings, token_loss
+from headstart.pretraining.pretexts.masked import TokenPredictor, token_embeddings
 from headstart.pretraining.text_corpus import length_bucket, pad_batch
 
 SERVES = ("text",)
@@ -45,7 +44,7 @@ class Settings:
                 f"This student's states have {student.width} numbers and its token embeddings {embedding_width}; they "
                 f"must be as many. Take --student {STUDENT}."
             )
-        return CausalLM(student)
+        return TokenPredictor(student)
 
     def draw(self, student: Student, corpus: Corpus, index: int) -> dict[str, np.ndarray]:
         """{"input_ids", "attention_mask"} of the windows of that step, and what `next_token_targets` gives for them."""
@@ -60,22 +59,3 @@ def next_token_targets(ids: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarra
     """
     rows, columns = np.nonzero(mask[:, 1:])
     return {"positions": rows * ids.shape[1] + columns, "targets": ids[rows, columns + 1]}
-
-
-class CausalLM(nn.Module):
-    """Student and bias. Without dropout, for the reason that `masked` gives."""
-
-    def __init__(self, student: Student):
-        super().__init__()
-        self.model = student.model
-        self.bias = nn.Parameter(torch.zeros(len(token_embeddings(student.model))))
-
-    def train(self, mode: bool = True) -> CausalLM:
-        """The student trains with its dropout off."""
-        super().train(mode)
-        self.model.eval()
-        return self
-
-    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Mean cross-entropy a token, in nats; log(vocabulary size) at chance level."""
-        return token_loss(self.model, batch, self.bias)

@@ -58,12 +58,8 @@ class Settings:
         assert corpus.images is not None
         chosen, epoch = epoch_batch(len(corpus), self.batch_size, index, corpus.seed)
         side = int(student.spec["input_size"][1])  # type: ignore[index]
-        policy, first = POLICIES[self.augmentation], 1 + 2 * epoch
-        views = [
-            corpus.images.view(int(i), number, policy, corpus.seed, side)
-            for number in (first, first + 1)
-            for i in chosen
-        ]
+        policy, numbers = POLICIES[self.augmentation], (1 + 2 * epoch, 2 + 2 * epoch)
+        views = [corpus.images.view(int(i), number, policy, corpus.seed, side) for number in numbers for i in chosen]
         return {"pixels": np.stack(views)}
 
 

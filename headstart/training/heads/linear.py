@@ -53,12 +53,12 @@ def column_scaling(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     n, d = x.shape
     mean = np.zeros(d)
-    for block in _blocks(x):
-        mean += block.sum(0, dtype=np.float64)
+    for rows in _blocks(x):
+        mean += x[rows].sum(0, dtype=np.float64)
     mean /= n
     square, size = np.zeros(d), np.abs(mean)
-    for block in _blocks(x):
-        centred = block - mean
+    for rows in _blocks(x):
+        centred = x[rows] - mean
         square += np.einsum("ij,ij->j", centred, centred)
     spread = np.sqrt(square / n)
     varying = spread > np.maximum(CONSTANT * size, np.finfo(np.float32).tiny)
@@ -76,10 +76,8 @@ def column_scaling(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def scale_columns(x: np.ndarray, mean: np.ndarray, gain: np.ndarray) -> np.ndarray:
     """(x - mean) * gain as (n, d) float32, taken in double precision block by block."""
     out = np.empty(x.shape, np.float32)
-    start = 0
-    for block in _blocks(x):
-        np.multiply(block - mean, gain, out=out[start : start + len(block)], casting="same_kind")
-        start += len(block)
+    for rows in _blocks(x):
+        np.multiply(x[rows] - mean, gain, out=out[rows], casting="same_kind")
     return out
 
 
@@ -94,8 +92,8 @@ def build_basis(x: np.ndarray) -> Basis:
         power, left = _keep_varying(power, left)
         return Basis((left * np.sqrt(power)).astype(np.float32), power, mean, gain, (rows.T, left / np.sqrt(power)))
     gram = np.zeros((d, d))
-    for block in _blocks(rows):
-        wide = block.astype(np.float64)
+    for part in _blocks(rows):
+        wide = rows[part].astype(np.float64)
         gram += wide.T @ wide
     power, axes = _keep_varying(*np.linalg.eigh(gram))
     axes = axes.astype(np.float32)
@@ -109,9 +107,9 @@ def _keep_varying(power: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, n
     return np.ascontiguousarray(power[keep]), np.ascontiguousarray(vectors[:, keep])
 
 
-def _blocks(x: np.ndarray) -> Iterator[np.ndarray]:
+def _blocks(x: np.ndarray) -> Iterator[slice]:
     step = max(1, BLOCK // max(1, x.shape[1]))
-    return (x[i : i + step] for i in range(0, len(x), step))
+    return (slice(i, i + step) for i in range(0, len(x), step))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +123,7 @@ class Linear:
     def scores(self, x: np.ndarray) -> np.ndarray:
         """(n, d) -> (n, k) float32. Summed in double precision: a row's scores do not depend on its neighbours."""
         weight = self.weight.astype(np.float64)
-        parts = [(block.astype(np.float64) @ weight + self.bias).astype(np.float32) for block in _blocks(x)]
+        parts = [(x[rows].astype(np.float64) @ weight + self.bias).astype(np.float32) for rows in _blocks(x)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.bias)), np.float32)
 
     def head(self) -> Head:
@@ -150,15 +148,13 @@ def check_rows(data: Features) -> None:
     """Raises SourceError, naming the first, when a row holds NaN or infinity; PlanError when rows are not vectors."""
     if data.x.ndim != 2:
         raise PlanError(f"A head takes one vector an example; these features have the shape {data.x.shape}.")
-    start = 0
     bad: list[int] = []
-    for block in _blocks(data.x):
+    for rows in _blocks(data.x):
         # A sum is finite only if every number is; it is cheaper than looking at each.
         with np.errstate(over="ignore", invalid="ignore"):
-            finite = np.isfinite(block.sum(dtype=np.float64))
+            finite = np.isfinite(data.x[rows].sum(dtype=np.float64))
         if not finite:
-            bad += (start + np.flatnonzero(~np.isfinite(block).all(1))).tolist()
-        start += len(block)
+            bad += (rows.start + np.flatnonzero(~np.isfinite(data.x[rows]).all(1))).tolist()
     if bad:
         first = ", ".join(data.ids[i] for i in bad[:3])
         raise SourceError(

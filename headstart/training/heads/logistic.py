@@ -54,11 +54,12 @@ class LogisticPath:
         fold = cross_validation.assign_folds(sample, objective, self.folds, rng)
         search = _Search(basis, columns, fold, cross_validation.judgeable(sample.y, fold, objective), self)
         trials = list(search.trials(resolve_strengths(self.strengths, PATH)))
-        chosen = _choose(trials, self.calibration)
+        chosen = _choose(trials)
         final = _refit(basis, columns, chosen)
         b, notes = final.b[0].astype(np.float64), search.notes(trials, chosen, final)
         if sample is not data:
-            columns, b = _fit_all(data, objective, self.class_weight, basis, (columns, b), chosen)
+            sampled, columns = columns, encode_columns(data.y, objective, self.class_weight)
+            b = _fit_all(data.x, columns, basis, (sampled, b), chosen)
             notes |= {"rows": len(data), "rows_chosen_on": len(sample)}
         b = b / chosen.calibration.temperature
         weight, bias = columns.expand(b[:, :-1], b[:, -1])
@@ -72,9 +73,6 @@ class _Trial:
     strength: float
     calibration: Calibration
     point: Point | None = None
-
-    def loss(self, calibration: str) -> float:
-        return self.calibration.loss if calibration == "temperature" else self.calibration.raw
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,13 +100,8 @@ class _Search:
             return
         inside = (self.fold != np.arange(self.judged_folds)[:, None])[:, None] * self.columns.sample_weight
         total = inside.mean(1).sum(1)
-        problem = build_problem(
-            self.basis.z,
-            self.basis.power,
-            self.columns.targets,
-            inside / total[:, None, None],
-            self.columns.link,
-        )
+        weight = inside / total[:, None, None]
+        problem = build_problem(self.basis, self.columns, weight)
         point = previous = zero_start(problem)
         automatic = not self.settings.strengths
         done: list[_Trial] = []
@@ -120,19 +113,16 @@ class _Search:
             yield done[-1]
             if automatic and self._is_stale(done):
                 break
-        best = min(self._loss(t) for t in done)
-        while automatic and self._loss(done[0]) <= best and done[0].point and done[0].strength > MIN_STRENGTH:
+        best = min(t.calibration.loss for t in done)
+        while automatic and done[0].calibration.loss <= best and done[0].point and done[0].strength > MIN_STRENGTH:
             strength, b = done[0].strength / FACTOR, done[0].point.b
             start = Point(b, problem.scores(b))
             point = solve(problem, start, 1 / (strength * total), FOLD_TOLERANCE, FOLD_PRODUCTS)
             done.insert(0, self._judge(strength, point))
             yield done[0]
 
-    def _loss(self, trial: _Trial) -> float:
-        return trial.loss(self.settings.calibration)
-
     def _is_stale(self, done: list[_Trial]) -> bool:
-        losses = [self._loss(t) for t in done]
+        losses = [t.calibration.loss for t in done]
         latest = PATIENCE if len(done) <= len(PATH) else 1
         return len(done) > latest and min(losses[-latest:]) > (1 - MIN_GAIN) * min(losses[:-latest]) - MIN_GAIN_NATS
 
@@ -185,10 +175,10 @@ def _extend(strengths: tuple[float, ...], automatic: bool) -> Iterator[float]:
         strength *= FACTOR
 
 
-def _choose(trials: list[_Trial], calibration: str) -> _Trial:
+def _choose(trials: list[_Trial]) -> _Trial:
     """The strongest penalty among those as good as the best."""
-    best = min(t.loss(calibration) for t in trials)
-    good = [t for t in trials if t.loss(calibration) <= (1 + MIN_GAIN) * best + MIN_GAIN_NATS]
+    best = min(t.calibration.loss for t in trials)
+    good = [t for t in trials if t.calibration.loss <= (1 + MIN_GAIN) * best + MIN_GAIN_NATS]
     return min(good, key=lambda t: t.strength)
 
 
@@ -205,30 +195,24 @@ def _sample(data: Features, objective: Objective, rng: np.random.Generator) -> F
 
 
 def _fit_all(
-    data: Features,
-    objective: Objective,
-    class_weight: str,
-    basis: Basis,
-    start: tuple[Columns, np.ndarray],
-    chosen: _Trial,
-) -> tuple[Columns, np.ndarray]:
-    """Columns of every row, and their coefficients (c, r + 1) on the basis of the sample, from those of the sample."""
-    columns, (sampled, b) = encode_columns(data.y, objective, class_weight), start
+    x: np.ndarray, columns: Columns, basis: Basis, start: tuple[Columns, np.ndarray], chosen: _Trial
+) -> np.ndarray:
+    """Coefficients (c, r + 1) of all rows' columns on the basis of a sample. start: the sample's columns, and theirs"""
+    sampled, b = start
     total = columns.sample_weight.mean(0).sum()
     if not np.array_equal(columns.outputs, sampled.outputs):  # a tag that was not in the sample
         b = np.zeros((len(columns.targets), b.shape[1]))
     weight = (columns.sample_weight / total).astype(np.float32)
     penalty = 1 / (chosen.strength * total)
-    stream = streaming_logistic.Stream(data.x, columns.targets, weight, basis, columns.link, penalty)
-    return columns, streaming_logistic.fit(stream, b)
+    stream = streaming_logistic.Stream(x, columns.targets, weight, basis, columns.link, penalty)
+    return streaming_logistic.fit(stream, b)
 
 
 def _refit(basis: Basis, columns: Columns, chosen: _Trial) -> Point:
     """All rows at the chosen strength, to the end, starting from the mean of the folds' fits."""
     dtype = np.float64 if basis.z.size <= DOUBLE_PRECISION else np.float32
     total = columns.sample_weight.mean(0).sum()
-    weight = columns.sample_weight[None] / total
-    problem = build_problem(basis.z, basis.power, columns.targets, weight, columns.link, dtype)
+    problem = build_problem(basis, columns, columns.sample_weight[None] / total, dtype)
     start = zero_start(problem)
     if chosen.point:
         b = chosen.point.b.mean(0, keepdims=True).astype(dtype)

@@ -10,6 +10,9 @@ from typing import Literal
 
 import numpy as np
 
+from headstart.training.heads.label_columns import Columns
+from headstart.training.heads.linear import Basis
+
 MAX_STEPS = 25  # of Newton's method for a strength
 MODEL_ERROR = 0.1  # of a step's gain that the quadratic model may have missed
 FORCING = 0.2  # a step is solved to this fraction of its residual; smaller gains nothing before the last step
@@ -80,19 +83,13 @@ class Point:
     products: int = 0
 
 
-def build_problem(
-    z: np.ndarray,
-    power: np.ndarray,
-    targets: np.ndarray,
-    sample_weight: np.ndarray,
-    link: Literal["softmax", "sigmoid"],
-    dtype: type = np.float32,
-) -> Problem:
-    """From the rows of a Basis. z: (n, r), power: (r,) float64; the others as in Problem, in any dtype."""
+def build_problem(basis: Basis, columns: Columns, sample_weight: np.ndarray, dtype: type = np.float32) -> Problem:
+    """Fits of these columns to the rows of a basis. sample_weight: as in Problem, in any dtype"""
+    z = basis.z
     rows = np.ones((len(z), z.shape[1] + 1), dtype)
     rows[:, :-1] = z
-    mean_square: np.ndarray = np.append(power / max(1, len(z)), 1.0).astype(dtype)
-    return Problem(rows, targets.astype(dtype), sample_weight.astype(dtype), mean_square, link)
+    mean_square: np.ndarray = np.append(basis.power / max(1, len(z)), 1.0).astype(dtype)
+    return Problem(rows, columns.targets.astype(dtype), sample_weight.astype(dtype), mean_square, columns.link)
 
 
 def zero_start(problem: Problem) -> Point:

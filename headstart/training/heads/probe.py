@@ -7,8 +7,6 @@ import numpy as np
 from headstart.core.features import Features
 from headstart.core.task import Objective
 from headstart.training.heads.linear import Linear
-from headstart.training.heads.logistic import LogisticPath
-from headstart.training.heads.ridge import RidgePath
 
 METHODS = {"softmax": "logistic", "sigmoid": "logistic", "identity": "ridge"}  # link -> the method that is the probe
 
@@ -20,5 +18,10 @@ def probe_method(objective: Objective) -> str:
 
 def fit_probe(objective: Objective, data: Features, rng: np.random.Generator) -> Linear:
     """Ridge for numbers, logistic regression for classes and tags. data: embeddings (n, d)"""
-    path = RidgePath() if objective.link == "identity" else LogisticPath()
-    return path.fit(data, objective, rng)
+    if objective.link == "identity":
+        from headstart.training.heads.ridge import RidgePath
+
+        return RidgePath().fit(data, objective, rng)
+    from headstart.training.heads.logistic import LogisticPath
+
+    return LogisticPath().fit(data, objective, rng)

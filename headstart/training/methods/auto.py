@@ -9,7 +9,6 @@ The posterior of a gain: expected_gain.py.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,18 +17,11 @@ import numpy as np
 from headstart.core.backbone import Backbone, Cut
 from headstart.core.errors import HeadstartError, PlanError
 from headstart.core.features import Features, take_rows
-from headstart.core.plan import Above, Traits, trains_in_steps, traits_of
+from headstart.core.plan import OpenAbove, Traits, trains_in_steps, traits_of
 from headstart.core.plugins import member, names
 from headstart.core.task import Objective
-from headstart.training.expected_gain import (
-    PAIR_LABELS,
-    GainPosterior,
-    example_merits,
-    gain_posterior,
-    gain_prior,
-    has_few_labels,
-    labels_per_class,
-)
+from headstart.training import expected_gain
+from headstart.training.expected_gain import GainPosterior, example_merits, has_few_labels
 from headstart.training.heads import cross_validation
 from headstart.training.heads.probe import fit_probe
 from headstart.training.shared_settings import cut_below_half
@@ -74,19 +66,13 @@ class Settings:
         return cut_below_half(backbone, self.blocks)
 
     def fit(
-        self,
-        train: Features,
-        val: Features,
-        objective: Objective,
-        *,
-        above: Callable[[], Above],
-        rng: np.random.Generator,
+        self, train: Features, val: Features, objective: Objective, *, above: OpenAbove, rng: np.random.Generator
     ) -> Winner:
         """Races on held-out examples, then fits the winner on all. Raises PlanError for what cannot be raced."""
         data = cross_validation.join_parts(train, val)
         candidates = self._candidates(data, objective)
-        race = _Race(self, data, objective, above, int(rng.integers(2**31)))
-        race.set_splits(_splits(train, val, data, objective, self.folds, rng))
+        seed = int(rng.integers(2**31))
+        race = _Race(self, data, objective, above, seed, _splits(train, val, data, objective, self.folds, rng))
         race.fit_heads()
         race.try_methods(candidates)
         return race.finish(train, val)
@@ -97,7 +83,7 @@ class Settings:
         for name, method in methods.items():
             if name == "auto" or not trains_in_steps(method):
                 raise PlanError(f"methods={name}: what is raced beside the probe trains in steps, as lora does.")
-        pairs = objective.link == "softmax" and labels_per_class(data.y) <= PAIR_LABELS
+        pairs = objective.link == "softmax" and expected_gain.labels_per_class(data.y) <= expected_gain.PAIR_LABELS
         return [name for name in self.methods if pairs or not traits_of(methods[name]).needs_pairs]
 
 
@@ -114,7 +100,9 @@ def _splits(train: Features, val: Features, data: Features, objective: Objective
 class _Race:
     """Candidates, and how each did on held-out examples."""
 
-    def __init__(self, settings: Settings, data: Features, objective: Objective, above: Callable, seed: int):
+    def __init__(
+        self, settings: Settings, data: Features, objective: Objective, above: OpenAbove, seed: int, splits: list
+    ):
         from headstart.training.tuning import learner
 
         self.settings, self.data, self.objective, self.above, self.seed = settings, data, objective, above, seed
@@ -124,13 +112,9 @@ class _Race:
         self.learner = learner.Learner(opened, objective.width)
         self.say = self.learner.say
         self.top = len(self.learner.body) - 1
+        self.splits, self.held_out = splits, np.concatenate([held_out for _, held_out in splits])
         self.results: dict[str, dict[str, Any]] = {}
         self.order: list[str] = []
-
-    def set_splits(self, splits: list) -> None:
-        """The splits that judge."""
-        self.splits = splits
-        self.held_out = np.concatenate([held_out for _, held_out in splits])
 
     def fit_heads(self) -> None:
         """Heads on the embeddings and on intermediate features, all from one pass."""
@@ -224,21 +208,16 @@ class _Race:
         probe_scores = self.results["probe"]["scores"][: len(scores)] if name != "probe" else scores
         probe_merits = example_merits(self.objective, probe_scores, y)
         scale = abs(float(probe_merits.mean())) if self.objective.link == "identity" else 1.0
-        gain = gain_posterior((merits - probe_merits) / max(scale, 1e-12), *self._prior(name))
-        self.results[name] = {
-            "scores": scores,
-            "merit": float(merits.mean()),
-            "gain": gain,
-            "judged": len(scores),
-            **facts,
-        }
+        gain = expected_gain.gain_posterior((merits - probe_merits) / max(scale, 1e-12), *self._prior(name))
+        merit = float(merits.mean())
+        self.results[name] = {"scores": scores, "merit": merit, "gain": gain, "judged": len(scores), **facts}
         return gain
 
     def _prior(self, name: str) -> tuple[float, float]:
         """Mean and standard deviation of a candidate's gain on other data like these."""
         headroom = 1 - self.results["probe"]["merit"] if self.objective.link == "softmax" and self.results else 0.0
         traits = traits_of(member("methods", name).Settings) if name in names("methods") else None
-        return gain_prior(traits, self.kinds, has_few_labels(self.data, self.objective), headroom)
+        return expected_gain.gain_prior(traits, self.kinds, has_few_labels(self.data, self.objective), headroom)
 
     def finish(self, train: Features, val: Features) -> Winner:
         """The best of those that are surely better than the probe, fitted on everything."""
@@ -246,9 +225,8 @@ class _Race:
 
         table, sure = [], ["probe"]
         for name, result in self.results.items():
-            entry: dict[str, Any] = {
-                "method": name, **{k: result[k] for k in ("merit", "judged", "refused", "which") if k in result},
-            }  # fmt: skip
+            stored: dict[str, Any] = {k: result[k] for k in ("merit", "judged", "refused", "which") if k in result}
+            entry = {"method": name, **stored}
             if "gain" in result and name != "probe":
                 gain = result["gain"]
                 entry |= {"gain": gain.measured, "believed": gain.mean, "doubt": gain.sd}
@@ -288,7 +266,7 @@ class Winner:
         return self.fitted.files()
 
 
-def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Winner:
+def restore(state: dict[str, np.ndarray], above: OpenAbove) -> Winner:
     """From its `state()`, on a backbone that `above` opens."""
     from headstart.training.tuning import intermediate_features
 

@@ -5,7 +5,6 @@ Source: Tunstall et al. 2022, SetFit; with the loss of Khosla et al. 2020 over a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,7 +13,7 @@ import numpy as np
 from headstart.core.backbone import Backbone, Cut
 from headstart.core.errors import PlanError
 from headstart.core.features import Features
-from headstart.core.plan import Above, Traits
+from headstart.core.plan import OpenAbove, Traits
 from headstart.core.task import Objective
 from headstart.training.heads.cross_validation import join_parts
 from headstart.training.shared_settings import Stepwise, cut_below_half, restore_for
@@ -42,6 +41,7 @@ class Settings(Stepwise):
         needs_pairs=True,
         few_shot_gain={"text": (0.10, 0.08), "image": (0.0, 0.05)},
     )
+    head_factor: ClassVar[float] = 0.0  # the head is fitted afterwards
     trains_on_validation: ClassVar[bool] = True  # all labelled examples make pairs
 
     batch_size: int = 24
@@ -56,35 +56,27 @@ class Settings(Stepwise):
         return cut_below_half(backbone, self.blocks)
 
     def fit(
-        self,
-        train: Features,
-        val: Features,
-        objective: Objective,
-        *,
-        above: Callable[[], Above],
-        rng: np.random.Generator,
+        self, train: Features, val: Features, objective: Objective, *, above: OpenAbove, rng: np.random.Generator
     ) -> Tuned:
         """The blocks above the cut learn from pairs; then the probe is fitted on their embeddings."""
         if objective.link != "softmax":
             raise PlanError("Pairs are alike or not by their class: contrast is for classes. Use --method lpft.")
         from headstart.training.tuning import trainer
         from headstart.training.tuning.learner import forward_in_batches
-        from headstart.training.tuning.optim import Recipe
+        from headstart.training.tuning.optim import recipe_of
         from headstart.training.tuning.tuned import fit_probe_head, open_learner
 
         data = join_parts(train, val)
         learner, embeddings = open_learner(above, objective, data)
         self.modify(learner)
 
-        def fit_head() -> dict:
+        def fit_head(*_: Any) -> dict:
             tuned = forward_in_batches(learner, data.x, learner.embed)
             return {"probe": fit_probe_head(learner, tuned, data, objective, rng)}
 
         n = min(self.batch_size, len(data))
         steps = max(1, min(self.steps, self.pairs // max(1, n * (n - 1) // 2)))
-        recipe = Recipe(
-            steps, self.batch_size, self.learning_rate, head_learning_rate=0.0, layer_decay=self.layer_decay
-        )
+        recipe = recipe_of(self, steps=steps)
         nothing = data.rows(np.zeros(0, np.int64))
         parts = trainer.TrainingData(data, nothing, objective, data, embeddings)
         loss, seed = supervised_contrastive_loss(self.temperature), int(rng.integers(2**31))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -39,5 +39,4 @@ class Settings(CrossValidatedHead):
 
     def fit_head(self, data: Features, objective: Objective, rng: np.random.Generator) -> Linear:
         """The head at the strength with the least cross-validated log-loss."""
-        path = LogisticPath(self.strengths, self.folds, self.class_weight, self.calibration)
-        return path.fit(data, objective, rng)
+        return LogisticPath(**asdict(self)).fit(data, objective, rng)

@@ -22,6 +22,7 @@ class Settings(TopBlocksTuning):
 
     traits: ClassVar[Traits] = Traits(best_for="fine-tuning that must hold on unlike data too", is_plain_network=True)
     starts_from_probe: ClassVar[bool] = True
+    head_factor: ClassVar[float] = 2.0  # a fitted head has little left to learn
 
     learning_rate: float = 3e-5
     label_smoothing: float = 0.0

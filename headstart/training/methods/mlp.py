@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
@@ -12,7 +11,7 @@ from headstart.core.backbone import Backbone, Cut
 from headstart.core.errors import PlanError
 from headstart.core.features import Features
 from headstart.core.head import Head
-from headstart.core.plan import Above, Traits
+from headstart.core.plan import OpenAbove, Traits
 from headstart.core.task import Objective
 from headstart.training.heads import cross_validation
 from headstart.training.heads.linear import check_learnable, check_rows
@@ -54,13 +53,7 @@ class Settings:
         return backbone.cut(len(backbone.blocks))
 
     def fit(
-        self,
-        train: Features,
-        val: Features,
-        objective: Objective,
-        *,
-        above: Callable[[], Above],
-        rng: np.random.Generator,
+        self, train: Features, val: Features, objective: Objective, *, above: OpenAbove, rng: np.random.Generator
     ) -> Perceptron:
         """Learns from train; val stops and calibrates it. Without one, a seventh of train is held out for that.
 
@@ -83,9 +76,8 @@ class Settings:
         return replace(best, w2=best.w2 * factor, b2=best.b2 * factor, notes=notes)
 
     def _check(self) -> None:
-        if min(self.hidden_units, self.epochs, self.patience) < 1 or not (
-            self.learning_rate > 0 and 0 <= self.dropout < 1
-        ):
+        positive = min(self.hidden_units, self.epochs, self.patience) >= 1 and self.learning_rate > 0
+        if not (positive and 0 <= self.dropout < 1):
             raise PlanError(
                 "hidden_units, epochs and patience are 1 or more, learning_rate is positive, dropout from 0 to below 1."
             )
@@ -134,13 +126,7 @@ class Settings:
         return best, {"passes": epochs, "best_pass": epochs - stale, "validation_loss": losses, "steps": step}
 
     def _gradients(
-        self,
-        net: Perceptron,
-        x: np.ndarray,
-        t: np.ndarray,
-        weight: np.ndarray,
-        link: str,
-        rng: np.random.Generator,
+        self, net: Perceptron, x: np.ndarray, t: np.ndarray, weight: np.ndarray, link: str, rng: np.random.Generator
     ) -> list[np.ndarray]:
         """Gradients of the two layers on one batch."""
         z = (x - net.mean) * net.gain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -33,4 +33,4 @@ class Settings(CrossValidatedHead):
 
     def fit_head(self, data: Features, objective: Objective, rng: np.random.Generator) -> Linear:
         """The head with the least loss left out; for classes and tags, targets are 1 and -1, and it is calibrated."""
-        return RidgePath(self.strengths, self.folds).fit(data, objective, rng)
+        return RidgePath(**asdict(self)).fit(data, objective, rng)

@@ -5,7 +5,7 @@ Labels only judge. For backbones that learned pictures with their captions. Sour
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from headstart.core.backbone import Backbone, Cut
 from headstart.core.errors import PlanError
 from headstart.core.features import Features
 from headstart.core.head import Head
-from headstart.core.plan import Above, Traits
+from headstart.core.plan import OpenAbove, Traits
 from headstart.core.plugins import member
 from headstart.core.task import Objective
 from headstart.training.heads.linear import check_rows
@@ -61,13 +61,7 @@ class Settings:
         return backbone.cut(len(backbone.blocks))
 
     def fit(
-        self,
-        train: Features,
-        val: Features,
-        objective: Objective,
-        *,
-        above: Callable[[], Above],
-        rng: np.random.Generator,
+        self, train: Features, val: Features, objective: Objective, *, above: OpenAbove, rng: np.random.Generator
     ) -> ClassEmbeddings:
         """Names in sentences through the text tower; the labels of train and val are not looked at.
 
@@ -107,10 +101,8 @@ class ClassEmbeddings:
         SigLIP's were made for a sigmoid each; as one of the classes is true, they too are weighed against each other.
         """
         words = self.words.astype(np.float64).T
-        parts = [
-            _normalize(x[i : i + INFERENCE_BATCH]) @ words * self.factor + self.offset
-            for i in range(0, len(x), INFERENCE_BATCH)
-        ]
+        starts = range(0, len(x), INFERENCE_BATCH)
+        parts = [_normalize(x[i : i + INFERENCE_BATCH]) @ words * self.factor + self.offset for i in starts]
         return np.concatenate(parts).astype(np.float32) if parts else np.zeros((0, len(self.words)), np.float32)
 
     def head(self) -> Head:

@@ -1,1 +1,1 @@
-"""Training above a cut, in torch: learner, optimizer, loop, early stopping, adapters."""
+"""Training above a cut: learner, optimizer, loop, early stopping, adapters. Methods import these late, with torch."""

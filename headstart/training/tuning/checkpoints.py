@@ -1,7 +1,4 @@
-"""Which weights a training keeps: the best checkpoints on the validation set, averaged, or those before it diverged.
-
-Imports torch when it is imported: methods open it inside their functions.
-"""
+"""Which weights a training keeps: the best checkpoints on the validation set, averaged, or those before it diverged."""
 
 from __future__ import annotations
 

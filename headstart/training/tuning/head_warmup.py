@@ -1,7 +1,4 @@
-"""Head warm-up: of many classes the head learns alone before the blocks below it do.
-
-Imports torch when it is imported: methods open it inside their functions.
-"""
+"""Head warm-up: of many classes the head learns alone before the blocks below it do."""
 
 from __future__ import annotations
 

@@ -1,11 +1,8 @@
-"""Intermediate features: the pooled output of every block above a cut, from one pass, and heads on some of them.
-
-Imports torch when it is imported: methods open it inside their functions.
-"""
+"""Intermediate features: the pooled output of every block above a cut, from one pass, and heads on some of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,7 +10,7 @@ from torch import nn
 
 from headstart.backbones.token_pooling import mean_pool
 from headstart.core.features import Features
-from headstart.core.plan import Above
+from headstart.core.plan import OpenAbove
 from headstart.core.task import Objective
 from headstart.training.heads.probe import fit_probe
 from headstart.training.tuning.learner import Learner, forward_in_batches, resize_head
@@ -64,7 +61,7 @@ def compute_level_features(learner: Learner, x, levels: Sequence[int]) -> tuple[
 
 
 def fit_on_levels(
-    above: Callable[[], Above], objective: Objective, data: Features, levels: Sequence[int], rng: np.random.Generator
+    above: OpenAbove, objective: Objective, data: Features, levels: Sequence[int], rng: np.random.Generator
 ) -> Tuned:
     """The probe, fitted to convergence on these levels of everything above the cut; nothing else learns."""
     learner = Learner(above(), objective.width)
@@ -87,6 +84,6 @@ def select_levels(learner: Learner, settings: dict) -> dict:
     return settings
 
 
-def restore(state: dict[str, np.ndarray], above: Callable[[], Above]) -> Tuned:
+def restore(state: dict[str, np.ndarray], above: OpenAbove) -> Tuned:
     """From the `state()` of what `fit_on_levels` gave."""
     return restore_tuned(state, above, select_levels)

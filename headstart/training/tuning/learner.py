@@ -1,7 +1,4 @@
-"""The network that is trained above a cut: the upper blocks of a backbone with a linear head, fed with features there.
-
-Imports torch when it is imported: methods open it inside their functions.
-"""
+"""The network trained above a cut: the upper blocks of a backbone with a linear head, fed with features there."""
 
 from __future__ import annotations
 
@@ -16,7 +13,6 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from headstart.backbones.network import normalize_pixels
-from headstart.core.backbone import Preprocess
 from headstart.core.features import Ragged
 from headstart.core.plan import Above
 from headstart.training.tuning.loop import Batch, mixed_precision
@@ -30,6 +26,7 @@ class Learner(nn.Module):
     The head sees embeddings less their mean and at a mean square of 1, both taken once, before training.
 
     batch_norm: "frozen" keeps BatchNorm's statistics; "adapt" lets them follow the batches
+    pad:        the token id that fills up short texts
     adapter:    the PEFT model, alone in a tuple so that it is no part of this module
     trainable:  names of the body's parameters that train, once training has begun
     """
@@ -48,7 +45,8 @@ class Learner(nn.Module):
         self.register_buffer("gain", torch.ones(()))
         self.batch_norm = "frozen"
         self.gradient_checkpointing = above.gradient_checkpointing
-        self.normalize = bool(dict(above.card.preprocess.settings).get("normalize"))
+        settings = dict(above.card.preprocess.settings)
+        self.normalize, self.pad = bool(settings.get("normalize")), int(str(settings.get("pad", 0)))
         self.adapter: tuple[Any, ...] = ()
         self.trainable: tuple[str, ...] | None = None
 
@@ -128,11 +126,6 @@ def collate(x: Any, index: np.ndarray, pad: int = 0) -> Batch:
     return {"x": padded, "mask": mask, "owner": owner, "share": share, "first": np.zeros(len(examples), np.int8)}
 
 
-def pad_token(spec: Preprocess) -> int:
-    """The token id that fills up short texts."""
-    return int(str(dict(spec.settings).get("pad", 0)))
-
-
 def split_batch(batch: Batch, count: int) -> list[tuple[Batch, float]]:
     """A labelled batch as so many micro-batches, at most one an example, with each one's share of the examples."""
     n = len(batch["y"])
@@ -143,11 +136,8 @@ def split_batch(batch: Batch, count: int) -> list[tuple[Batch, float]]:
         else:  # windows of texts stand one under the other
             windows = np.flatnonzero(np.isin(batch["owner"], index))
             part = {name: batch[name][windows] for name in ("x", "mask", "share")}
-            part |= {
-                "owner": batch["owner"][windows] - index[0],
-                "first": batch["first"][index],
-                "y": batch["y"][index],
-            }
+            part |= {name: batch[name][index] for name in ("first", "y")}
+            part["owner"] = batch["owner"][windows] - index[0]
         micro_batches.append((part, len(index) / n))
     return micro_batches
 
@@ -160,13 +150,13 @@ def forward_in_batches(
     function: `learner` for logits, `learner.embed` for embeddings.  mixed: in the precision of training
     """
     autocast = mixed_precision(learner) if mixed else lambda batch: nullcontext()
-    device, pad = next(learner.parameters()).device, pad_token(learner.card.preprocess)
+    device = next(learner.parameters()).device
     order = np.argsort([len(i) for i in x.items], kind="stable") if isinstance(x, Ragged) else np.arange(len(x))
     was_training, outputs = learner.training, []
     learner.eval()
     with torch.inference_mode():
         for start in range(0, len(order), INFERENCE_BATCH):
-            arrays = collate(x, order[start : start + INFERENCE_BATCH], pad)
+            arrays = collate(x, order[start : start + INFERENCE_BATCH], learner.pad)
             batch = {k: torch.from_numpy(v).to(device) for k, v in arrays.items()}
             with autocast(batch):
                 outputs.append(function(batch).float().cpu().numpy())

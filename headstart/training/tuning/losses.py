@@ -1,7 +1,4 @@
-"""The loss of a batch: the objective's with label smoothing, and the pull toward the borrowed weights.
-
-Imports torch when it is imported: methods open it inside their functions.
-"""
+"""The loss of a batch: the objective's with label smoothing, and the pull toward the borrowed weights."""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,7 +36,7 @@ class Recipe:
     batch_size: int = 16
     learning_rate: float = 1e-4
     head_learning_rate: float = 1e-3
-    layer_decay: float = 0.8
+    layer_decay: float = 1.0
     weight_decay: float = 0.01
     l2_sp: float = 0.0
     label_smoothing: float = 0.0
@@ -43,6 +44,15 @@ class Recipe:
     batch_norm: str = "frozen"
     unfreezing: float = 0.0
     find_learning_rate: bool = False
+
+
+def recipe_of(method: Any, **more: Any) -> Recipe:
+    """The settings of a Stepwise method that are fields of a recipe, and what it does not leave to the user."""
+    names = {field.name for field in fields(Recipe)}
+    own = {name: value for name, value in asdict(method).items() if name in names}
+    own["learning_rate"] = method.learning_rate or 1.0
+    own["head_learning_rate"] = method.head_factor * own["learning_rate"]
+    return Recipe(**{**own, "find_learning_rate": not method.learning_rate, **more})
 
 
 def parameter_groups(learner: Learner, recipe: Recipe) -> list[dict]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.core.arrays import to_float16_if_exact
-from headstart.core.errors import PlanError, missing_extra
+from headstart.core.errors import PlanError, import_extra
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,10 +32,7 @@ def inject(learner: Learner, configure: Callable[[Any, dict[str, nn.Module]], An
     configure: (peft, modules that may be adapted by the library's names) -> its config
     Raises PlanError where there is nothing to adapt, MissingExtra.
     """
-    try:
-        import peft
-    except ImportError as error:
-        raise missing_extra("peft", "peft", "This method") from error
+    peft = import_extra("peft", "peft", "This method")
     targets = adaptable(learner)
     if not targets:
         raise PlanError(f"{learner.card.name} has no linear layer or convolution above this cut. Set blocks to more.")

@@ -1,7 +1,4 @@
-"""Training above a cut: AdamW with warm-up and a cosine, early stopping, checkpoint averaging, and what became of it.
-
-Imports torch when it is imported: methods open it inside their functions.
-"""
+"""Training above a cut: AdamW with warm-up and a cosine, early stopping, checkpoint averaging, and its notes."""
 
 from __future__ import annotations
 
@@ -17,22 +14,9 @@ from headstart.core.statistics import linear_cka
 from headstart.core.task import Objective
 from headstart.training.heads.temperature_scaling import calibrate
 from headstart.training.loss_diagnosis import diagnose_losses
-from headstart.training.tuning import loop, lr_range_test
-from headstart.training.tuning.checkpoints import (
-    BestCheckpoints,
-    CalmestCheckpoint,
-    Weights,
-    copy_trained,
-    load_trained,
-)
-from headstart.training.tuning.learner import (
-    Learner,
-    collate,
-    count_parameters,
-    forward_in_batches,
-    pad_token,
-    split_batch,
-)
+from headstart.training.tuning import checkpoints, loop, lr_range_test
+from headstart.training.tuning.checkpoints import Weights, copy_trained, load_trained
+from headstart.training.tuning.learner import Learner, collate, count_parameters, forward_in_batches, split_batch
 from headstart.training.tuning.losses import BatchLoss, TrainingLoss, objective_loss
 from headstart.training.tuning.optim import Recipe, cosine_schedule, fused_adamw, parameter_groups, unfreeze_blocks
 from headstart.training.tuning.tuned import Tuned, trained_tensors
@@ -58,21 +42,18 @@ class TrainingData:
     embeddings: np.ndarray
 
 
+Finish = Callable[[Learner, TrainingData, Weights], dict]
+
+
 def run_training(
-    learner: Learner,
-    data: TrainingData,
-    recipe: Recipe,
-    settings: dict,
-    seed: int,
-    *,
-    loss: BatchLoss | None = None,
-    finish: Callable[[], dict] = dict,
-) -> Tuned:
+    learner: Learner, data: TrainingData, recipe: Recipe, settings: dict, seed: int, *, loss: BatchLoss | None = None,
+    finish: Finish = lambda learner, data, start: {},
+) -> Tuned:  # fmt: skip
     """Trains everything that asks for gradients, and the head.
 
     settings: of the method, from which its network is built again
     loss: in place of the objective's; then there is no val
-    finish: what is still to be done to the learner after the training; gives notes
+    finish: what is still to be done to the learner after the training, given what learned as it was before; gives notes
     With a val: the best checkpoint, or the mean of the best three where that is better; logits are divided by the
     temperature that fits it. Without: the last step, uncalibrated.
     """
@@ -82,7 +63,7 @@ def run_training(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         notes = _train(learner, data, recipe, seed, loss, start)
-    notes |= finish()
+    notes |= finish(learner, data, start)
     moved = [name for name, t in _frozen_tensors(learner).items() if not torch.equal(t, frozen[name])]
     temperature, log_loss = 1.0, None
     if len(data.val) and data.objective.link != "identity":
@@ -113,18 +94,15 @@ def _train(
     tested: dict = {}
     if recipe.find_learning_rate:
         factor, curve = lr_range_test.find_learning_rate(training_loss, draw, parameter_groups(learner, recipe))
-        recipe = replace(
-            recipe,
-            learning_rate=factor * recipe.learning_rate,
-            head_learning_rate=factor * recipe.head_learning_rate,
-        )
+        rate, head = factor * recipe.learning_rate, factor * recipe.head_learning_rate
+        recipe = replace(recipe, learning_rate=rate, head_learning_rate=head)
         tested = {"range": curve, "rate": recipe.learning_rate}
     optimizer = fused_adamw(parameter_groups(learner, recipe))
     schedule = cosine_schedule(1.0, recipe.steps, recipe.warmup)
     split = split_batch if loss is None else None  # the loss of pairs is not a sum over examples
     check_every = max(1, recipe.steps // CHECKS)
-    best = BestCheckpoints(learner, data.val, data.objective, start) if len(data.val) else None
-    calmest = CalmestCheckpoint(start)
+    best = checkpoints.BestCheckpoints(learner, data.val, data.objective, start) if len(data.val) else None
+    calmest = checkpoints.CalmestCheckpoint(start)
     progress, micro_batches = _Progress(learner, recipe), 1
     losses: list[float] = []
 
@@ -168,7 +146,7 @@ def _train(
 
 def _batches(learner: Learner, train: Features, batch_size: int, seed: int) -> Callable[[int], loop.Batch]:
     """Step -> its batch with labels; one epoch sees the plain features, the next an augmented view, and so on."""
-    pad = pad_token(learner.card.preprocess)
+    pad = learner.pad
     views = (train.x, *train.views)
 
     def draw(step: int) -> loop.Batch:
@@ -204,9 +182,8 @@ def _stable_learning_rate(
     weights = copy_trained(learner)
     load_trained(learner, start)
     try:
-        relative = replace(
-            recipe, learning_rate=1.0, head_learning_rate=recipe.head_learning_rate / recipe.learning_rate
-        )
+        head = recipe.head_learning_rate / recipe.learning_rate
+        relative = replace(recipe, learning_rate=1.0, head_learning_rate=head)
         return lr_range_test.find_learning_rate(training_loss, draw, parameter_groups(learner, relative))[0]
     finally:
         load_trained(learner, weights)

@@ -1,7 +1,4 @@
-"""The trained blocks above a cut with their head: how they are stored, and how they come back.
-
-Imports torch when it is imported: methods open it inside their functions.
-"""
+"""The trained blocks above a cut with their head: how they are stored, and how they come back."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from torch import nn
 from headstart.backbones.network import names_above
 from headstart.core.features import Features
 from headstart.core.head import Head
-from headstart.core.plan import Above
+from headstart.core.plan import OpenAbove
 from headstart.core.task import Objective
 from headstart.training.heads.probe import fit_probe
 from headstart.training.tuning import loop
@@ -50,10 +47,8 @@ class Tuned:
     def state(self) -> dict[str, np.ndarray]:
         """Every tensor that changed, by the library's own names; the head; as JSON what must be built to take them."""
         names = names_above(self.learner.body)
-        body = {
-            f"body.{names[name]}": tensor.detach().float().cpu().numpy()
-            for name, tensor in trained_tensors(self.learner).items()
-        }
+        trained = trained_tensors(self.learner)
+        body = {f"body.{names[name]}": tensor.detach().float().cpu().numpy() for name, tensor in trained.items()}
         scaling = {name: getattr(self.learner, name).detach().cpu().numpy().reshape(-1) for name in ("mean", "gain")}
         head = {f"head.{name}": p.detach().cpu().numpy() for name, p in self.learner.head.named_parameters()}
         recipe = json.dumps({"width": self.learner.head.out_features, "settings": self.settings})
@@ -67,9 +62,7 @@ class Tuned:
         return peft_adapters.files(self.learner)
 
 
-def restore_tuned(
-    state: dict[str, np.ndarray], above: Callable[[], Above], modify: Callable[[Learner, dict], dict]
-) -> Tuned:
+def restore_tuned(state: dict[str, np.ndarray], above: OpenAbove, modify: Callable[[Learner, dict], dict]) -> Tuned:
     """The Tuned whose `state()` this is.
 
     modify: what its method does to a learner, given the stored settings; gives the settings under today's names
@@ -108,7 +101,7 @@ def trained_tensors(learner: Learner) -> dict[str, torch.Tensor]:
 
 
 def open_learner(
-    above: Callable[[], Above],
+    above: OpenAbove,
     objective: Objective,
     train: Features,
     modify: Callable[[Learner], None] = lambda learner: None,

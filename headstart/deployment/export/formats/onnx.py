@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +11,12 @@ import numpy as np
 
 from headstart.core.errors import missing_extra
 from headstart.core.plan import Model
-from headstart.deployment.export import predict_script
+from headstart.deployment.export import parity, predict_script
 from headstart.deployment.export.onnx_builder import OPSET, GraphBuilder, build_model, import_onnx
 from headstart.deployment.export.onnx_resize import resize_and_crop
-from headstart.deployment.export.parity import (
-    INPUT_NAMES,
-    LONG_TEXT_NOTE,
-    OUTPUT_NAMES,
-    TOKEN_INPUTS,
-    WINDOWED_KIND,
-    ExportResult,
-    exported_outputs,
-    metadata,
-    min_decoded_side,
-    write_text_files,
-)
 from headstart.features.runner import Extractor
 
+Settings = parity.NoSettings
 SAYS = "one file from a photo's pixels or token ids to probabilities, for any ONNX runtime"
 NAME = "model.onnx"
 OPEN = """
@@ -45,37 +33,33 @@ PHOTO = 'p = session.run(["probabilities"], {"pixels": np.asarray(read(item))[No
 VECTOR = 'p = session.run(["probabilities"], {"vectors": np.load(item)[None].astype(np.float32)})[0][0]'
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """No settings: weights are float32."""
-
-
-def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> ExportResult:
+def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> parity.ExportResult:
     """model.onnx, and for texts the tokenizer. Raises what `build_graph` raises."""
     graph = build_graph(model)
     (folder / NAME).write_bytes(graph.SerializeToString())
-    write_text_files(model, folder)
+    parity.write_text_files(model, folder)
     imports = ["import numpy as np", "import onnxruntime as ort"]
     code = predict_script.graph_program(model, "An answer by ONNX Runtime.", imports, OPEN, ASK, PHOTO, VECTOR)
     needs = ("onnxruntime", "numpy", *predict_script.input_code(model)[2])
     answer = _answer(model, folder / NAME)
-    return ExportResult(answer, code, needs, opset=OPSET, says=usage_notes(model))
+    return parity.ExportResult(answer, code, needs, opset=OPSET, says=usage_notes(model))
 
 
 def usage_notes(model: Model) -> tuple[str, ...]:
     """Notes for the owner of a graph, a sentence each."""
     kind = model.backbone.preprocess.kind
     if kind == "image":
+        side = parity.min_decoded_side(model.backbone.preprocess)
         return (
             "Input: pixels (n, height, width, 3) uint8, RGB, upright, any size; resizing, cropping and normalisation "
             "are inside, as Pillow does them.",
-            f"A JPEG whose shorter side has more than twice {min_decoded_side(model.backbone.preprocess)} pixels is "
+            f"A JPEG whose shorter side has more than twice {side} pixels is "
             "decoded at a half, a quarter or an eighth (Pillow's draft), as predict.py does it; decoded whole, answers "
             "move a little.",
         )
     lines = ["Inputs: input_ids and attention_mask (n, tokens) int64."] if kind != "vector" else []
-    if kind == WINDOWED_KIND:
-        lines.append(LONG_TEXT_NOTE)
+    if kind == parity.WINDOWED_KIND:
+        lines.append(parity.LONG_TEXT_NOTE)
     return tuple(lines)
 
 
@@ -90,16 +74,16 @@ def _answer(model: Model, file: Path) -> Callable:
     def run(unit: np.ndarray) -> tuple[np.ndarray, ...]:
         return tuple(session.run(None, graph_inputs(model, unit)))
 
-    return lambda contents: exported_outputs(model, contents, run, raw=True)
+    return lambda contents: parity.exported_outputs(model, contents, run, raw=True)
 
 
 def graph_inputs(model: Model, unit: np.ndarray) -> dict[str, np.ndarray]:
     """One unit as the graph's inputs."""
-    name = INPUT_NAMES.get(model.backbone.preprocess.kind)
+    name = parity.INPUT_NAMES.get(model.backbone.preprocess.kind)
     if name:
         return {name: unit[None]}
     ids = unit[None].astype(np.int64)
-    return dict(zip(TOKEN_INPUTS, (ids, np.ones_like(ids)), strict=True))
+    return dict(zip(parity.TOKEN_INPUTS, (ids, np.ones_like(ids)), strict=True))
 
 
 def build_graph(model: Model) -> Any:
@@ -124,14 +108,14 @@ def build_graph(model: Model) -> Any:
     widths = (int(embedding), model.objective.width, model.objective.width)
     outputs = [
         onnx.helper.make_tensor_value_info(name, kinds.FLOAT, ["batch", width])
-        for name, width in zip(OUTPUT_NAMES, widths, strict=True)
+        for name, width in zip(parity.OUTPUT_NAMES, widths, strict=True)
     ]
     graph = build_model(nodes, constants, inputs, outputs)
     graph.functions.extend(network.functions)
     for entry in network.opset_import:
         if entry.domain:
             graph.opset_import.append(entry)
-    for name, value in metadata(model, "f32", OPSET).items():
+    for name, value in parity.metadata(model, "f32", OPSET).items():
         graph.metadata_props.add(key=name, value=value)
     onnx.checker.check_model(graph, full_check=True)
     return graph
@@ -152,15 +136,15 @@ def export_network(model: Model) -> Any:
     # torch warns of its own internals while it traces: a wrong graph fails the parity check.
     with warnings.catch_warnings(action="ignore"), torch.no_grad():
         program: Any = torch.onnx.export(
-            torch_module.build_torch_module(model), torch_module.example_inputs(model), dynamo=True,
-            opset_version=OPSET, input_names=list(torch_module.input_names(model)), output_names=list(OUTPUT_NAMES),
-            dynamic_shapes=(torch_module.dynamic_shapes(model),), verbose=False,
+            torch_module.build_torch_module(model), torch_module.example_inputs(model), opset_version=OPSET,
+            input_names=list(torch_module.input_names(model)), output_names=list(parity.OUTPUT_NAMES),
+            dynamic_shapes=(torch_module.dynamic_shapes(model),), dynamo=True, verbose=False,
         )  # fmt: skip
     proto: Any = program.model_proto
     for node in proto.graph.node:
         node.ClearField("metadata_props")  # lines of our own source
         node.ClearField("doc_string")
-    _rename_shadowed(proto.graph.node, OUTPUT_NAMES)
+    _rename_shadowed(proto.graph.node, parity.OUTPUT_NAMES)
     return proto
 
 

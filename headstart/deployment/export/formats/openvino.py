@@ -18,19 +18,10 @@ import numpy as np
 
 from headstart.core.errors import PlanError
 from headstart.core.plan import Model
-from headstart.deployment.export import predict_script
+from headstart.deployment.export import parity, predict_script
 from headstart.deployment.export.calibration_inputs import training_inputs
 from headstart.deployment.export.formats.onnx import build_graph, graph_inputs, usage_notes
 from headstart.deployment.export.onnx_builder import NODE_PREFIX
-from headstart.deployment.export.parity import (
-    HALF_TOLERANCE,
-    OUTPUT_NAMES,
-    TOLERANCE,
-    ExportResult,
-    exported_outputs,
-    metadata,
-    write_text_files,
-)
 from headstart.features import openvino_graphs
 from headstart.features.runner import Extractor
 
@@ -62,7 +53,7 @@ class Settings:
     precision: Literal["f16", "f32", "int8"] = "f16"
 
 
-def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> ExportResult:
+def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> parity.ExportResult:
     """model.xml and model.bin, and for texts the tokenizer. Raises what formats/onnx.py raises, MissingExtra."""
     library = openvino_graphs.import_openvino("Exporting to OpenVINO")
     graph, notes = build_graph(model), usage_notes(model)
@@ -72,7 +63,7 @@ def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) 
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings(action="ignore"):
         (Path(scratch) / "model.onnx").write_bytes(graph.SerializeToString())
         network = library.convert_model(Path(scratch) / "model.onnx")
-        for key, value in metadata(model, settings.precision).items():
+        for key, value in parity.metadata(model, settings.precision).items():
             network.set_rt_info(value, ["headstart", key])
         if settings.precision != "f32":
             # Small constants stay float32: half precision of those saves nothing and costs most, 7e-3 of
@@ -81,13 +72,12 @@ def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) 
             openvino_graphs.keep_float32(Path(scratch) / NAME, openvino_graphs.small_constants)
             network = library.Core().read_model(Path(scratch) / NAME)
         library.save_model(network, folder / NAME, compress_to_fp16=settings.precision != "f32")
-    write_text_files(model, folder)
-    code = predict_script.graph_program(
-        model, "An answer by OpenVINO.", ["import numpy as np"], OPEN, ASK, PHOTO, VECTOR
-    )
+    parity.write_text_files(model, folder)
+    imports = ["import numpy as np"]
+    code = predict_script.graph_program(model, "An answer by OpenVINO.", imports, OPEN, ASK, PHOTO, VECTOR)
     needs = ("openvino", "numpy", *predict_script.input_code(model)[2])
-    tolerance = TOLERANCE if settings.precision == "f32" else HALF_TOLERANCE
-    return ExportResult(
+    tolerance = parity.TOLERANCE if settings.precision == "f32" else parity.HALF_TOLERANCE
+    return parity.ExportResult(
         _answer(model, library, folder / NAME), code, needs, settings.precision,
         tolerance=tolerance, judged=settings.precision == "int8", says=notes,
     )  # fmt: skip
@@ -99,9 +89,9 @@ def _answer(model: Model, library: Any, file: Path) -> Callable:
 
     def run(unit: np.ndarray) -> tuple[np.ndarray, ...]:
         outputs = compiled(graph_inputs(model, unit))
-        return tuple(np.array(outputs[name]) for name in OUTPUT_NAMES)
+        return tuple(np.array(outputs[name]) for name in parity.OUTPUT_NAMES)
 
-    return lambda contents: exported_outputs(model, contents, run, raw=True)
+    return lambda contents: parity.exported_outputs(model, contents, run, raw=True)
 
 
 def _quantize(model: Model, proto: Any) -> tuple[Any, str]:
@@ -156,6 +146,6 @@ def _calibration_batches(model: Model, contents: list) -> Iterator[dict[str, np.
         return np.zeros((1, model.backbone.width)), np.zeros((1, width)), np.zeros((1, width))
 
     for content in contents:
-        exported_outputs(model, [content], collect, raw=True)
+        parity.exported_outputs(model, [content], collect, raw=True)
         yield from (graph_inputs(model, unit) for unit in units)
         units.clear()

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from headstart.backbones.network import open_network
 from headstart.core.errors import PlanError
 from headstart.core.plan import Model, Trained, winner_of
 from headstart.core.plugins import member
-from headstart.deployment.export import predict_script
+from headstart.deployment.export import parity, predict_script
 from headstart.deployment.export.formats.transformers import encoder_answers, predict_code
+from headstart.deployment.export.head_matrices import head_of
 from headstart.deployment.export.library_model import linear_head, method_name
-from headstart.deployment.export.parity import ExportResult, Outputs, write_head, write_tokenizer
 from headstart.features.runner import Extractor
 from headstart.training.tuning import peft_adapters
 
+Settings = parity.NoSettings
 SAYS = "the adapter of lora or ia3 for PeftModel.from_pretrained, on the borrowed network"
 OPEN_IMAGE = """
 base = timm.create_model({name!r}, pretrained=True)
@@ -36,12 +38,7 @@ network = PeftModel.from_pretrained(base, HERE / "adapter").eval()
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """No settings."""
-
-
-def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> ExportResult:
+def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> parity.ExportResult:
     """adapter/ and head.npz. Raises PlanError where no adapter was trained, or its base is of neither library."""
     trained, card = winner_of(model.fitted), model.backbone
     learner = trained.learner if isinstance(trained, Trained) and trained.learner.adapter else None
@@ -53,8 +50,8 @@ def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) 
     (folder / "adapter").mkdir()
     for name, content in peft_adapters.files(learner).items():
         (folder / "adapter" / Path(name).name).write_bytes(content)
-    write_head(model, folder)
-    write_tokenizer(model, folder)
+    parity.write_head(model, folder)
+    parity.write_tokenizer(model, folder)
     base = card.local.partition("?")[0]
     common_imports = ["import numpy as np", "import torch"]
     if card.preprocess.kind == "image":
@@ -68,16 +65,12 @@ def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) 
         code = predict_code(model, "An answer by PEFT on transformers.", imports, OPEN_TEXT.format(name=base))
         needs = ("peft", "transformers", "tokenizers")
     says = (f"The borrowed network is not in the folder: it is {base}, weights {card.weights[:19]}….",)
-    return ExportResult(_answer(model, folder), code, needs, says=says)
+    return parity.ExportResult(_answer(model, folder), code, needs, says=says)
 
 
 def _answer(model: Model, folder: Path) -> Callable:
     """Outputs of the written adapter on the base network."""
-    import warnings
-
     from peft import PeftModel
-
-    from headstart.backbones.network import open_network
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # from peft's calls into transformers
@@ -89,17 +82,15 @@ def _answer(model: Model, folder: Path) -> Callable:
 
     import torch
 
-    from headstart.deployment.export.head_matrices import head_of
-
     spec, head = model.backbone.preprocess, head_of(model.fitted)
     prepare = member("preprocess", spec.kind)
 
-    def answer(contents: Sequence[bytes | str]) -> Outputs:
+    def answer(contents: Sequence[bytes | str]) -> parity.Outputs:
         units = [prepared[0] for prepared in prepare.prepare(list(contents), spec)]
         x = torch.from_numpy(prepare.batch(units, spec)["pixels"])
         with torch.inference_mode():
             rows = network.forward_head(network.forward_features(x), pre_logits=True).flatten(1).numpy()
         scores = head.scores(rows)
-        return Outputs(rows, model.objective.probabilities(scores), tuple(np.asarray(u) for u in units))
+        return parity.Outputs(rows, model.objective.probabilities(scores), tuple(np.asarray(u) for u in units))
 
     return answer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,12 @@ import numpy as np
 from headstart.core.errors import PlanError
 from headstart.core.plan import Model
 from headstart.core.plugins import member
-from headstart.deployment.export import predict_script
+from headstart.deployment.export import parity, predict_script
 from headstart.deployment.export.library_model import ALTERNATIVE, linear_head, merged_network, require_library
-from headstart.deployment.export.parity import ExportResult, Outputs, min_decoded_side
+from headstart.features.image_decoding import decode_image
 from headstart.features.runner import Extractor
 
+Settings = parity.NoSettings
 SAYS = "a folder that plain timm opens: timm.create_model('local-dir:FOLDER', pretrained=True)"
 OPEN = """
 network = timm.create_model(f"local-dir:{HERE}", pretrained=True).eval()
@@ -29,15 +29,10 @@ with torch.inference_mode():
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """No settings."""
-
-
-def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> ExportResult:
+def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> parity.ExportResult:
     """config.json and model.safetensors. Raises PlanError for a model that is no plain timm network."""
     require_library(model, "timm")
-    weight, bias = linear_head(model)
+    card, (weight, bias) = model.backbone, linear_head(model)
     network: Any = merged_network(model)
     import torch
     from safetensors.torch import save_file
@@ -45,23 +40,21 @@ def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) 
     pretrained_cfg = dict(network.pretrained_cfg)
     classifier = pretrained_cfg.get("classifier")
     if not isinstance(classifier, str):
-        raise PlanError(
-            f"{model.backbone.name} has no single classifier, so the head has no place in it. {ALTERNATIVE}"
-        )
+        raise PlanError(f"{card.name} has no single classifier, so the head has no place in it. {ALTERNATIVE}")
     state = {k: v.detach().clone().contiguous() for k, v in network.state_dict().items()}
     matrix = torch.from_numpy(weight.T.copy())
     layer = _classifier_type(network, model)
     state[f"{classifier}.weight"] = matrix.reshape(*matrix.shape, 1, 1) if layer == "Conv2d" else matrix
     state[f"{classifier}.bias"] = torch.from_numpy(bias)
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    preprocess = {k: list(v) if isinstance(v, tuple) else v for k, v in model.backbone.preprocess.settings}
+    preprocess = {k: list(v) if isinstance(v, tuple) else v for k, v in card.preprocess.settings}
     names = list(model.objective.facts().get("names", []))
     config = {
         "architecture": pretrained_cfg["architecture"],
         "num_classes": model.objective.width,
-        "num_features": model.backbone.width,
+        "num_features": card.width,
         "pretrained_cfg": {
-            **preprocess, "classifier": classifier, "license": model.backbone.licence, "label_names": names,
+            **preprocess, "classifier": classifier, "license": card.licence, "label_names": names,
             "num_classes": model.objective.width, "fixed_input_size": bool(pretrained_cfg.get("fixed_input_size")),
             **({"first_conv": pretrained_cfg["first_conv"]} if pretrained_cfg.get("first_conv") else {}),
         },
@@ -72,10 +65,8 @@ def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) 
     after = {"softmax": ".softmax(1)", "sigmoid": ".sigmoid()"}.get(model.objective.link, "")
     ask = ASK.replace("{after}", after)
     code = predict_script.build_program("An answer by timm.", ["import timm", "import torch"], OPEN, ask, model)
-    says = (
-        "predict.py prepares photos with timm's own transform. Scores are calibrated: softmax gives probabilities.",
-    )
-    return ExportResult(_answer(model, folder), code, ("timm", "torch", "pillow"), says=says)
+    note = "predict.py prepares photos with timm's own transform. Scores are calibrated: softmax gives probabilities."
+    return parity.ExportResult(_answer(model, folder), code, ("timm", "torch", "pillow"), says=(note,))
 
 
 def _arguments(model: Model) -> dict:
@@ -99,13 +90,11 @@ def _answer(model: Model, folder: Path) -> Callable:
     import torch
     from timm.data import create_transform, resolve_data_config
 
-    from headstart.features.image_decoding import decode_image
-
     network: Any = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
-    min_side = min_decoded_side(model.backbone.preprocess)
+    min_side = parity.min_decoded_side(model.backbone.preprocess)
     transform: Any = create_transform(**resolve_data_config({}, model=network))
 
-    def answer(contents: Sequence[bytes | str]) -> Outputs:
+    def answer(contents: Sequence[bytes | str]) -> parity.Outputs:
         rows, scores = [], []
         for content in contents:
             x = transform(decode_image(content if isinstance(content, bytes) else content.encode(), min_side))[None]
@@ -113,6 +102,6 @@ def _answer(model: Model, folder: Path) -> Callable:
                 row = network.forward_head(network.forward_features(x), pre_logits=True)
                 rows.append(row.flatten(1).numpy()[0])
                 scores.append(network(x).numpy()[0])
-        return Outputs(np.stack(rows), model.objective.probabilities(np.stack(scores)))
+        return parity.Outputs(np.stack(rows), model.objective.probabilities(np.stack(scores)))
 
     return answer

@@ -5,25 +5,17 @@ from __future__ import annotations
 import warnings
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headstart.core.errors import missing_extra
+from headstart.core.errors import import_extra
 from headstart.core.plan import Model
-from headstart.deployment.export import predict_script
-from headstart.deployment.export.parity import (
-    LONG_TEXT_NOTE,
-    WINDOWED_KIND,
-    ExportResult,
-    exported_outputs,
-    metadata,
-    write_text_files,
-)
+from headstart.deployment.export import parity, predict_script
 from headstart.features.runner import Extractor
 
+Settings = parity.NoSettings
 SAYS = "a torch.export program (.pt2), from a photo after the crop or from token ids to probabilities"
 NAME = "model.pt2"
 OPEN = """
@@ -47,17 +39,9 @@ with torch.inference_mode():
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """No settings: weights are float32."""
-
-
-def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> ExportResult:
+def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> parity.ExportResult:
     """model.pt2, and for texts the tokenizer. Raises PlanError for what has no such form, MissingExtra."""
-    try:
-        import torch
-    except ImportError as error:
-        raise missing_extra("torch", "export", "A torch.export program") from error
+    torch = import_extra("torch", "export", "A torch.export program")
     from headstart.deployment.export import torch_module
 
     module: Any = torch_module.build_torch_module(model)
@@ -69,28 +53,25 @@ def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) 
     with warnings.catch_warnings(action="ignore"), torch.no_grad():
         program = torch.export.export(module, inputs, dynamic_shapes=(torch_module.dynamic_shapes(model),))
         program.example_inputs = None
-        extra_files = {f"headstart_{k}": v for k, v in metadata(model, "f32").items()}
+        extra_files = {f"headstart_{k}": v for k, v in parity.metadata(model, "f32").items()}
         torch.export.save(program, folder / "pickled.pt2", extra_files=extra_files)
     _remove_pickle(folder / "pickled.pt2", folder / NAME)
-    write_text_files(model, folder)
+    parity.write_text_files(model, folder)
     imports = ["import numpy as np", "import torch"]
     code = predict_script.graph_program(model, "An answer by torch.", imports, OPEN, ASK, PHOTO, VECTOR)
     if is_image:
         code = code.replace("\n\nfor item in", f"{predict_script.crop_code(model)}\n\nfor item in")
     needs = ("torch", "numpy", *predict_script.input_code(model)[2])
-    return ExportResult(_answer(model, folder / NAME), code, needs, says=_usage_notes(model))
+    return parity.ExportResult(_answer(model, folder / NAME), code, needs, says=_usage_notes(model))
 
 
 def _usage_notes(model: Model) -> tuple[str, ...]:
     kind = model.backbone.preprocess.kind
-    lines = [
-        "The file holds numbers and JSON, no pickle. torch.export.load unpickles what others put into such a file."
-    ]
+    pixels = "Input: (n, height, width, 3) uint8, resized and cropped with Pillow as predict.py does it."
+    note = "The file holds numbers and JSON, no pickle. torch.export.load unpickles what others put into such a file."
     if kind == "image":
-        lines.insert(0, "Input: (n, height, width, 3) uint8, resized and cropped with Pillow as predict.py does it.")
-    elif kind == WINDOWED_KIND:
-        lines.append(LONG_TEXT_NOTE)
-    return tuple(lines)
+        return pixels, note
+    return (note, parity.LONG_TEXT_NOTE) if kind == parity.WINDOWED_KIND else (note,)
 
 
 def _remove_pickle(pickled: Path, file: Path) -> None:
@@ -114,4 +95,4 @@ def _answer(model: Model, file: Path) -> Callable:
         with torch.inference_mode():
             return tuple(x.numpy() for x in program(*inputs))
 
-    return lambda contents: exported_outputs(model, contents, run)
+    return lambda contents: parity.exported_outputs(model, contents, run)

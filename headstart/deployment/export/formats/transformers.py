@@ -7,7 +7,6 @@ encoder is written as AutoModel, and predict.py pools as Headstart does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ import numpy as np
 
 from headstart.core.errors import PlanError
 from headstart.core.plan import Model
-from headstart.deployment.export import predict_script
+from headstart.deployment.export import parity, predict_script
+from headstart.deployment.export.head_matrices import head_of
 from headstart.deployment.export.library_model import ALTERNATIVE, linear_head, merged_network, require_library
-from headstart.deployment.export.parity import ExportResult, exported_outputs, write_head, write_tokenizer
 from headstart.features.runner import Extractor
 
+Settings = parity.NoSettings
 SAYS = "a folder that plain transformers opens as AutoModel, with the head beside it"
 POOLING_NOTE = (
     "Texts are pooled and scored in predict.py with head.npz; AutoModelForSequenceClassification pools otherwise."
@@ -46,12 +46,7 @@ network = transformers.AutoModel.from_pretrained(HERE, local_files_only=True).ev
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """No settings."""
-
-
-def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> ExportResult:
+def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> parity.ExportResult:
     """What save_pretrained writes, tokenizer.json and head.npz. Raises PlanError where AutoModel cannot hold it."""
     require_library(model, "transformers")
     if model.backbone.preprocess.kind != "text":
@@ -59,12 +54,15 @@ def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) 
     linear_head(model)
     network: Any = merged_network(model)
     network.save_pretrained(folder)
-    write_tokenizer(model, folder)
-    write_head(model, folder)
-    code = predict_code(
-        model, "An answer by transformers.", ["import numpy as np", "import torch", "import transformers"], OPEN
-    )
-    return ExportResult(_answer(model, folder), code, ("transformers", "torch", "tokenizers"), says=(POOLING_NOTE,))
+    parity.write_tokenizer(model, folder)
+    parity.write_head(model, folder)
+    import transformers
+
+    imports = ["import numpy as np", "import torch", "import transformers"]
+    code = predict_code(model, "An answer by transformers.", imports, OPEN)
+    needs = ("transformers", "torch", "tokenizers")
+    written: Any = transformers.AutoModel.from_pretrained(folder, local_files_only=True)
+    return parity.ExportResult(encoder_answers(model, written.eval()), code, needs, says=(POOLING_NOTE,))
 
 
 def predict_code(model: Model, title: str, imports: list[str], setup: str) -> str:
@@ -76,19 +74,11 @@ def predict_code(model: Model, title: str, imports: list[str], setup: str) -> st
     return predict_script.build_program(title, imports, setup.rstrip() + functions + ask, ask_text, model)
 
 
-def _answer(model: Model, folder: Path) -> Callable:
-    """Outputs of the written folder."""
-    import transformers
-
-    return encoder_answers(model, transformers.AutoModel.from_pretrained(folder, local_files_only=True).eval())
-
-
 def encoder_answers(model: Model, network: Any) -> Callable:
     """Outputs of an encoder with the model's pooling and head."""
     import torch
 
     from headstart.backbones.token_pooling import pool_tokens
-    from headstart.deployment.export.head_matrices import head_of
 
     spec, head = dict(model.backbone.preprocess.settings), head_of(model.fitted)
 
@@ -101,4 +91,4 @@ def encoder_answers(model: Model, network: Any) -> Callable:
         scores = head.scores(row)
         return row, scores, model.objective.probabilities(scores)
 
-    return lambda contents: exported_outputs(model, contents, run)
+    return lambda contents: parity.exported_outputs(model, contents, run)

@@ -15,7 +15,6 @@ import gzip
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,32 +27,25 @@ from headstart.core.head import Head
 from headstart.core.plan import Model
 from headstart.core.plugins import member
 from headstart.core.version import __version__
-from headstart.deployment.export import onnxruntime_web
+from headstart.deployment.export import onnxruntime_web, parity
 from headstart.deployment.export.calibration_inputs import witness_inputs
 from headstart.deployment.export.head_matrices import head_of
-from headstart.deployment.export.parity import (
-    TOLERANCE,
-    ExportResult,
-    Outputs,
-    exported_outputs,
-    min_decoded_side,
-    reference_outputs,
-)
 from headstart.deployment.export.web_page import LICENCE, PAGE, SCRIPTS, page, theme
 from headstart.features.cache import store
 from headstart.features.extract import has_unit_length
+from headstart.features.image_decoding import decode_image
 from headstart.features.runner import Extractor
 
+Settings = parity.NoSettings
 SAYS = "a folder with a page that answers and learns in the browser; opens from disk, needs no server"
+UNTEACHABLE = (  # why the page of a tuned network learns no class
+    "This network was changed while it learned, and a model folder holds changes of one base only. Teaching "
+    "needs a page of a head on a frozen network: headstart fit … --method probe, then export that."
+)
 PIECE_CHARS = 1 << 20  # of base64 in a script: the page shows its progress after each
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """No settings."""
-
-
-def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> ExportResult:
+def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> parity.ExportResult:
     """Writes the page.
 
     Raises PlanError for a backbone that no browser runs, ArtifactError where the runtime has not been fetched,
@@ -79,15 +71,11 @@ def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) 
     (folder / "facts.js").write_text(f"Object.assign(Pieces.facts, {facts});\n", encoding="ascii")
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     (folder / "index.html").write_text(page(model, has_network, sum(p["bytes"] for p in pieces)), encoding="utf-8")
-    return ExportResult(
-        answer=_answer(model, extractor, files.get("network")),
-        code="",
-        needs=(),
-        says=(
-            f"Open index.html in a browser: {size / 1e6:.1f} MB, nothing is fetched and nothing is sent.",
-            "The inputs of the witness are part of the page. Do not publish it where the data must not go.",
-        ),
+    says = (
+        f"Open index.html in a browser: {size / 1e6:.1f} MB, nothing is fetched and nothing is sent.",
+        "The inputs of the witness are part of the page. Do not publish it where the data must not go.",
     )
+    return parity.ExportResult(_answer(model, extractor, files.get("network")), code="", needs=(), says=says)
 
 
 def _files(model: Model) -> dict[str, bytes]:
@@ -144,7 +132,7 @@ def _layers(model: Model) -> bytes | None:
 def _witness(model: Model, extractor: Extractor) -> list[dict[str, Any]]:
     """Each input of the witness with Python's output of each stage."""
     contents = witness_inputs(model)
-    outputs = reference_outputs(model, extractor, contents)
+    outputs = parity.reference_outputs(model, extractor, contents)
     labels = _labels(model, outputs)
     entries = []
     for n, content in enumerate(contents):
@@ -152,9 +140,7 @@ def _witness(model: Model, extractor: Extractor) -> list[dict[str, Any]]:
         entry: dict[str, Any] = {"input": base64.b64encode(raw).decode(), "label": labels[n]}
         entry |= {"row": outputs.embedding[n].tolist(), "answers": _in_own_unit(model, outputs.probabilities[n])}
         if isinstance(content, bytes):
-            from headstart.features.image_decoding import decode_image
-
-            image, min_side = np.asarray(decode_image(content)), min_decoded_side(model.backbone.preprocess)
+            image, min_side = np.asarray(decode_image(content)), parity.min_decoded_side(model.backbone.preprocess)
             entry |= {"size": [image.shape[1], image.shape[0]], "decoded": zlib.crc32(image.tobytes())}
             entry["reduced"] = decode_image(content, min_side).size != image.shape[1::-1]
             entry["fitted"] = zlib.crc32(np.ascontiguousarray(outputs.network_inputs[n]).tobytes())
@@ -162,27 +148,22 @@ def _witness(model: Model, extractor: Extractor) -> list[dict[str, Any]]:
     return entries
 
 
-def _labels(model: Model, outputs: Outputs) -> list[str]:
+def _labels(model: Model, outputs: parity.Outputs) -> list[str]:
     """The label that the page must show for each input."""
-    facts, names = model.objective.facts(), list(model.objective.facts().get("names", []))
+    names = list(model.objective.facts().get("names", []))
     if model.objective.link == "identity":
         return ["" for _ in outputs.probabilities]
     if model.objective.link == "softmax":
         return [str(names[i]) for i in outputs.probabilities.argmax(1)]
-    present = [
-        [str(name) for name, p in zip(facts["names"], row, strict=True) if p >= 0.5] for row in outputs.probabilities
-    ]
+    present = [[str(n) for n, p in zip(names, row, strict=True) if p >= 0.5] for row in outputs.probabilities]
     return [", ".join(tags) or "none of them" for tags in present]
 
 
 def _in_own_unit(model: Model, probabilities: np.ndarray) -> list[float]:
     """Probabilities; a number in its own unit."""
     facts = model.objective.facts()
-    return (
-        [float(v) * facts["spread"] + facts["mean"] for v in probabilities]
-        if "spread" in facts
-        else probabilities.tolist()
-    )
+    spread, mean = facts.get("spread"), facts.get("mean")
+    return probabilities.tolist() if spread is None else [float(v) * spread + mean for v in probabilities]
 
 
 def _write_pieces(folder: Path, name: str, content: bytes) -> list[dict[str, Any]]:
@@ -191,9 +172,8 @@ def _write_pieces(folder: Path, name: str, content: bytes) -> list[dict[str, Any
     pieces = []
     for n, start in enumerate(range(0, len(text), PIECE_CHARS)):
         path = f"data/{name}.{n}.js"
-        (folder / path).write_text(
-            f'Pieces.take("{name}", {n}, "{text[start : start + PIECE_CHARS]}");\n', encoding="ascii"
-        )
+        script = f'Pieces.take("{name}", {n}, "{text[start : start + PIECE_CHARS]}");\n'
+        (folder / path).write_text(script, encoding="ascii")
         pieces.append({"path": path, "bytes": (folder / path).stat().st_size})
     return pieces
 
@@ -207,16 +187,16 @@ def _facts(model: Model, has_layers: bool, has_network: bool, pieces: list[dict[
         "kind": model.facts["kind"],
         "link": model.objective.link,
         "objective": model.objective.facts(),
-        "tolerance": TOLERANCE,
+        "tolerance": parity.TOLERANCE,
         "runtime": has_network,
         "files": pieces,
-        "unteachable": _unteachable(model),
+        "unteachable": "" if model.cut.top else UNTEACHABLE,
         "layers": {"count": len(head.layers), "unit": head.unit} if has_layers and isinstance(head, Head) else None,
         "card": {key: model.facts[key] for key in ("schema", "headstart", "kind", "backbone", "cut", "tolerance")},
         "preprocess": None,
     }
     if card.preprocess.kind == "image":
-        return {**facts, "preprocess": {**spec, "least": min_decoded_side(model.backbone.preprocess)}}
+        return {**facts, "preprocess": {**spec, "least": parity.min_decoded_side(model.backbone.preprocess)}}
     names = ("dropped", "blank", "alone", "accents", "punctuation")
     facts["tokens"] = {"tables": {name: getattr(wordpiece, name.upper()) for name in names}}
     if not has_network:
@@ -227,22 +207,12 @@ def _facts(model: Model, has_layers: bool, has_network: bool, pieces: list[dict[
     return facts
 
 
-def _unteachable(model: Model) -> str:
-    """Why no class can be taught in the page; "" where some can."""
-    if not model.cut.top:
-        return (
-            "This network was changed while it learned, and a model folder holds changes of one base only. Teaching "
-            "needs a page of a head on a frozen network: headstart fit … --method probe, then export that."
-        )
-    return ""
-
-
 def _answer(model: Model, extractor: Extractor, network: bytes | None):
     """Outputs of the written network, by ONNX Runtime here; a page without a network is compared with its source."""
     if network is None:
-        return lambda contents: reference_outputs(model, extractor, contents)
+        return lambda contents: parity.reference_outputs(model, extractor, contents)
 
-    def answer(contents: Sequence[bytes | str]) -> Outputs:
+    def answer(contents: Sequence[bytes | str]) -> parity.Outputs:
         import onnxruntime as ort
 
         session = ort.InferenceSession(network, providers=["CPUExecutionProvider"])
@@ -253,6 +223,6 @@ def _answer(model: Model, extractor: Extractor, network: bytes | None):
             ids = unit[None].astype(np.int64)
             return tuple(session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)}))
 
-        return exported_outputs(model, contents, run)
+        return parity.exported_outputs(model, contents, run)
 
     return answer

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,16 @@ from headstart.core.errors import HeadstartError, Stopped
 from headstart.core.options import BackboneOptions, DataOptions, MethodOptions, OutputOptions, TrainingOptions
 from headstart.core.version import __version__
 
+# Verbs of the other files, in the order of the help.
+VERBS = {
+    "plan": ("plan",),
+    "check": ("check",),
+    "compare": ("compare", "methods"),
+    "pretrain": ("distill", "pretrain", "backbones"),
+    "share": ("card", "push", "pull"),
+    "export": ("export",),
+    "web": ("runtime", "unpack"),
+}
 app = typer.Typer(
     help="Transfer learning for photos and texts: borrow a network, get a classifier and an honest number.",
     no_args_is_help=True,
@@ -193,23 +204,21 @@ def _print(facts: dict, text: str, as_json: bool) -> None:
     typer.echo(json.dumps(facts, default=str) if as_json else text)
 
 
-def add_verbs() -> typer.Typer:
-    """The command line with every verb. Their files are opened here, so that `import headstart.cli` stays light."""
-    from headstart.cli import check, compare, export, plan, pretrain, share, web
-
-    plan.add_to(app)
-    web.add_to(app)
-    check.add_to(app)
-    compare.add_to(app)
-    pretrain.add_to(app)
-    share.add_to(app)
-    export.add_to(app)
+def add_verbs(verb: str = "") -> typer.Typer:
+    """The command line with all verbs; given one of them, with no file opened that it does not stand in."""
+    there = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    file_of_verb = next((file for file, verbs in VERBS.items() if verb in verbs), "main" if verb in there else "")
+    for file, verbs in VERBS.items():
+        if file_of_verb in ("", file) and not there.issuperset(verbs):
+            module = import_module(f"headstart.cli.{file}")
+            for name in verbs:
+                app.command()(getattr(module, name))
     return app
 
 
 def main() -> None:
     """The command `headstart`."""
-    add_verbs()
+    add_verbs(next((word for word in sys.argv[1:] if not word.startswith("-")), ""))
     try:
         app(standalone_mode=True)
     except HeadstartError as error:
