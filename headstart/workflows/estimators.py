@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,14 +42,21 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     Fitted: classes_, head_ (the fitted head), n_features_in_ (for features), card_ (the backbone's, None for features)
     """
 
-    def __init__(self, backbone="own", method="logistic", settings=None, cache_dir=None, random_state=0):
+    def __init__(
+        self,
+        backbone: str = "own",
+        method: str = "logistic",
+        settings: Mapping[str, object] | None = None,
+        cache_dir: str | Path | None = None,
+        random_state: Any = 0,
+    ) -> None:
         self.backbone = backbone
         self.method = method
         self.settings = settings
         self.cache_dir = cache_dir
         self.random_state = random_state
 
-    def fit(self, X, y):
+    def fit(self, X: Any, y: Any) -> TransferClassifier:
         """Learns from examples and their labels. Gives itself.
 
         Raises SourceError when an input cannot be read, or ValueError for what scikit-learn refuses.
@@ -62,12 +71,12 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.objective_ = objective
         return self
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """(n, classes) calibrated probabilities, in the order of classes_."""
         check_is_fitted(self)
         return self.objective_.probabilities(self.head_.scores(_rows(self, X))).astype(np.float64)
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """(n,) labels as they were given."""
         check_is_fitted(self)
         return self.classes_[self.head_.scores(_rows(self, X)).argmax(1)]
@@ -76,14 +85,21 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 class TransferRegressor(RegressorMixin, BaseEstimator):
     """A regressor on what a frozen backbone sees; arguments and inputs are those of TransferClassifier."""
 
-    def __init__(self, backbone="own", method="ridge", settings=None, cache_dir=None, random_state=0):
+    def __init__(
+        self,
+        backbone: str = "own",
+        method: str = "ridge",
+        settings: Mapping[str, object] | None = None,
+        cache_dir: str | Path | None = None,
+        random_state: Any = 0,
+    ) -> None:
         self.backbone = backbone
         self.method = method
         self.settings = settings
         self.cache_dir = cache_dir
         self.random_state = random_state
 
-    def fit(self, X, y):
+    def fit(self, X: Any, y: Any) -> TransferRegressor:
         """Learns from examples and their numbers. Gives itself.
 
         Raises SourceError when an input cannot be read, or ValueError for what scikit-learn refuses.
@@ -96,7 +112,7 @@ class TransferRegressor(RegressorMixin, BaseEstimator):
         self.head_ = _head(self, rows, self.objective_.encode(y.tolist()), self.objective_)
         return self
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """(n,) numbers, in the unit of y."""
         check_is_fitted(self)
         return np.asarray(self.objective_.decode(self.head_.scores(_rows(self, X))), np.float64)
