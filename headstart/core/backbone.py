@@ -51,6 +51,8 @@ class Backbone:
     blocks:     in the order in which the input meets them
     width:      length d of the pooled vector
     parameters: count, all of them.  size: bytes of the weights as stored
+    identity:   digest of the bytes of everything that computes: weights, graph, format, architecture, arguments. Part
+                of every cache key. "" where `weights` is of all that already
     """
 
     name: str
@@ -63,6 +65,7 @@ class Backbone:
     source_classes: tuple[str, ...] = ()
     pretrained_on: str = ""
     licence: str = ""
+    identity: str = ""
 
     @property
     def family(self) -> str:

@@ -46,6 +46,10 @@ class ArtifactError(HeadstartError):
     """A saved model cannot be trusted as it lies."""
 
 
+class DiskError(HeadstartError):
+    """A disk did not give or take what was asked of it: full, read-only, forbidden, failing."""
+
+
 class HubError(HeadstartError):
     """The hub did not take or give what was asked for."""
 

@@ -1,49 +1,134 @@
-"""Files that other processes may read while they are written: whole or not there at all."""
+"""Every write of ours: files whole or not there at all, files that prove themselves when they are read.
+
+Folders are made, files are written, moved and deleted through the functions here and no others, so that a test can
+let each of their calls fail in turn. Each raises OSError with its path; `core/disk_errors.py` makes words of it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
+import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 from headstart.core.errors import CacheError
 
+T = TypeVar("T")
 STALE_SECONDS = 3600.0  # seconds after which a temporary file of a process that is gone is swept
+MAGIC = b"HEADSTART KEPT 1 "  # then 64 hex digits of BLAKE2b over the payload, a line break, the payload
+DIGEST_BYTES = 32
 
 
 def read_json(path: Path) -> dict | None:
     """The JSON object in a file; None when it is gone or damaged."""
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return facts if isinstance(facts, dict) else None
 
 
+def write_atomic(path: Path, content: bytes | memoryview | str) -> None:
+    """A file that is there whole or not at all, whoever else writes it too, and stays after a power cut.
+
+    Text is written as UTF-8. Raises OSError.
+    """
+    temporary = temporary_path(path)
+    try:
+        _write(temporary, content, os.O_EXCL, durable=True)
+        _call(os.replace, temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def write_file(path: Path, content: bytes | memoryview | str) -> None:
+    """A file that may be made again at any time: previews, pages. Text is written as UTF-8. Raises OSError."""
+    _write(path, content, os.O_TRUNC, durable=False)
+
+
+def append_file(path: Path, content: bytes | str) -> None:
+    """Adds to the end of a file, in one call where the system takes it. Raises OSError."""
+    _write(path, content, os.O_APPEND, durable=False)
+
+
 def write_json_atomic(path: Path, facts: dict) -> None:
     """A JSON file that is there whole or not at all, whoever else writes it too. Raises OSError."""
-    write_atomic(path, json.dumps(facts).encode())
+    write_atomic(path, json.dumps(facts))
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """A file that is there whole or not at all, whoever else writes it too. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+def write_checked(path: Path, payload: bytes) -> None:
+    """A file that proves itself: `read_checked` gives the payload as it was written, or None. Raises OSError."""
+    write_atomic(path, MAGIC + _payload_digest(payload) + b"\n" + payload)
+
+
+def read_checked(path: Path) -> bytes | None:
+    """What `write_checked` wrote; None where the file is gone or damaged, were it by one bit."""
+    try:
+        head, line_break, payload = path.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    return payload if line_break and head == MAGIC + _payload_digest(payload) else None
+
+
+def write_checked_json(path: Path, facts: dict) -> None:
+    """A JSON object in a file that proves itself. Raises OSError."""
+    write_checked(path, json.dumps(facts).encode())
+
+
+def read_checked_json(path: Path) -> dict | None:
+    """What `write_checked_json` wrote; None where the file is gone or damaged."""
+    payload = read_checked(path)
+    if payload is None:
+        return None
+    try:
+        facts = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    return facts if isinstance(facts, dict) else None
+
+
+def make_folder(path: Path) -> None:
+    """A folder with its parents; it may be there already. Raises OSError."""
+    _call(os.makedirs, path, exist_ok=True)
+
+
+def move(source: Path, target: Path) -> None:
+    """Renames a file, which takes the place of one that is there, or a folder. Raises OSError."""
+    _call(os.replace, source, target)
+
+
+def remove(path: Path) -> None:
+    """Deletes a file; it may have gone already. Raises OSError."""
+    with suppress(FileNotFoundError):
+        _call(os.unlink, path)
+
+
+def remove_folder(path: Path) -> None:
+    """Deletes a folder with all in it; it may have gone already. Raises OSError naming what cannot be deleted."""
+    while path.exists():
+        with suppress(FileNotFoundError):  # another process deletes there too
+            shutil.rmtree(path)
+
+
+def temporary_path(path: Path) -> Path:
+    """A name beside a path that nothing else has, and that `remove_stale_temporaries` sweeps."""
+    return path.with_name(f".{path.name[:180]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
 def remove_stale_temporaries(folder: Path) -> None:
-    """Removes temporary files that a killed process left."""
+    """Removes temporary files and folders that a killed process left in a folder. Raises nothing: another may sweep."""
     for path in folder.glob(".*.tmp"):
-        try:
+        with suppress(OSError):
             if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                path.unlink()
-        except FileNotFoundError:
-            continue
+                shutil.rmtree(path) if path.is_dir() else os.unlink(path)
 
 
 @contextmanager
@@ -56,3 +141,33 @@ def writing_cache(folder: Path) -> Iterator[None]:
             f"The feature cache at {folder} cannot be written: {error.strerror or str(error)}. "
             "Free space there, or move it: HEADSTART_CACHE=FOLDER."
         ) from error
+
+
+def _write(path: Path, content: bytes | memoryview | str, flag: int, *, durable: bool) -> None:
+    left = memoryview(content.encode() if isinstance(content, str) else content).cast("B")
+    descriptor = _call(os.open, path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0) | flag, 0o666)
+    try:
+        while left:
+            left = left[_named(path, os.write, descriptor, left) :]
+        if durable:
+            _named(path, os.fsync, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _call(function: Callable[..., T], path: Path, *arguments: Any, **options: Any) -> T:
+    """The function of `os` on the path."""
+    return _named(path, function, path, *arguments, **options)
+
+
+def _named(path: Path, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """What the function gives. An OSError that it raises names the path, as those of a descriptor do not."""
+    try:
+        return function(*arguments, **options)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def _payload_digest(payload: bytes) -> bytes:
+    return hashlib.blake2b(payload, digest_size=DIGEST_BYTES).hexdigest().encode()
