@@ -1,4 +1,4 @@
-"""What an earlier commit wrote still works: models answer, runs are reported, comparisons go on, caches are hit.
+"""What an earlier commit wrote still works: models answer, runs are reported, comparisons go on, caches do no harm.
 
 What the folders are and how they were made: golden/README.md.
 """
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import headstart
+from headstart.features.cache import maintenance
 
 GOLDEN = Path(__file__).with_name("golden")
 RUNS = sorted(folder.name for folder in (GOLDEN / "runs").iterdir())
@@ -57,8 +58,9 @@ def test_an_old_model_answers_as_it_did(run, golden):
         pytest.importorskip("torch")
     expected = read(golden / "runs" / run / "expected.json")
     inputs = expected["inputs"]
+    base = read(golden / "runs" / run / "model" / "card.json")["backbone"]["name"]
     answers = headstart.predict(
-        golden / "runs" / run, inputs if isinstance(inputs[0], str) else np.array(inputs, np.float32)
+        golden / "runs" / run, inputs if isinstance(inputs[0], str) else np.array(inputs, np.float32), base=base
     )
     for answer, old in zip(answers, expected["answers"], strict=True):
         number = isinstance(old["label"], float)
@@ -102,16 +104,27 @@ def test_an_old_comparison_goes_on_and_runs_nothing_again(golden):
 
 
 @pytest.mark.parametrize(("data", "test", "backbone", "method"), CACHED)
-def test_an_old_cache_is_hit(data, test, backbone, method, golden, tmp_path):
+def test_an_old_cache_does_no_harm(data, test, backbone, method, golden, tmp_path):
     if method == "bias":
         pytest.importorskip("torch")
-    shelves = sorted((golden / "cache" / "features").iterdir())
-    said: list[dict] = []
-    asked = {"backbone": backbone, "method": method, "budget": "quick", "root": golden / "cache", "echo": said.append}
-    result = headstart.fit(data, test=test, into=tmp_path / "run", **asked).result
-    assert result["cache"] == {"hits": sum(result["task"]["n"].values()), "misses": 0}
-    assert sorted((golden / "cache" / "features").iterdir()) == shelves, "rows went to a shelf of another name"
-    assert not [line for line in said if line["event"] == "opening"], "a network was opened for rows that were there"
+    old = {file: file.read_bytes() for file in (golden / "cache").rglob("*.seg")}
+    asked = {"backbone": backbone, "method": method, "budget": "quick"}
+    results = [
+        headstart.fit(data, test=test, into=tmp_path / cache.name, root=cache, **asked).result
+        for cache in (tmp_path / "new", golden / "cache")
+    ]
+    assert results[1]["cache"] == {"hits": 0, "misses": sum(results[1]["task"]["n"].values())}
+    assert results[0]["metrics"] == results[1]["metrics"]
+    assert {file: file.read_bytes() for file in old} == old
+
+
+def test_an_old_cache_is_listed_verified_and_cleared(golden):
+    root = golden / "cache"
+    names = {read(file)["backbone"] for file in root.glob("features/*/shelf.json")}
+    assert {item.backbone for item in maintenance.list_items(root)} == names
+    assert maintenance.verify(root) == []
+    size = sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
+    assert maintenance.clear(root) == size
 
 
 @pytest.mark.parametrize(("data", "backbone"), [("photos", PHOTOS), ("texts", TEXTS)])

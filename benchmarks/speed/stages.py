@@ -32,12 +32,9 @@ LIBRARIES = ("torch", "timm", "torchvision", "openvino", "PIL", "numpy", "pyarro
 PROFILED = """
 import cProfile, sys
 file, sys.argv = sys.argv[1], ["headstart", *sys.argv[2:]]
-from headstart.cli.app import main
+from headstart.cli.app import run
 profile = cProfile.Profile()
-try:
-    profile.runcall(main)
-except SystemExit:
-    pass
+profile.runcall(run)
 profile.dump_stats(file)
 """
 

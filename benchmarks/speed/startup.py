@@ -33,11 +33,8 @@ HEAVY = ("torch", "timm", "transformers", "openvino", "onnxruntime", "PIL", "sci
 PROBE = """
 import sys
 sys.argv = ["headstart", *sys.argv[1:]]
-from headstart.cli.app import main
-try:
-    main()
-except SystemExit:
-    pass
+from headstart.cli.app import run
+run()
 print("\\nWOKE", *(name for name in {heavy!r} if name in sys.modules))
 """
 ONE_PHOTO = """

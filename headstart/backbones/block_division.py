@@ -58,12 +58,21 @@ class Division(NamedTuple):
     width: int
 
     def parts_of(self, card: Backbone) -> tuple[nn.Module, list[nn.Module], nn.Module]:
-        """(stem, blocks, pool). Raises PlanError when the network is divided otherwise than its card says."""
+        """(stem, blocks, pool). Raises PlanError when the network is divided otherwise than its card says.
+
+        Of a card with statistics beside the network's own numbers, the width is not compared.
+        """
         if [b.name for b in card.blocks] != self.names:
             raise PlanError(
                 f"{card.name} opened with {len(self.names)} blocks where its card names {len(card.blocks)}: the "
                 "installed libraries lay it out otherwise than when the card was made. Install the versions of then, "
                 "or fit again."
+            )
+        beside = "beside" in dict(card.preprocess.settings)
+        if [b.shape for b in card.blocks] != self.shapes or (card.width != self.width and not beside):
+            raise PlanError(
+                f"{card.name} gives {self.width} numbers, and blocks of other shapes than its card says, which names "
+                f"{card.width}: card and weights are not of one network. Make its card again, or do not trust it."
             )
         return self.stem, self.blocks, self.pool
 
@@ -198,7 +207,10 @@ def divide(model: nn.Module, size: tuple[int, ...], heads: tuple[str, ...] = ())
         raise PlanError(f"{name} gives no embedding at {size}: {error}") from error
     if not isinstance(truth, torch.Tensor) or truth.ndim != 2:
         raise PlanError(f"{name} has no single vector before its classifier; it cannot be used.")
+    modules = {path for path, _ in model.named_modules() if path}
     for head in heads:
+        if head not in modules:
+            raise PlanError(f"{name} has no {head!r}, which its configuration names as its classifier.")
         model.set_submodule(head, nn.Identity())
     children = dict(model.named_children())
     for stem, stages, tail in TIMM_LAYOUTS:

@@ -6,6 +6,7 @@ huggingface_hub is imported for a download only.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -38,6 +39,11 @@ def hub_cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "huggingface" / "hub"
 
 
+def expanded(path: str) -> Path:
+    """A path whose ~ stands for a home folder; as it is where that user has none."""
+    return Path(os.path.expanduser(path))
+
+
 def is_offline() -> bool:
     """Whether HF_HUB_OFFLINE forbids downloading."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in TRUE_VALUES
@@ -48,7 +54,7 @@ def locate_files(source: str, required: Sequence[str], optional: Sequence[str] =
 
     optional: files that are left out where they are absent
     """
-    folder = Path(source).expanduser()
+    folder = expanded(source)
     if folder.is_dir():
         return _in_folder(folder, required, optional)
     if source.startswith((".", "/", "~", "\\")) or source.count("/") > 1:
@@ -64,7 +70,7 @@ def snapshot_files(repo: str, required: Sequence[str], optional: Sequence[str] =
     Raises WeightsNotFound when they are neither cached nor reachable, PlanError when there are only pickles.
     """
     name, _, revision = repo.partition("@")
-    if not _is_repo(name):
+    if not _is_repo(name) or not _is_revision(revision):
         raise WeightsNotFound(f"{repo!r} is neither a folder nor a repository on the hub, which is named owner/name.")
     cache = hub_cache_folder() / f"models--{name.replace('/', '--')}"
     folder = _snapshot_folder(cache, revision or "main")
@@ -76,6 +82,16 @@ def snapshot_files(repo: str, required: Sequence[str], optional: Sequence[str] =
         _refuse_pickles(repo, missing, [p.name for p in folder.glob("*")])
         raise _not_found(repo, missing, cache, "and HF_HUB_OFFLINE forbids downloading")
     return _download(name, revision or "main", required, optional, cache)
+
+
+def local_folder(local: str) -> Path | None:
+    """The folder that a backbone's local name stands for, without opening anything; None for one on the hub."""
+    source = split_overrides(local)[0].removeprefix("local-dir:")
+    folder = expanded(source)
+    if source.startswith(("hf-hub:", "hf_hub:")) or not source:
+        return None
+    is_path = source.startswith((".", "/", "~", "\\")) or folder.is_absolute() or source.count("/") > 1
+    return folder if is_path or folder.exists() else None
 
 
 def is_cached(repo: str) -> bool:
@@ -116,10 +132,17 @@ def _is_repo(name: str) -> bool:
     return len(parts) <= 2 and valid and len(name) <= MAX_REPO_NAME
 
 
+def _is_revision(revision: str) -> bool:
+    """Whether it may be a branch, a tag or a commit, all of which stay inside of the cache when they become a path."""
+    return all(re.fullmatch(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]*", part) for part in revision.split("/")) or not revision
+
+
 def _snapshot_folder(cache: Path, revision: str) -> Path:
     """The snapshot folder of a revision; it may be absent."""
     ref = cache / "refs" / revision
     commit = ref.read_text(encoding="utf-8").strip() if ref.is_file() else revision
+    if not _is_revision(commit):
+        raise WeightsNotFound(f"{ref} holds no commit. Delete the folder {cache} and download it again.")
     return cache / "snapshots" / commit
 
 

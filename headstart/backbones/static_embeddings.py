@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.backbones.weights_file import load_arrays
 from headstart.core.errors import ArtifactError
+from headstart.core.files import make_folder, write_atomic
 
 WEIGHTS_FILE, VOCABULARY_FILE = "model.safetensors", "vocab.txt"
 OPENING_TOKENS = 4  # the first of a text, over which the convolution is averaged separately
@@ -67,14 +69,11 @@ class _TokenTables:
 
 def load(folder: Path) -> StaticEmbeddings:
     """The folder's static embeddings. Raises ArtifactError where it holds none, or where the files do not fit."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     names = {f.name for f in fields(StaticEmbeddings)} - {"vocabulary"}
     try:
-        arrays = load_file(folder / WEIGHTS_FILE)
+        arrays = load_arrays(folder / WEIGHTS_FILE)
         vocabulary = (folder / VOCABULARY_FILE).read_text(encoding="utf-8")
-    except (OSError, SafetensorError, UnicodeDecodeError) as error:
+    except (ArtifactError, OSError, UnicodeDecodeError) as error:
         raise ArtifactError(
             f"{folder} holds no static vectors ({error}). Expected: {WEIGHTS_FILE}, {VOCABULARY_FILE}."
         ) from error
@@ -86,17 +85,42 @@ def load(folder: Path) -> StaticEmbeddings:
             f"{folder / VOCABULARY_FILE} names {tokens} tokens where {WEIGHTS_FILE} has {len(arrays['vectors'])} "
             "vectors: the files are of two backbones. Make it again, or restore the folder from a copy."
         )
+    if problem := _shape_problem(arrays):
+        raise ArtifactError(f"{folder / WEIGHTS_FILE} holds no static vectors: {problem}.")
     return StaticEmbeddings(vocabulary, **arrays)
+
+
+def _shape_problem(arrays: dict[str, np.ndarray]) -> str:
+    """Which array is not as `StaticEmbeddings` says, or holds NaN; "" where all are."""
+    if arrays["vectors"].ndim != 2 or arrays["here"].ndim != 2:
+        return "its vectors are no table"
+    (v, d), (k, c) = arrays["vectors"].shape, arrays["here"].shape
+    expected: dict[str, tuple[tuple[int, ...], str]] = {
+        "vectors": ((v, d), "int8"),
+        **dict.fromkeys(("scales", "weights"), ((v,), "float16")),
+        **dict.fromkeys(("before", "here", "after"), ((k, c), "float16")),
+        "places": ((len(arrays["places"]) if arrays["places"].ndim else 0, c), "float16"),
+        "out": ((2 * c, d), "float16"),
+        "bias": ((d,), "float16"),
+        **dict.fromkeys(("centre", "spread"), ((2 * c,), "float32")),
+    }
+    for name, (shape, dtype) in expected.items():
+        array = arrays[name]
+        if array.shape != shape or array.dtype != dtype:
+            return f"{name} is {array.dtype} {array.shape}, not {dtype} {shape}"
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            return f"{name} holds NaN or infinity"
+    return "" if v and d and k <= d else "it is empty, or its kernel is wider than its vectors"
 
 
 def save(static: StaticEmbeddings, folder: Path) -> None:
     """Writes what `load` reads."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as as_bytes
 
-    folder.mkdir(parents=True, exist_ok=True)
-    arrays = named_arrays(static)
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / WEIGHTS_FILE)
-    (folder / VOCABULARY_FILE).write_text(static.vocabulary, encoding="utf-8", newline="\n")
+    make_folder(folder)
+    arrays = {name: np.ascontiguousarray(array) for name, array in named_arrays(static).items()}
+    write_atomic(folder / WEIGHTS_FILE, as_bytes(arrays))
+    write_atomic(folder / VOCABULARY_FILE, static.vocabulary)
 
 
 def named_arrays(static: StaticEmbeddings) -> dict[str, np.ndarray]:

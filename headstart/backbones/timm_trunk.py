@@ -5,7 +5,9 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from headstart.backbones.timm_arguments import check_architecture
 from headstart.core.errors import NameNotFound, PlanError, missing_extra
+from headstart.core.messages import type_and_first_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,11 +17,13 @@ if TYPE_CHECKING:
 POST_POOLING_LAYERS = ("conv_head", "norm_head", "act2")
 
 
-def build_trunk(name: str, architecture: str, arguments: dict) -> nn.Module:
+def build_trunk(name: str, architecture: str, arguments: dict, file: str = "its card") -> nn.Module:
     """The network in eval mode. Random weights are drawn from torch's generator.
 
-    name: of the backbone, for messages.  Raises NameNotFound with the nearest spelling, PlanError, MissingExtra.
+    name: of the backbone.  file: that names architecture and arguments; both for messages
+    Raises NameNotFound with the nearest spelling, PlanError, MissingExtra.
     """
+    check_architecture(name, architecture, arguments, file)
     try:
         import timm
         from torch import nn
@@ -30,9 +34,13 @@ def build_trunk(name: str, architecture: str, arguments: dict) -> nn.Module:
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise NameNotFound(f"timm {timm.__version__} has no architecture {architecture!r}.{hint}")
     try:
-        model = timm.create_model(architecture, num_classes=0, **arguments)
-    except (TypeError, ValueError, RuntimeError, AssertionError, NotImplementedError) as error:
-        raise PlanError(f"{name}: timm cannot build {architecture} with {arguments}: {error}") from error
+        model = timm.create_model(architecture, **{**arguments, "num_classes": 0})
+    except PlanError:
+        raise  # it grew too large: see weights_file.building
+    except Exception as error:  # a library raises anything for a network that cannot be
+        raise PlanError(
+            f"{name}: timm cannot build {architecture} with {arguments}: {type_and_first_line(error)}"
+        ) from error
     children = dict(model.named_children())
     # MobileNetV3 and V4 widen after pooling; in EfficientNet and MobileNetV2 a conv_head comes before it, with bn2.
     if "conv_head" in children and "bn2" not in children:

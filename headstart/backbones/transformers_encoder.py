@@ -1,11 +1,11 @@
-"""Encoders of transformers: opened, divided into stem, layers and pool, and the image preprocessing they state.
+"""Encoders of transformers: opened, and divided into stem, layers and pool.
 
 Imports torch inside functions only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.backbones import transformers_files
+from headstart.backbones.weights_file import building
 from headstart.core.backbone import Preprocess
-from headstart.core.errors import PlanError, missing_extra
+from headstart.core.errors import PlanError, import_extra, missing_extra
 from headstart.core.messages import first_line
 
 if TYPE_CHECKING:
@@ -24,91 +26,58 @@ if TYPE_CHECKING:
     from headstart.backbones.block_division import Division
 
 
-PREPROCESSOR_CONFIG = "preprocessor_config.json"
-INTERPOLATIONS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 LOCAL_ONLY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 PROBE_LENGTHS = (11, 7)  # tokens of the two texts of the probe batch: unequal, so that the mask matters
 
 
-def image_settings(name: str, facts: dict) -> dict[str, Any]:
-    """The settings of preprocess/image.py that preprocessor_config.json states.
-
-    Raises PlanError naming each setting that it lacks, or what it asks for that is not supported.
-    """
-    size, crop = facts.get("size"), facts.get("crop_size") if facts.get("do_center_crop") else None
-    edge = size.get("shortest_edge") if isinstance(size, dict) else size if crop else None
-    resized = _height_width(size) if edge is None else None
-    target = _height_width(crop) if crop else resized
-    scaled = edge if edge else resized[0] if resized else None
-    unnormalized = facts.get("do_normalize") is False
-    unsupported = facts.get("do_resize") is False or abs(float(facts.get("rescale_factor", 1 / 255)) * 255 - 1) > 1e-6
-    if unsupported or (target is None and size is not None):
-        raise PlanError(
-            f"{name}: its {PREPROCESSOR_CONFIG} asks for what Headstart does not do (size {size}, crop {crop}): "
-            "try timm:…"
-        )
-    settings = {
-        "crop_mode": "center" if edge else "squash",
-        "crop_pct": _crop_pct(min(target), scaled) if target and scaled else None,
-        "input_size": (3, *target) if target else None,
-        "interpolation": INTERPOLATIONS.get(facts.get("resample", -1)),
-        "mean": (0.0,) * 3 if unnormalized else facts.get("image_mean") and tuple(facts["image_mean"]),
-        "std": (1.0,) * 3 if unnormalized else facts.get("image_std") and tuple(facts["image_std"]),
-    }
-    missing = [key for key, value in settings.items() if value is None]
-    if missing:
-        raise PlanError(
-            f"{name} does not say how its inputs were prepared: its {PREPROCESSOR_CONFIG} lacks {', '.join(missing)}. "
-            "A guess would be silently wrong. Write what its authors used into a copy of the folder, and name that."
-        )
-    return settings
+def load_config(name: str, paths: Mapping[str, Path]):
+    """The transformers config among files. Raises PlanError where it is not understood, or needs code of its own."""
+    with transformers_files.view(name, _of_network(paths)) as folder:
+        return _config_in(name, folder)
 
 
-def _height_width(size: object) -> tuple[int, int] | None:
-    if isinstance(size, int):
-        return size, size
-    return (size["height"], size["width"]) if isinstance(size, dict) and {"height", "width"} <= size.keys() else None
+def _of_network(paths: Mapping[str, Path], *more: str) -> dict[str, Path]:
+    return {n: paths[n] for n in (transformers_files.CONFIG, transformers_files.ADAPTER, *more) if n in paths}
 
 
-def _crop_pct(crop: int, edge: int) -> float:
-    """crop / edge such that int(crop / crop_pct) is edge again, which plain division misses for some sizes."""
-    crop_pct = crop / edge
-    return crop_pct if int(crop / crop_pct) == edge else crop / (edge + 0.25)
-
-
-def load_config(name: str, folder: Path):
-    """The transformers config of a folder. Raises PlanError where it is not understood, or needs code of its own."""
+def _config_in(name: str, folder: Path):
     transformers = import_transformers(name)
     try:
         return transformers.AutoConfig.from_pretrained(folder, **LOCAL_ONLY)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # classes of configurations raise what they like
         raise PlanError(
             f"{name}: transformers {transformers.__version__} cannot follow its config.json: it is too old for it, "
             f"or would have to run code that comes with the weights, which is never done: {first_line(error)}"
         ) from error
 
 
-def load_encoder(name: str, folder: Path) -> nn.Module:
+def load_encoder(name: str, paths: Mapping[str, Path]) -> nn.Module:
     """The encoder with its weights in float32, without a pooler on top.
 
-    Raises PlanError naming the weights that do not fit.
+    paths: config.json and model.safetensors by name; others are not read
+    Raises PlanError naming the weights that do not fit, or what config.json may not ask for.
     """
-    transformers = import_transformers(name)
-    import torch
+    weights = paths[transformers_files.WEIGHTS]
+    with transformers_files.view(name, _of_network(paths, transformers_files.WEIGHTS)) as folder:
+        transformers = import_transformers(name)
+        import torch
 
-    options = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True, **LOCAL_ONLY}
+        options = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True, **LOCAL_ONLY}
 
-    def attempt(attention: str):
-        with quiet_loading(transformers), torch.random.fork_rng(devices=[]):
-            return transformers.AutoModel.from_pretrained(folder, attn_implementation=attention, **options)
+        def attempt(attention: str):
+            with (
+                building(name, weights, "its config.json"),
+                quiet_loading(transformers),
+                torch.random.fork_rng(devices=[]),
+            ):
+                return transformers.AutoModel.from_pretrained(folder, attn_implementation=attention, **options)
 
-    try:
         try:
             model, info = attempt("sdpa")
-        except ValueError:  # not every encoder has sdpa; every one has eager, for the same numbers
-            model, info = attempt("eager")
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise PlanError(f"{name}: transformers cannot open it: {first_line(error)}") from error
+        except PlanError as error:
+            if not isinstance(error.__cause__, ValueError):
+                raise
+            model, info = attempt("eager")  # not every encoder has sdpa; every one has eager, for the same numbers
     children = {child for child, _ in model.named_children()}
     mismatches = [f"missing {k}" for k in sorted(info["missing_keys"]) if not k.startswith("pooler.")]
     unexpected = sorted(info["unexpected_keys"])
@@ -121,6 +90,21 @@ def load_encoder(name: str, folder: Path) -> nn.Module:
     if "pooler" in children:
         model.pooler = None
     return model.eval()
+
+
+def check_tokenizer(name: str, model: Any, tokenizer: Path) -> None:
+    """Raises PlanError where a tokenizer cannot be opened, or gives tokens that the encoder does not know."""
+    library = import_extra("tokenizers", "text", f"The backbone {name}")
+    try:
+        largest = max(library.Tokenizer.from_file(str(tokenizer)).get_vocab(with_added_tokens=True).values(), default=0)
+    except Exception as error:  # the library raises Exception itself
+        raise PlanError(f"{name}: {tokenizer} is no tokenizer ({first_line(error)}). Download it again.") from error
+    known = model.get_input_embeddings().num_embeddings
+    if largest >= known:
+        raise PlanError(
+            f"{name}: its tokenizer has a token {largest:,}, and its encoder knows {known:,}: they are not of one "
+            "network. Download both again, or do not trust them."
+        )
 
 
 def divide_encoder(name: str, model: nn.Module, spec: Preprocess) -> Division:

@@ -1,5 +1,5 @@
 """`python -m headstart.cli`."""
 
-from headstart.cli.app import main
+from headstart.cli import main
 
 main()

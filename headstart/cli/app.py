@@ -1,7 +1,4 @@
-"""The verbs. Flags are the arguments of the public functions; every verb takes --json.
-
-Exit codes: 0 done, 2 the user's mistake, 3 a guard stopped the run.
-"""
+"""The verbs. Flags are the arguments of the public functions; every verb takes --json; exit_codes.py has the codes."""
 
 from __future__ import annotations
 
@@ -14,8 +11,12 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.flags import Json, Quiet, flags_of
+from headstart.cli.exit_codes import DONE, FOUND, MISTAKE, STOPPED, SUMMARY
+from headstart.cli.flags import Base, Json, Quiet, flags_of
+from headstart.cli.screen import prepare_streams, show, show_csv, show_error
+from headstart.core.disk_errors import disk_errors_in_words
 from headstart.core.errors import HeadstartError, Stopped
+from headstart.core.messages import printable_facts
 from headstart.core.options import BackboneOptions, DataOptions, MethodOptions, OutputOptions, TrainingOptions
 from headstart.core.version import __version__
 
@@ -31,6 +32,7 @@ VERBS = {
 }
 app = typer.Typer(
     help="Transfer learning for photos and texts: borrow a network, get a classifier and an honest number.",
+    epilog=SUMMARY,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -73,7 +75,7 @@ def fit(
     from headstart.workflows import fit as workflow
 
     outcome = workflow.fit(data, config=config, echo=None if quiet else TerminalProgress().event, **options)
-    _print({**outcome.result, "folder": str(outcome.folder)}, fit_summary(outcome.result, str(outcome.folder)), as_json)
+    show({**outcome.result, "folder": str(outcome.folder)}, fit_summary, as_json)
 
 
 @app.command()
@@ -83,6 +85,7 @@ def predict(
         list[str], typer.Argument(help="Files, folders, globs, tables, texts, or - for one a line on stdin.")
     ],
     input: Annotated[str | None, typer.Option(help="The column of a table with the texts, images or paths.")] = None,
+    base: Base = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with one column of probability a class.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -96,12 +99,12 @@ def predict(
     from headstart.cli.summaries import prediction_table
     from headstart.deployment import predict as workflow
 
-    found = workflow.predict(folder, inputs, input=input, lines=sys.stdin)
+    found = workflow.predict(folder, inputs, input=input, lines=sys.stdin, base=base)
     rows = [a.facts() for a in found]
     if as_csv:
-        _csv(rows)
+        show_csv(_csv(rows))
     else:
-        _print({"predictions": rows}, prediction_table(rows), as_json)
+        show({"predictions": rows}, lambda facts: prediction_table(facts["predictions"]), as_json)
     if all(r["error"] for r in rows):
         raise typer.Exit(2)
 
@@ -121,7 +124,7 @@ def report(
 
     written, *pictures = fit_page.report(folder, png=png)
     facts = {"report": str(written), "plots": [str(p) for p in pictures]}
-    _print(facts, "\n".join(map(str, [written, *pictures])), as_json)
+    show(facts, lambda facts: "\n".join([facts["report"], *facts["plots"]]), as_json)
 
 
 @app.command()
@@ -137,12 +140,13 @@ def demo(
     """
     from headstart.cli.progress import TerminalProgress
     from headstart.cli.summaries import fit_summary
+    from headstart.core.files import make_folder
     from headstart.data.demo.photos import write_photos as render
     from headstart.data.demo.tickets import write_tickets
     from headstart.workflows import fit as workflow
 
     screen = TerminalProgress()
-    into.mkdir(parents=True, exist_ok=True)
+    make_folder(into)
     screen.event({"event": "start", "source": f"rendering {photos} photos of metal parts into {into / 'photos'} …"})
     sources = {"photos": render(into / "photos", photos), "tickets": write_tickets(into)}
     results = {}
@@ -150,9 +154,9 @@ def demo(
         outcome = workflow.fit(source, into=into / "runs" / name, echo=screen.event)
         results[name] = {**outcome.result, "folder": str(outcome.folder)}
         if not as_json:
-            typer.echo(fit_summary(outcome.result, str(outcome.folder)))
+            show(results[name], fit_summary, as_json)
     if as_json:
-        typer.echo(json.dumps(results))
+        typer.echo(json.dumps(results, default=str))
 
 
 @app.command()
@@ -166,6 +170,7 @@ def cache(
     \b
     headstart cache
     headstart cache clear --backbone timm:resnet50
+    headstart cache verify    # exits with 1 where something was damaged
     """
     from dataclasses import asdict
 
@@ -176,32 +181,34 @@ def cache(
     if action == "list":
         rows = [asdict(h) for h in maintenance.list_items(root)]
         total = sum(r["bytes"] for r in rows)
-        _print({"root": str(root), "bytes": total, "shelves": rows}, cache_table(rows, total, str(root)), as_json)
+        facts = {"root": str(root), "bytes": total, "shelves": rows}
+        show(facts, lambda facts: cache_table(facts["shelves"], facts["bytes"], facts["root"]), as_json)
     elif action == "clear":
         freed = maintenance.clear(root, backbone)
-        _print({"root": str(root), "freed": freed}, f"Freed {freed:,} bytes in {root}.", as_json)
+        facts = {"root": str(root), "freed": freed}
+        show(facts, lambda facts: f"Freed {facts['freed']:,} bytes in {facts['root']}.", as_json)
     elif action == "verify":
-        problems = maintenance.verify(root)
-        _print({"root": str(root), "problems": problems}, "\n".join(problems) or f"All is well in {root}.", as_json)
+        from headstart.deployment.export import onnxruntime_web
+
+        swept = [f"{path} was left by a killed process and is deleted." for path in maintenance.sweep(root)]
+        problems = [*maintenance.verify(root), *onnxruntime_web.drop_damaged(root)]
+        said = [*swept, *(problems or [f"All is well in {root}."])]
+        facts = {"root": str(root), "problems": problems, "swept": swept}
+        show(facts, lambda _: "\n".join(printable_facts(said)), as_json)
+        if problems:
+            raise typer.Exit(FOUND)
     else:
         raise HeadstartError(f"cache {action}: not known. Type one of: headstart cache list | clear | verify.")
 
 
-def _csv(rows: list[dict]) -> None:
-    import csv
-
+def _csv(rows: list[dict]) -> list[list[object]]:
     names = next((list(r["probabilities"]) for r in rows if r["probabilities"]), [])
-    table = csv.writer(sys.stdout)
-    table.writerow(["input", "label", "confidence", "error", *(f"p({name})" for name in names)])
+    table: list[list[object]] = [["input", "label", "confidence", "error", *(f"p({name})" for name in names)]]
     for r in rows:
-        label = ";".join(r["label"]) if isinstance(r["label"], list) else "" if r["label"] is None else r["label"]
         shares = [f"{r['probabilities'][name]:.6f}" for name in names] if r["probabilities"] else [""] * len(names)
         sure = "" if r["confidence"] is None else f"{r['confidence']:.6f}"
-        table.writerow([r["id"], label, sure, r["error"], *shares])
-
-
-def _print(facts: dict, text: str, as_json: bool) -> None:
-    typer.echo(json.dumps(facts, default=str) if as_json else text)
+        table.append([r["id"], r["label"], sure, r["error"], *shares])
+    return table
 
 
 def add_verbs(verb: str = "") -> typer.Typer:
@@ -216,28 +223,27 @@ def add_verbs(verb: str = "") -> typer.Typer:
     return app
 
 
-def main() -> None:
-    """The command `headstart`."""
+def run() -> int:
+    """The command `headstart`, in this process and without its signals. Gives the exit code."""
+    prepare_streams()
     add_verbs(next((word for word in sys.argv[1:] if not word.startswith("-")), ""))
     try:
-        app(standalone_mode=True)
+        disk_errors_in_words(app)(standalone_mode=True)
+    except SystemExit as ended:  # how typer ends, also in order
+        if isinstance(ended.__context__, BrokenPipeError):
+            return _reader_has_gone()
+        return ended.code if isinstance(ended.code, int) else DONE
     except HeadstartError as error:
-        code = 3 if isinstance(error, Stopped) else 2
-        if "--json" in sys.argv:
-            typer.echo(json.dumps({"error": str(error), "kind": type(error).__name__, "exit": code}))
-        heading = "Stopped" if code == 3 else "Error"
-        typer.echo(f"{heading}: {error}", err=True)
-        sys.exit(code)
-    except KeyboardInterrupt:
-        typer.echo(
-            "Interrupted. What was embedded so far is in the cache; the same command goes on from there.", err=True
-        )
-        sys.exit(130)
+        code = STOPPED if isinstance(error, Stopped) else MISTAKE
+        facts = {"error": str(error), "kind": type(error).__name__, "exit": code}
+        show_error("Stopped" if code == STOPPED else "Error", error, facts if "--json" in sys.argv else None)
+        return code
     except BrokenPipeError:
-        # The reader of our output (head, less) has gone: not an error. Python would complain while flushing stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return _reader_has_gone()
+    return DONE
 
 
-if __name__ == "__main__":
-    main()
+def _reader_has_gone() -> int:
+    """The reader of our output (head, less) has gone: not an error. Python would complain while flushing stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return DONE

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
-import typer
-
 from headstart.cli.flags import Data, Json, Quiet, flags_of
+from headstart.cli.screen import show
 from headstart.core.options import BackboneOptions, CheckOptions, DataOptions, OutputOptions
 
 
@@ -32,4 +29,4 @@ def check(data: Data, options: dict, quiet: Quiet = False, as_json: Json = False
             screen.event(line)
 
     found = workflow.check(data, echo=None if quiet else echo, **options)
-    typer.echo(json.dumps(found.facts, default=str) if as_json else check_summary(found.facts))
+    show(found.facts, check_summary, as_json)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from headstart.cli.flags import Data, Json, Quiet, flags_of
+from headstart.cli.screen import show
 from headstart.core.options import BackboneOptions, CompareOptions, DataOptions, OutputOptions, TrainingOptions
 
 
@@ -31,7 +31,7 @@ def compare(data: Data, options: dict, quiet: Quiet = False, as_json: Json = Fal
     from headstart.workflows import compare as workflow
 
     found = workflow.compare(data, echo=None if quiet else TerminalProgress().event, **options)
-    typer.echo(json.dumps(found.facts, default=str) if as_json else comparison_summary(found.facts))
+    show(found.facts, comparison_summary, as_json)
 
 
 def methods(
@@ -42,14 +42,7 @@ def methods(
     \b
     headstart methods
     """
+    from headstart.cli.summaries import methods_table
     from headstart.evaluation.comparison_table import list_methods
 
-    rows = list_methods()
-    if as_json:
-        typer.echo(json.dumps({"methods": rows}))
-        return
-    for row in rows:
-        typer.echo(f"  {row['name']:<10} {row['about']}")
-        typer.echo(f"  {'':<10} best for: {row['best_for']}" if row["best_for"] else "", nl=bool(row["best_for"]))
-        settings = ", ".join(f"{k}={v}" for k, v in row["settings"].items())
-        typer.echo(f"  {'':<10} settings: {settings}")
+    show({"methods": list_methods()}, methods_table, as_json)

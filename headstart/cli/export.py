@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from headstart.cli.flags import Base
+
 
 def export(
     model: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder or a model folder.")],
@@ -17,6 +19,7 @@ def export(
         list[str] | None,
         typer.Option(help="A setting of the format, as KEY=VALUE: openvino has precision=f16|f32|int8."),
     ] = None,
+    base: Base = None,
     limit: Annotated[float, typer.Option(help="Points of held-out accuracy that rounding to 8 bits may cost.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print export.json on stdout.")] = False,
 ) -> None:
@@ -31,5 +34,5 @@ def export(
     from headstart.cli.summaries import export_summary
     from headstart.deployment.export.export import export as ship
 
-    done = ship(model, to, into=into, settings=pairs(set), limit=limit)
+    done = ship(model, to, into=into, settings=pairs(set), limit=limit, base=base)
     typer.echo(json.dumps(done.facts) if as_json else export_summary(done.folder, done.facts))

@@ -14,6 +14,10 @@ from headstart.core.errors import HeadstartError
 from headstart.core.options import default_of
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout; progress goes to stderr.")]
+Base = Annotated[
+    str | None,
+    typer.Option(help="The backbone of a model from elsewhere that names it by a path, or where its weights lie here."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]
 Data = Annotated[
     str,

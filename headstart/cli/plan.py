@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
-import typer
-
 from headstart.cli.flags import Data, Json, Quiet, flags_of
+from headstart.cli.screen import show
 from headstart.core.options import BackboneOptions, DataOptions, OutputOptions, PlanOptions, TrainingOptions
 
 
@@ -36,4 +33,4 @@ def plan(data: Data, options: dict, quiet: Quiet = False, as_json: Json = False)
             screen.event(line)
 
     found = workflow.plan(data, echo=None if quiet else echo, **options)
-    typer.echo(json.dumps(found.facts, default=str) if as_json else plan_summary(found.facts))
+    show(found.facts, plan_summary, as_json)

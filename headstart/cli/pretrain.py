@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headstart.cli.flags import Json, Quiet, flags_of
+from headstart.cli.screen import show
 from headstart.core.errors import HeadstartError
 from headstart.pretraining.pretrain_plan import DistillOptions, PretextOptions, RunOptions, StudentOptions
 
@@ -81,7 +81,7 @@ def backbones(
         raise HeadstartError(f"backbones {kind}: image or text is expected.")
     entries = [e for e in catalogue.list_backbones() if kind in (None, e.kind)]
     rows = [{**asdict(e), "here": catalogue.is_cached(e.name)} for e in entries]
-    typer.echo(json.dumps({"backbones": rows}) if as_json else backbone_table(rows))
+    show({"backbones": rows}, lambda facts: backbone_table(facts["backbones"]), as_json)
 
 
 def _echo(quiet: bool):
@@ -94,5 +94,4 @@ def _show(result: PretrainResult, as_json: bool) -> None:
     from headstart.cli.summaries import pretraining_summary
     from headstart.pretraining.pretrain import result_facts
 
-    facts = result_facts(result)
-    typer.echo(json.dumps(facts, default=str) if as_json else pretraining_summary(facts))
+    show(result_facts(result), pretraining_summary, as_json)

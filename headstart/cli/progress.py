@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TextIO
 
+from headstart.core.messages import printable_facts
+
 NOUNS = {"image": "images", "text": "texts", "vector": "rows"}
 
 
@@ -25,7 +27,7 @@ class TerminalProgress:
         """One event of the journal."""
         show = getattr(self, f"_{line['event']}", None)
         if show:
-            show(line)
+            show(printable_facts(line))
 
     def _start(self, line: dict) -> None:
         self.first = None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from headstart.cli.flags import Json
+from headstart.cli.flags import Base, Json
+from headstart.cli.screen import show
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder or a model folder.")]
 Licence = Annotated[str | None, typer.Option(help="Of what you pass on, e.g. mit. Default: the base's.")]
@@ -29,8 +29,8 @@ def card(
     """
     from headstart.deployment import share
 
-    written = [str(path) for path in share.card(folder, into=into, licence=licence)]
-    typer.echo(json.dumps({"card": written[0], "page": written[1]}) if as_json else "\n".join(written))
+    written, page = share.card(folder, into=into, licence=licence)
+    show({"card": str(written), "page": str(page)}, lambda facts: "\n".join(facts.values()), as_json)
 
 
 def push(
@@ -52,17 +52,17 @@ def push(
     """
     from dataclasses import asdict
 
+    from headstart.cli.summaries import push_summary
     from headstart.deployment import share
 
     done = share.push(folder, name, public=public, licence=licence, message=message, endpoint=endpoint)
-    seen = "only you and those you invite" if done.private else "anyone"
-    text = f"{done.url}\n{len(done.files)} files; {seen} can read them. {' '.join(done.notes)}\n"
-    typer.echo(json.dumps(asdict(done)) if as_json else f"{text}To have it elsewhere: headstart pull {done.name}")
+    show(asdict(done), push_summary, as_json)
 
 
 def pull(
     name: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="On the hub; @REVISION may follow.")],
     into: Annotated[Path | None, typer.Option(help="The folder. Default: models/<name>.")] = None,
+    base: Base = None,
     endpoint: Endpoint = None,
     as_json: Json = False,
 ) -> None:
@@ -74,6 +74,6 @@ def pull(
     """
     from headstart.deployment import share
 
-    place = share.pull(name, into=into, endpoint=endpoint)
-    said = f"{place}\nIt answers as it was measured. Try it: headstart predict {place} …"
-    typer.echo(json.dumps({"folder": str(place), "name": name}) if as_json else said)
+    place = share.pull(name, into=into, endpoint=endpoint, base=base)
+    said = "{folder}\nIt answers as it was measured. Try it: headstart predict {folder} …"
+    show({"folder": str(place), "name": name}, lambda facts: said.format(**facts), as_json)

@@ -18,9 +18,9 @@ LISTED = 8  # files of an export, the largest
 NAMES = {"ece": "calibration error", "mae": "mean absolute error", "rmse": "root mean squared error", "r2": "R²"}
 
 
-def fit_summary(result: dict, folder: str) -> str:
-    """The end of a fit: verdict, figures with their doubt, where things lie."""
-    lines = ["", *_wrap(result["verdict"]), ""]
+def fit_summary(result: dict) -> str:
+    """The end of a fit: verdict, figures with their doubt, where things lie. result: result.json, and the folder"""
+    folder, lines = result["folder"], ["", *_wrap(result["verdict"]), ""]
     for name, m in result["metrics"].items():
         label = NAMES.get(name, name.replace("_", " "))
         span = f"{_format_metric(name, m['low'])} to {_format_metric(name, m['high'])}"
@@ -89,6 +89,16 @@ def comparison_summary(facts: dict) -> str:
     return "\n".join([*lines, "", *_wrap(about), "", f"  report    {facts['folder']}/compare.html", where, ""])
 
 
+def methods_table(facts: dict) -> str:
+    """Methods with what they are best for and their settings."""
+    lines = []
+    for row in facts["methods"]:
+        lines.append(f"  {row['name']:<10} {row['about']}")
+        lines += [f"  {'':<10} best for: {row['best_for']}"] if row["best_for"] else []
+        lines.append(f"  {'':<10} settings: {', '.join(f'{k}={v}' for k, v in row['settings'].items())}")
+    return "\n".join(lines)
+
+
 def _format_spread(row: dict) -> str:
     """The interval over the seeds, or why there is none."""
     if row["seeds"] > 1 and len(set(row["values"])) == 1:
@@ -103,7 +113,7 @@ def prediction_table(rows: list[dict]) -> str:
     width = min(60, max([len(r["id"]) for r in rows] + [5]))
     lines = [f"{'input':<{width}}  {'answer':<24} confidence"]
     for r in rows:
-        name = _shortened(r["id"].replace("\n", " "), width)
+        name = _shortened(r["id"], width)
         if r["error"]:
             lines.append(f"{name:<{width}}  could not be read: {r['error']}")
         else:
@@ -142,10 +152,10 @@ def cache_table(rows: list[dict], total: int, root: str) -> str:
         return f"The cache at {root} is empty."
     lines = [f"{'backbone':<60} {'cut':>4} {'rows':>9} {'size':>9}  last used"]
     for r in rows:
-        count = f"{r['rows']:,}" if r["kind"] == "rows" else "graph"
+        count = f"{r['rows']:,}" if r["kind"] == "rows" else r["kind"]
+        cut = "" if r["cut"] < 0 else r["cut"]
         lines.append(
-            f"{r['backbone'][:60]:<60} {r['cut']:>4} {count:>9} {_format_bytes(r['bytes']):>9}  "
-            f"{_format_age(r['used'])}"
+            f"{r['backbone'][:60]:<60} {cut:>4} {count:>9} {_format_bytes(r['bytes']):>9}  {_format_age(r['used'])}"
         )
     return "\n".join([*lines, f"{_format_bytes(total)} in {root}"])
 
@@ -189,6 +199,13 @@ def plan_summary(facts: dict) -> str:
         lines += _wrap(finding["message"] + fix, f"  {WORDS[finding['level']].lower():<9} ")
     lines += ["", f"  type      {facts['command']}", f"  picture   {facts['folder']}/plan.html", ""]
     return "\n".join(lines)
+
+
+def push_summary(facts: dict) -> str:
+    """Where a model went on the hub, and who can read it."""
+    seen = "only you and those you invite" if facts["private"] else "anyone"
+    text = f"{facts['url']}\n{len(facts['files'])} files; {seen} can read them. {' '.join(facts['notes'])}\n"
+    return f"{text}To have it elsewhere: headstart pull {facts['name']}"
 
 
 def export_summary(folder: Path, facts: dict[str, Any]) -> str:

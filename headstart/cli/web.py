@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from typing import Annotated
 import typer
 
 from headstart.cli.flags import Json
+from headstart.cli.screen import show
 
 
 def runtime(
@@ -45,7 +45,7 @@ def runtime(
             if onnxruntime_web.is_installed(root)
             else onnxruntime_web.fetch(root, npm_registry())
         )
-    typer.echo(json.dumps({"runtime": str(folder), "version": onnxruntime_web.VERSION}) if as_json else str(folder))
+    show({"runtime": str(folder), "version": onnxruntime_web.VERSION}, lambda facts: facts["runtime"], as_json)
 
 
 def unpack(
@@ -64,7 +64,7 @@ def unpack(
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise ArtifactError(f"{into} is there already. Name a folder that is new: --into FOLDER.")
     folder = unpacked(file, into)
-    typer.echo(json.dumps({"model": str(folder)}) if as_json else str(folder))
+    show({"model": str(folder)}, lambda facts: facts["model"], as_json)
 
 
 def npm_registry() -> str:

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
-from headstart.core.files import write_atomic, writing_cache
+from headstart.core.files import make_folder, read_checked, write_checked
 
 SINGLE, HALF = np.dtype(np.float32), np.dtype(np.float16)
 
 
-def load_or_compute_arrays(
-    path: Path, root: Path, compute: Callable[[], dict[str, np.ndarray]]
-) -> dict[str, np.ndarray]:
-    """Arrays by name from an .npz file of the cache folder `root`; computed and written where it is absent or damaged.
+def load_or_compute_arrays(path: Path, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays by name from a checked .npz file of the cache folder; computed and written where it is not there.
 
-    Raises CacheError where it cannot be written, and what `compute` raises.
+    Where that cannot be written they are computed again next time. Raises what `compute` raises.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
+    stored = read_checked(path)  # None where never computed, or damaged: it is written anew
+    if stored is not None:
+        with np.load(io.BytesIO(stored), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-        pass  # never computed, or damaged: it is written anew
     arrays, buffer = compute(), io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    with writing_cache(root):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, buffer.getvalue())
+    with suppress(OSError):  # a read-only cache, a full disk
+        make_folder(path.parent)
+        write_checked(path, buffer.getvalue())
     return arrays
 
 

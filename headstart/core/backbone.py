@@ -98,7 +98,7 @@ def restore(facts: dict) -> Backbone:
     spec = facts["preprocess"]
     preprocess = Preprocess(spec["kind"], tuple((k, _frozen(v)) for k, v in spec["settings"]))
     blocks = tuple(Block(b["name"], tuple(b["shape"])) for b in facts["blocks"])
-    classes = tuple(facts["source_classes"])
+    classes = tuple(facts.get("source_classes", ()))
     return Backbone(**{**facts, "preprocess": preprocess, "blocks": blocks, "source_classes": classes})
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+LARGEST_FEATURE = 1e32  # in size: heads hold weights for it in float32, which ends at 3.4e38
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ragged:
@@ -110,3 +112,17 @@ def concatenate_rows(parts: Sequence[Any]) -> Any:
     if all(isinstance(x, RowView) and x.x is parts[0].x for x in parts):
         return RowView(parts[0].x, np.concatenate([x.index for x in parts]))
     return np.concatenate([x[:] for x in parts])
+
+
+def unit_rows(rows: np.ndarray, noise: float = 0.0) -> np.ndarray:
+    """Rows (n, d) brought to length 1, whatever their unit; zeros for those that are no longer than the noise."""
+    with np.errstate(over="ignore", under="ignore"):
+        length = np.linalg.norm(rows, axis=1, keepdims=True)
+        unit = rows / np.maximum(length, 1e-12)
+    # The squares of very small and very large numbers leave the range of float32.
+    odd = np.flatnonzero(~((length > 1e-12) & (length < 1e15)))
+    if len(odd):
+        wide = rows[odd].astype(np.float64)
+        length = np.linalg.norm(wide, axis=1, keepdims=True)
+        unit[odd] = np.divide(wide, length, out=np.zeros_like(wide), where=length > noise)
+    return unit

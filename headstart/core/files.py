@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from headstart.core.errors import CacheError
 
 T = TypeVar("T")
+Content = bytes | memoryview | str
 STALE_SECONDS = 3600.0  # seconds after which a temporary file of a process that is gone is swept
 MAGIC = b"HEADSTART KEPT 1 "  # then 64 hex digits of BLAKE2b over the payload, a line break, the payload
 DIGEST_BYTES = 32
@@ -34,10 +35,10 @@ def read_json(path: Path) -> dict | None:
     return facts if isinstance(facts, dict) else None
 
 
-def write_atomic(path: Path, content: bytes | memoryview | str) -> None:
+def write_atomic(path: Path, content: Content | Iterable[bytes]) -> None:
     """A file that is there whole or not at all, whoever else writes it too, and stays after a power cut.
 
-    Text is written as UTF-8. Raises OSError.
+    Text is written as UTF-8, large content piece by piece. Raises OSError.
     """
     temporary = temporary_path(path)
     try:
@@ -49,7 +50,7 @@ def write_atomic(path: Path, content: bytes | memoryview | str) -> None:
         raise
 
 
-def write_file(path: Path, content: bytes | memoryview | str) -> None:
+def write_file(path: Path, content: Content) -> None:
     """A file that may be made again at any time: previews, pages. Text is written as UTF-8. Raises OSError."""
     _write(path, content, os.O_TRUNC, durable=False)
 
@@ -111,6 +112,12 @@ def remove(path: Path) -> None:
         _call(os.unlink, path)
 
 
+def touch(path: Path) -> None:
+    """Makes a file that is empty, or says that it was used now. Raises OSError."""
+    os.close(_call(os.open, path, os.O_WRONLY | os.O_CREAT, 0o666))
+    _call(os.utime, path)
+
+
 def remove_folder(path: Path) -> None:
     """Deletes a folder with all in it; it may have gone already. Raises OSError naming what cannot be deleted."""
     while path.exists():
@@ -143,12 +150,14 @@ def writing_cache(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _write(path: Path, content: bytes | memoryview | str, flag: int, *, durable: bool) -> None:
-    left = memoryview(content.encode() if isinstance(content, str) else content).cast("B")
+def _write(path: Path, content: Content | Iterable[bytes], flag: int, *, durable: bool) -> None:
+    pieces = [content] if isinstance(content, Content) else content
     descriptor = _call(os.open, path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0) | flag, 0o666)
     try:
-        while left:
-            left = left[_named(path, os.write, descriptor, left) :]
+        for piece in pieces:
+            left = memoryview(piece.encode() if isinstance(piece, str) else piece).cast("B")
+            while left:
+                left = left[_named(path, os.write, descriptor, left) :]
         if durable:
             _named(path, os.fsync, descriptor)
     finally:

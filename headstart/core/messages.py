@@ -1,8 +1,38 @@
-"""Phrases that messages share: lists, hints at a misspelling, the reason of an exception, figures."""
+"""Phrases that messages share: lists, hints at a misspelling, the reason of an exception, figures, safe text."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+# What a terminal obeys instead of showing it: control characters, marks that reverse or hide text, line separators,
+# and halves of surrogate pairs, which no output can encode. Joiners stay: scripts and emoji need them.
+UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def printable(text: str) -> str:
+    """Text as a terminal may show it on one line: what would move, colour, reverse or hide something is an escape."""
+    return UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
+
+
+def printable_lines(text: str) -> str:
+    """The same for text of several lines, the further ones indented: none can pass for a line of ours."""
+    return "\n  ".join(map(printable, text.split("\n")))
+
+
+def printable_facts(facts: Any) -> Any:
+    """Facts as JSON holds them, with all their texts and names `printable`."""
+    if isinstance(facts, str):
+        return printable(facts)
+    if isinstance(facts, Mapping):
+        return {printable_facts(name): printable_facts(value) for name, value in facts.items()}
+    if isinstance(facts, list | tuple):
+        return [printable_facts(value) for value in facts]
+    return facts
 
 
 def join_quoted(items: Iterable, most: int = 5) -> str:

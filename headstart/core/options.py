@@ -13,6 +13,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
 
+from headstart.core.disk_errors import disk_errors_in_words
 from headstart.core.errors import PlanError
 from headstart.core.messages import did_you_mean
 
@@ -127,10 +128,11 @@ def flat_keywords(
 
     config: where given there is a keyword `config` too; called with its value, the source and the other keywords, it
     gives the source and the keywords to go on with
-    The face raises TypeError for an unknown keyword, naming the nearest.
+    The face raises TypeError for an unknown keyword, naming the nearest, and DiskError where a disk refuses.
     """
     groups = groups_of(function)
     known = {f.name: f for group in groups.values() for f in fields(group)}
+    worded = disk_errors_in_words(function)
 
     def face(source: object = None, **given: Any) -> T:
         if config is not None:
@@ -139,7 +141,7 @@ def flat_keywords(
             if key not in known:
                 hint = did_you_mean(key, known)
                 raise TypeError(f"{name}() has no keyword {key!r}.{hint} It has: {', '.join(known)}.")
-        return function(source, *build(groups.values(), given))
+        return worded(source, *build(groups.values(), given))
 
     face.__name__ = face.__qualname__ = name
     face.__module__, face.__doc__ = function.__module__, _described(function.__doc__ or "", known, config is not None)

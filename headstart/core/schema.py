@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from headstart.core.messages import first_line
 Rule = Callable[[Any], str]
 
 MAX_BYTES = 16 << 20  # of one JSON file; a card with a thousand classes has 60 KB
+MAX_ITEMS = 1_000_000  # values in it: each takes up to 100 bytes of memory, whatever few bytes it has in the file
 
 
 def whole(low: int, high: int) -> Rule:
@@ -30,7 +33,8 @@ def number(low: float, high: float) -> Rule:
     """A finite number from low to high."""
 
     def rule(value: Any) -> str:
-        valid = type(value) in (int, float) and math.isfinite(value) and low <= value <= high
+        # Not isfinite, which turns whole numbers to floats and stumbles over large ones; NaN is in no range.
+        valid = type(value) in (int, float) and low <= value <= high and value not in (math.inf, -math.inf)
         return "" if valid else _is_not(value, f"a number from {low:g} to {high:g}")
 
     return rule
@@ -70,6 +74,19 @@ def items(item: Rule, most: int, least: int = 0) -> Rule:
         if not isinstance(value, list | tuple) or not least <= len(value) <= most:
             return _is_not(value, f"a list of {least} to {most:,} items" if least != most else f"a list of {most}")
         return next((f"[{i}]{problem}" for i, v in enumerate(value) if (problem := item(v))), "")
+
+    return rule
+
+
+def distinct(item: Rule, most: int, least: int = 0) -> Rule:
+    """A list of `least` to `most` such items, no two of them equal. item: takes what can be hashed alone"""
+    listed = items(item, most, least)
+
+    def rule(value: Any) -> str:
+        if problem := listed(value):
+            return problem
+        twice = next((v for v, count in Counter(value).items() if count > 1), None)
+        return "" if twice is None else f" names {shorten(twice)} twice"
 
     return rule
 
@@ -124,7 +141,12 @@ def check(value: Any, rule: Rule, where: str, fix: str, error: type[HeadstartErr
 
 
 def load_json(
-    file: Path, rule: Rule, fix: str, error: type[HeadstartError] = ArtifactError, max_bytes: int = MAX_BYTES
+    file: Path,
+    rule: Rule,
+    fix: str,
+    error: type[HeadstartError] = ArtifactError,
+    max_bytes: int = MAX_BYTES,
+    max_items: int = MAX_ITEMS,
 ) -> Any:
     """The JSON in a file, after its size and its content were checked.
 
@@ -134,13 +156,29 @@ def load_json(
         size = file.stat().st_size
         if size > max_bytes:
             raise error(f"{file} has {size:,} bytes; {max_bytes:,} are the most that are read. {fix}")
-        value = json.loads(file.read_text(encoding="utf-8"))
+        raw = file.read_bytes()
+        if sum(map(raw.count, (b",", b"[", b"{"))) > max_items:
+            raise error(f"{file} holds more than {max_items:,} values, which is no file of ours. {fix}")
+        value = json.loads(raw.decode())
     except OSError as problem:
         raise error(f"{file} cannot be read: {problem.strerror or problem}. {fix}") from problem
     except (ValueError, RecursionError) as problem:
         raise error(f"{file} is damaged: it is no JSON ({first_line(problem)}). {fix}") from problem
     check(value, rule, str(file), fix, error)
     return value
+
+
+@contextmanager
+def damage_in_words(file: Path, fix: str, error: type[HeadstartError] = ArtifactError) -> Iterator[None]:
+    """A context that reads details of a file for people, of which only the outline was checked.
+
+    Raises `error`, naming the file, where one of its details is missing or of another type than what reads it expects.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as problem:
+        kind, said = type(problem).__name__, first_line(problem)
+        raise error(f"{file} is damaged: what is read of it does not fit together ({kind}: {said}). {fix}") from problem
 
 
 def shorten(value: object) -> str:

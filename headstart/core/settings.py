@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from types import ModuleType
 from typing import Any, TypeVar
 
-from headstart.core.errors import PlanError
+from headstart.core.errors import ArtifactError, PlanError
+from headstart.core.schema import shorten
 
 T = TypeVar("T")
 
@@ -62,6 +63,37 @@ def own_value(settings: object, name: str) -> Any:
 def current_settings(known: type, settings: Mapping[str, T]) -> dict[str, T]:
     """Settings under today's names, whatever version stored them. known: the Settings class of their member"""
     return {current_name(known, key): value for key, value in settings.items()}
+
+
+def stored_settings(settings: type[T], values: Mapping[str, object]) -> T:
+    """The Settings of a member with values that a file stores, each of the type of its field.
+
+    values: under today's names or former ones; what no field has is left out, as earlier versions stored more
+    Raises ArtifactError naming a value that the field cannot have.
+    """
+    from typing import get_type_hints
+
+    known, hints = {field.name for field in fields(settings)}, get_type_hints(settings)  # type: ignore[arg-type]
+    chosen = {key: value for key, value in current_settings(settings, values).items() if key in known}
+    for key, value in chosen.items():
+        if not _has_type(value, hints[key]):
+            said = f"the setting {key} is stored as {shorten(value)}, which it cannot be"
+            raise ArtifactError(f"{said}. Fit again, or restore it from a copy.")
+    return settings(**chosen)
+
+
+def _has_type(value: object, hint: Any) -> bool:
+    """Whether JSON's value is one of a field with that hint: a number, a text, one of a Literal, a list of such."""
+    from typing import Literal, get_args, get_origin
+
+    kind, arguments = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return value in arguments
+    if kind is tuple:
+        return isinstance(value, list | tuple) and all(_has_type(v, arguments[0]) for v in value)
+    if hint is float:
+        return type(value) in (int, float)
+    return type(value) is hint if hint in (int, str, bool) else True
 
 
 def settings_of(module: ModuleType, settings: dict[str, str]):

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from headstart.core.errors import SourceError
+from headstart.data.sheet import Sheet
 from headstart.data.split_names import part_of
-from headstart.data.tabular import DELIMITED_SUFFIXES, Sheet
+from headstart.data.tabular import DELIMITED_SUFFIXES
 
 # Tiers: the first that holds exactly one column decides; one that holds several is a question to the user.
 PATH_COLUMNS = (

@@ -81,6 +81,33 @@ def hash_files(paths: Sequence[str]) -> list[str | Unreadable]:
         return [d for digests in pool.map(lambda chunk: [_hash_file(path) for path in chunk], chunks) for d in digests]
 
 
+def read_file(path: str | Path) -> bytes:
+    """The bytes of a file. Raises Unreadable with the reason; a pipe, a device or a socket is never opened."""
+    try:
+        facts = os.stat(path)
+        if not stat.S_ISREG(facts.st_mode):
+            raise Unreadable("is not a file")  # opening a pipe would wait for ever
+        if facts.st_size > MAX_FILE_BYTES:
+            raise Unreadable(f"is larger than {MAX_FILE_BYTES >> 20} MB")
+        with open(path, "rb") as file:
+            # What a driver makes up as it is read, as below /proc, has no size beforehand.
+            data = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise Unreadable(describe_os_error(error)) from error
+    if len(data) > MAX_FILE_BYTES:
+        raise Unreadable(f"is larger than {MAX_FILE_BYTES >> 20} MB")
+    return data
+
+
+def valid_text(text: str) -> str:
+    """A name or label as text that can be written anywhere.
+
+    JSON may hold halves of characters, and Python puts such for bytes of a file name that are no UTF-8: each is shown
+    by its number, so that two names stay two.
+    """
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def decode_text(data: bytes) -> tuple[str, str]:
     """Text of bytes in UTF-8, UTF-16 with a mark, or else Windows-1252 or Latin-1, and which of the latter it took."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -108,11 +135,11 @@ def iter_cells(table: Path, column: str, rows: Sequence[int] | None = None) -> I
             row = row + 1 if wanted is None else next(wanted, None)
 
 
-def describe_os_error(error: OSError) -> str:
+def describe_os_error(error: OSError | ValueError) -> str:
     """Why a file cannot be read, in words."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
-    return f"cannot be read: {error.strerror or first_line(error)}"
+    return f"cannot be read: {getattr(error, 'strerror', None) or first_line(error)}"
 
 
 def _table_column(example: Example) -> tuple[Path, str] | None:
@@ -148,9 +175,9 @@ def _read_directly(example: Example) -> bytes | str | Unreadable:
     if isinstance(example.content, bytes | str):
         return example.content
     try:
-        return _verify(example, Path(example.content).read_bytes())  # type: ignore[arg-type]
-    except OSError as error:
-        return Unreadable(describe_os_error(error))
+        return _verify(example, read_file(example.content))  # type: ignore[arg-type]
+    except Unreadable as reason:
+        return reason
 
 
 def _verify(example: Example, data: bytes) -> bytes | Unreadable:
@@ -161,15 +188,9 @@ def _verify(example: Example, data: bytes) -> bytes | Unreadable:
 
 def _hash_file(path: str) -> str | Unreadable:
     try:
-        facts = os.stat(path)
-        if not stat.S_ISREG(facts.st_mode):
-            return Unreadable("is not a file")  # opening a pipe would wait for ever
-        if facts.st_size > MAX_FILE_BYTES:
-            return Unreadable(f"is larger than {MAX_FILE_BYTES >> 20} MB")
-        with open(path, "rb") as file:
-            return digest.of_bytes(file.read())
-    except OSError as error:
-        return Unreadable(describe_os_error(error))
+        return digest.of_bytes(read_file(path))
+    except Unreadable as reason:
+        return reason
 
 
 def _parquet(table: Path, column: str, rows: Sequence[int] | None) -> Iterator[tuple[int, Sequence]]:

@@ -21,6 +21,7 @@ from headstart.data import split
 from headstart.data.contents import Parts, Reading
 from headstart.data.infer_objective import infer_objective
 from headstart.data.objectives import tags
+from headstart.data.price import check_price
 from headstart.data.split_names import assign_parts, part_of
 from headstart.data.subset import check_unusable_share, limit_shots
 
@@ -54,7 +55,7 @@ def read(source: object, options: DataOptions = DataOptions(), regroup: Regroup 
         parts, more = _regroup(parts, main.kind, regroup)
         notes += more
     examples = tuple(e for part in ("train", "val", "test") for e in parts.get(part, ()))
-    _check_examples(examples, main.kind)
+    notes += check_price(len(examples), objective, _check_examples(examples, main.kind))
     rows, folds, more = _split(parts, objective, options.seed, classes=name_of(objective) == "classes")
     final = module.of([examples[i].label for i in rows["train"]])
     read_task = Task(main.kind, final, examples, rows, folds, (*main.notes, *notes, *more), tuple(aside))
@@ -205,7 +206,8 @@ def _label_names(label: object, objective: Objective) -> Sequence[str]:
     return tags.tag_names(label) if objective.link == "sigmoid" else objective.strata([label])
 
 
-def _check_examples(examples: Sequence[Example], kind: str) -> None:
+def _check_examples(examples: Sequence[Example], kind: str) -> int:
+    """The width of feature vectors, 0 for other kinds. Raises SourceError where they differ, or names do not."""
     widths = sorted({len(e.content) // 4 for e in examples if isinstance(e.content, bytes)}) if kind == "vector" else []
     if len(widths) > 1:
         raise SourceError(
@@ -214,6 +216,7 @@ def _check_examples(examples: Sequence[Example], kind: str) -> None:
     repeated = next((name for name, n in Counter(e.id for e in examples).items() if n > 1), None)
     if repeated is not None:
         raise SourceError(f"Two examples are called {repeated!r}. Give the files different names.")
+    return widths[0] if widths else 0
 
 
 def _split(

@@ -41,6 +41,11 @@ def draw_split(
     untrained = set(strata) - {s for s, name in zip(strata, names.tolist(), strict=True) if name == "train"}
     if untrained:
         raise _no_split(untrained)
+    if parts[0] not in names:
+        raise SourceError(
+            f"No {parts[0]} part can be drawn from {len(examples):,} examples that are equal or of one group. "
+            "Use smaller groups, or give a test part with --test."
+        )
     return {part: np.flatnonzero(names == part).astype(np.int64) for part in ("train", *parts)}
 
 

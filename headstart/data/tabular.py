@@ -5,17 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from headstart.core.errors import SourceError
+from headstart.core.memory import total_memory
 from headstart.core.messages import first_line
-from headstart.data.contents import decode_text
+from headstart.data.columnar import parse_columnar
+from headstart.data.contents import decode_text, valid_text
+from headstart.data.directory_walk import contains
+from headstart.data.sheet import Sheet
 from headstart.data.split_names import part_of
 
 DELIMITED_SUFFIXES = {".csv", ".tsv", ".tab"}
@@ -26,50 +32,24 @@ METADATA_FILES = {
     *("dataset_info.json", "dataset_infos.json", "dataset_dict.json"),
     *("state.json", "package.json", "readme.json"),
 }
+TEXT_TABLE_SHARE = 16  # a table of text may have a sixteenth of the memory: as Python's objects it takes ten times that
+BYTES_PER_ROW = 400  # of an example and its values in memory, at least
 INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|NaN|NAN")
+HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # the only way for one into a text that was decoded
 LEADING_ZERO = re.compile(r"0\d")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sheet:
-    """Columns of equal length, loaded when asked for.
-
-    values: name of a column -> its values, None where there is none; not for those in `binary`
-    binary: columns of bytes, or of {bytes, path} as Hugging Face lays images out
-    paths:  name of such a column -> its paths
-    classes: name of a column of numbers -> the class names they stand for
-    bad:    row -> why it cannot be read
-    """
-
-    path: Path
-    names: tuple[str, ...]
-    rows: int
-    values: Callable[[str], list]
-    binary: tuple[str, ...] = ()
-    paths: Callable[[str], list] = lambda name: []
-    classes: dict[str, list[str]] = field(default_factory=dict)
-    bad: dict[int, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    def show(self) -> str:
-        """Every column with its first values, for messages."""
-        lines = []
-        for name in self.names:
-            values = ["<bytes>"] if name in self.binary else self.values(name)[:200]
-            distinct = list(dict.fromkeys(_shorten(v) for v in values if v is not None and v != ""))[:3]
-            lines.append(f"  {name}: {', '.join(distinct) or 'empty'}")
-        return "\n".join(lines)
 
 
 def open_sheet(path: Path) -> Sheet:
     """The table in a file. Raises SourceError when it cannot be read as what its suffix says."""
     suffix = path.suffix.lower()
-    parse = _parse_columnar if suffix in COLUMNAR_SUFFIXES else _parse_json if suffix in JSON_SUFFIXES else _parse_csv
+    parse = parse_columnar if suffix in COLUMNAR_SUFFIXES else _parse_json if suffix in JSON_SUFFIXES else _parse_csv
     try:
         sheet = parse(path)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if sheet.rows * BYTES_PER_ROW > total_memory():
+        raise SourceError(f"{path} claims {sheet.rows:,} rows, which this machine's memory cannot hold. Take a sample.")
     if not sheet.rows:
         raise SourceError(f"{path} has no rows. A header and one row an example are expected.")
     return replace(sheet, values=cache(sheet.values))
@@ -77,18 +57,21 @@ def open_sheet(path: Path) -> Sheet:
 
 def find_tables(root: Path) -> list[Path]:
     """The tables in a folder, in its data/, and in its folders named after parts, by path."""
-    folders = [root, *(p for p in sorted(root.iterdir()) if p.is_dir() and (p.name == "data" or part_of(p.name)))]
+    here = os.path.realpath(root)
+    named = [p for p in sorted(root.iterdir()) if p.name == "data" or part_of(p.name)]
+    folders = [root, *(p for p in named if p.is_dir() and not contains(os.path.realpath(p), here))]
     files = [p for folder in folders for p in folder.iterdir() if p.suffix.lower() in TABLE_SUFFIXES - {".arrow"}]
     visible = [p for p in files if not p.name.startswith(".") and p.name.lower() not in METADATA_FILES]
     return sorted(p for p in visible if p.is_file())
 
 
-def _shorten(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "…" + text[0] * isinstance(value, str)
-
-
 def _read_text(path: Path) -> tuple[str, list[str]]:
+    size, most = os.path.getsize(path), total_memory() // TEXT_TABLE_SHARE
+    if size > most:
+        raise SourceError(
+            f"{path} has {size / 1e9:,.1f} GB, and a table of text is read whole: {most / 1e9:,.1f} GB are the most on "
+            "this machine. Split it into shards (train-00000-of-00002.csv …), or save it as Parquet."
+        )
     data = path.read_bytes()
     if data[:2] not in (b"\xff\xfe", b"\xfe\xff") and data[:10_000].count(0) > len(data[:10_000]) // 5:
         raise SourceError(f"{path} is not text: every few bytes one is zero. Save it as UTF-8.")
@@ -190,7 +173,7 @@ def _objects(path: Path, text: str) -> Iterator[tuple[int, object]]:
     """(line number, object or what is wrong with the line); blank lines are no rows."""
     if path.suffix.lower() == ".json":
         try:
-            document = json.loads(text)
+            document = _valid_json(json.loads(text), text)
         except (ValueError, RecursionError):
             document = None
         if isinstance(document, list):
@@ -202,84 +185,19 @@ def _objects(path: Path, text: str) -> Iterator[tuple[int, object]]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                yield number, json.loads(line)
+                yield number, _valid_json(json.loads(line), line)
             except (ValueError, RecursionError) as error:
-                yield number, f"not JSON ({error})"
+                yield number, f"not JSON ({first_line(error)})"
 
 
-def _parse_columnar(path: Path) -> Sheet:
-    import pyarrow as pa
-
-    try:
-        schema, rows, column = _open_arrow(path) if path.suffix.lower() == ".arrow" else _open_parquet(path)
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError(_describe_damage(path, error)) from error
-    if len(set(schema.names)) < len(schema.names):
-        raise SourceError(f"{path} has two columns of one name: {', '.join(schema.names)}.")
-
-    def is_bytes(kind) -> bool:
-        return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
-
-    def is_image(kind) -> bool:
-        return pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and is_bytes(kind.field("bytes").type)
-
-    def values(name: str) -> list:
-        try:
-            data = column(name)
-            return (data.cast(pa.float64()) if pa.types.is_decimal(data.type) else data).to_pylist()
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise SourceError(f"{path}: column {name!r} is damaged: {first_line(error)}. Fetch it again.") from error
-
-    def paths(name: str) -> list:
-        kind = schema.field(name).type
-        if not (is_image(kind) and kind.get_field_index("path") >= 0):
-            return [None] * rows
-        return [p for chunk in column(name, "path").chunks for p in chunk.field("path").to_pylist()]
-
-    binary = tuple(f.name for f in schema if is_bytes(f.type) or is_image(f.type))
-    return Sheet(path, tuple(schema.names), rows, values, binary, paths, _class_names(schema))
+def _valid_json(value: Any, text: str) -> Any:
+    """The value that was parsed from the text, all its texts and names such as UTF-8 can hold."""
+    return _valid(value) if HALF_CHARACTER.search(text) else value
 
 
-def _describe_damage(path: Path, error: Exception) -> str:
-    with open(path, "rb") as file:
-        if file.read(40).startswith(b"version https://git-lfs"):
-            return f"{path} is a Git LFS pointer, not the data. Run: git lfs pull"
-    return f"{path} is not a readable Parquet or Arrow file: {first_line(error)}"
-
-
-def _open_parquet(path: Path):
-    """(schema, number of rows, column name -> its values)"""
-    from pyarrow import parquet
-
-    with parquet.ParquetFile(path) as file:
-        schema, rows = file.schema_arrow, file.metadata.num_rows
-
-    def column(name: str, inner: str = ""):
-        with parquet.ParquetFile(path, pre_buffer=False) as file:
-            return file.read(columns=[f"{name}.{inner}" if inner else name]).column(name)
-
-    return schema, rows, column
-
-
-def _open_arrow(path: Path):
-    """As `_open_parquet`."""
-    import pyarrow as pa
-
-    with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
-        table = reader.read_all()
-    return table.schema, table.num_rows, lambda name, inner="": table.column(name)
-
-
-def _class_names(schema) -> dict[str, list[str]]:
-    """Class names that Hugging Face keeps in the schema's metadata."""
-    try:
-        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-    except (ValueError, KeyError, TypeError):
-        return {}
-    class_names = {}
-    for name, feature in features.items():
-        inner = feature[0] if isinstance(feature, list) and feature else feature
-        inner = inner.get("feature", inner) if isinstance(inner, dict) else {}
-        if isinstance(inner, dict) and inner.get("_type") == "ClassLabel" and inner.get("names"):
-            class_names[name] = [str(n) for n in inner["names"]]
-    return class_names
+def _valid(value: Any) -> Any:
+    if isinstance(value, str):
+        return valid_text(value)
+    if isinstance(value, dict):
+        return {valid_text(name): _valid(entry) for name, entry in value.items()}
+    return [_valid(entry) for entry in value] if isinstance(value, list) else value

@@ -10,7 +10,9 @@ rows.NAME  which rows `diff.NAME` holds; all others equal the base
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,13 +21,18 @@ from headstart.backbones.network import names_above
 from headstart.core.arrays import HALF, SINGLE, to_float16_if_exact
 from headstart.core.errors import ArtifactError
 from headstart.core.features import take_rows
+from headstart.core.messages import first_line
 from headstart.core.plan import Above, Trained, winner_of
+from headstart.core.schema import boolean, check, either, items, number, one_of, record, table, text, whole
 from headstart.core.task import Objective
-from headstart.deployment.validate_folder import FIX
+from headstart.deployment.stored_arrays import FIX
 
 # Relative to the largest score. 150 steps of finetune, lora and full on ViT-tiny and MobileNetV2: 8e-7 to 3e-5. Too
 # much where gains scale large feature maps: ia3 on MobileNetV2, 2e-3 (benchmarks/memory/delta_bytes.py).
 MAX_SCORE_CHANGE = 1e-3
+# The settings of a method, whole numbers among them: none is larger than the numbers that a file can hold.
+_setting = either(boolean, one_of(None), whole(0, 1 << 40), number(-1e30, 1e30), text(1000))
+RECIPE = record({"width": whole(1, 1 << 17), "settings": table(either(items(_setting, 1000), _setting), 100)})
 CHECKED_ROWS = 128  # scored before and after rounding: 4 s for all of a ViT-tiny on one busy core
 MIN_ROW_CHANGE = 1 / 128  # relative to a tensor's most changed row: below, weight decay alone moved it
 MAX_SPARSE_SHARE = 0.9  # of a tensor's rows: where fewer changed, only those are stored
@@ -179,3 +186,23 @@ def describe_storage(fitted: Any, stored: dict[str, np.ndarray]) -> dict:
         return {"form": "single", "why": f"half precision was not taken: {effect} changed", **facts}
     form = "difference in half precision" if any(n.startswith("diff.") for n in stored) else "half precision"
     return {"form": form, "why": f"nothing measurable is lost: {effect} changed", **facts}
+
+
+def check_recipe(stored: dict[str, np.ndarray], objective: Objective, file: Path) -> None:
+    """Raises ArtifactError where the head has not one score a label, or the recipe is none that we write.
+
+    What may be built from a recipe is bounded where it is built, by what is stored: `tuned.restore_tuned`.
+    """
+    head = stored.get("head.weight")
+    if head is not None and (head.ndim != 2 or len(head) != objective.width):
+        scores = len(head) if head.ndim else 0
+        raise ArtifactError(f"{file} answers with {scores} scores for {objective.width} labels. {FIX}")
+    if "recipe" not in stored:
+        return
+    try:
+        facts = json.loads(stored["recipe"].tobytes())
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{file}: its recipe is damaged ({first_line(error)}). {FIX}") from error
+    check(facts, RECIPE, f"{file}: its recipe is damaged: it", FIX)
+    if head is None or facts["width"] != objective.width:
+        raise ArtifactError(f"{file}: its recipe is of {facts['width']} labels, and there are {objective.width}. {FIX}")

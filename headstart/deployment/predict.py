@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from headstart.core import digest
+from headstart.core.disk_errors import disk_errors_in_words
 from headstart.core.errors import SourceError, Unreadable
 from headstart.core.plan import Model
 from headstart.core.plugins import member
 from headstart.core.result import SetAside
 from headstart.core.task import Example, TableCell
 from headstart.data.column_roles import PATH_COLUMNS, infer_roles
-from headstart.data.contents import IMAGE_SUFFIXES, iter_contents
+from headstart.data.contents import IMAGE_SUFFIXES, iter_contents, read_file, valid_text
+from headstart.data.directory_walk import list_files
 from headstart.data.tabular import TABLE_SUFFIXES, open_sheet
 from headstart.deployment import zip_model
 from headstart.deployment.model_folder import load
@@ -53,6 +55,7 @@ class Answer:
         return asdict(self)
 
 
+@disk_errors_in_words
 def predict(
     folder: str | Path,
     inputs: Iterable[object],
@@ -60,16 +63,19 @@ def predict(
     input: str | None = None,
     lines: Iterable[str] | None = None,
     root: Path | None = None,
+    base: str | None = None,
 ) -> list[Answer]:
     """Answers of a saved model, one an input and in order; what cannot be read has its reason in `error`.
 
     folder: a run folder, a model folder, or a ZIP file from an exported page
     inputs: paths, folders, globs, tables, texts, or bytes, images and arrays in memory
-    input: the column of a table.  lines: what "-" among the inputs stands for
-    Raises ArtifactError when the model is damaged, its base is another one, or its witness gives other scores.
+    input: the column of a table.  lines: what "-" among the inputs stands for.  root: the cache folder
+    base: the backbone of a model from elsewhere that names it by a path, or where its weights lie here
+    Raises ArtifactError when the model is damaged, its base is another one, or its witness gives other scores;
+    DiskError where a disk refuses.
     """
     root = root or store.default_root()
-    model, extractor = load(zip_model.unpack_if_zip(Path(folder), root), root)
+    model, extractor = load(zip_model.unpack_if_zip(Path(folder), root), root, base or "")
     items = [inputs] if isinstance(inputs, str | Path | bytes) else inputs
     return list(answer_inputs(model, extractor, collect_inputs(items, model.facts["kind"], input, lines)))
 
@@ -129,19 +135,21 @@ def _expand(item: str | Path, kind: str, column: str | None) -> Iterator[Item]:
 
 def _read_file(path: Path, kind: str) -> Item:
     try:
-        data = path.read_bytes()
+        data = read_file(path)
         content = path if kind == "image" else data.decode("utf-8")
-        return Example(str(path), content, digest.of_bytes(data), None)
-    except OSError as error:
-        return SetAside(str(path), f"cannot be read: {error.strerror}")
+        return Example(valid_text(str(path)), content, digest.of_bytes(data), None)
+    except Unreadable as reason:
+        return SetAside(valid_text(str(path)), str(reason))
     except UnicodeDecodeError:
         return SetAside(str(path), "is not text in UTF-8")
 
 
 def _expand_folder(folder: Path, kind: str) -> Iterator[Item]:
     suffixes = IMAGE_SUFFIXES if kind == "image" else TEXT_SUFFIXES
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and not p.name.startswith("."))
+    (below,), left_out = list_files(str(folder), [str(folder)])
+    files = [p for p in map(Path, below) if p.suffix.lower() in suffixes]
     yield from (_read_file(p, kind) for p in files)
+    yield from (SetAside(*link) for link in left_out)
     if not files:
         yield SetAside(str(folder), f"no {'photos' if kind == 'image' else 'text files'} in this folder")
 
@@ -164,7 +172,8 @@ def _expand_table(path: Path, kind: str, column: str | None) -> Iterator[Item]:
 
 
 def _text_example(id: str, text: str) -> Example:
-    return Example(id, text, digest.of_bytes(text.encode("utf-8", "replace")), None)
+    text = valid_text(text)
+    return Example(valid_text(id), text, digest.of_bytes(text.encode()), None)
 
 
 def _from_memory(items: Sequence | np.ndarray, kind: str) -> Iterator[Item]:

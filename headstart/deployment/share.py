@@ -5,28 +5,32 @@ No token is ever shown.
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from headstart.backbones import hub
+from headstart.core.disk_errors import disk_errors_in_words
 from headstart.core.errors import ArtifactError, HubError, import_extra
-from headstart.core.result import RESULT_SCHEMA
+from headstart.core.file_names import regular_file
+from headstart.core.files import make_folder, move, remove_folder, temporary_path, write_atomic
+from headstart.core.messages import type_and_first_line
+from headstart.core.result import RESULT, load_result
 from headstart.deployment import validate_folder
+from headstart.deployment.card_file import CARD
 from headstart.deployment.model_folder import load, model_folder, read_card
-from headstart.deployment.validate_folder import CARD, FIX, WITNESS
+from headstart.deployment.stored_arrays import FIX
 from headstart.features.cache import store
 from headstart.reporting import markdown, modelcard
 
 README, PAGE = "README.md", "card.html"
-MAX_FILE_BYTES = 32 << 30  # of a file that is pulled; a full copy of 8 billion parameters has half
+MAX_README_BYTES = 16 << 20
 T = TypeVar("T")
 
 
+@disk_errors_in_words
 def card(
     folder: str | Path, *, into: str | Path | None = None, licence: str | None = None, name: str | None = None
 ) -> list[Path]:
@@ -34,39 +38,43 @@ def card(
 
     folder: a run folder or a model folder.  into: where they go; default the model folder
     licence: of the shared model, as the hub names it ("mit"); default the base's.  name: owner/name on the hub, if any
-    Raises ArtifactError when the folder is no model, or holds a README.md that somebody else wrote.
+    Raises ArtifactError when the folder is no model, or holds a README.md that somebody else wrote; DiskError.
     """
     model_path = model_folder(Path(folder))
     result = result_facts(model_path)
     target = Path(into) if into else model_path
     readme = target / README
-    if readme.is_file() and markdown.GENERATED_MARK not in readme.read_text(encoding="utf-8", errors="replace"):
+    if readme.exists() and markdown.GENERATED_MARK.encode() not in _existing_readme(readme):
         raise ArtifactError(
             f"{readme} was not written by `headstart card`, and is left as it is. Name another folder: --into DIR."
         )
     shown = name or "DIR"  # never a path of this machine
-    target.mkdir(parents=True, exist_ok=True)
-    readme.write_text(markdown.markdown(result, shown, licence or ""), encoding="utf-8")
-    (target / PAGE).write_text(markdown.card_page(result, shown), encoding="utf-8")
+    try:
+        contents = {readme: markdown.markdown(result, shown, licence or "")}
+        contents[target / PAGE] = markdown.card_page(result, shown)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise _untold(model_path, error) from error
+    make_folder(target)
+    for path, content in contents.items():
+        write_atomic(path, content)
     return [readme, target / PAGE]
 
 
 def result_facts(model_path: Path) -> dict:
     """result.json of the run that fitted a model; where it is gone, the facts in card.json."""
     facts = read_card(model_path)
-    file = model_path.parent / "result.json"
+    file = model_path.parent / RESULT
     if model_path.name == "model" and file.is_file():
-        try:
-            result = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ArtifactError(f"{file} is damaged ({error}). Run the fit again.") from error
-        known = result.get("schema") in range(1, RESULT_SCHEMA + 1)
-        if known and result["backbone"]["weights"] == facts["backbone"]["weights"]:
+        result = load_result(file)
+        if (result.get("backbone") or {}).get("weights") == facts["backbone"]["weights"]:
             return result
-    try:
-        return modelcard.result_from_card(facts)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{model_path / CARD} lacks what a card tells ({error}). {FIX}") from error
+    return modelcard.result_from_card(facts)
+
+
+def _untold(model_path: Path, error: Exception) -> ArtifactError:
+    """The error for facts from which no card can be made, though each of them has the right type."""
+    what = f"{model_path / CARD}, or result.json beside its folder, lacks what a card tells"
+    return ArtifactError(f"{what} ({type_and_first_line(error)}). {FIX}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,7 @@ class Pushed:
     notes: tuple[str, ...]
 
 
+@disk_errors_in_words
 def push(
     folder: str | Path,
     name: str,
@@ -105,16 +114,28 @@ def push(
             f"name another repository."
         )
     files_by_name: dict[str, Any] = {n: model_path / n for n in (CARD, *facts["files"])}
-    files_by_name[README] = _readme(model_path, name, licence or "")
+    try:
+        files_by_name[README] = _readme(model_path, name, licence or "")
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise _untold(model_path, error) from error
     operations = [library.CommitOperationAdd(n, c) for n, c in files_by_name.items()]
     commit = _call_hub(library, name, lambda: api.create_commit(name, operations, commit_message=message))
     return Pushed(name, str(commit.repo_url), private, tuple(files_by_name), _notes(facts, private))
 
 
-def pull(name: str, *, into: str | Path | None = None, root: Path | None = None, endpoint: str | None = None) -> Path:
+@disk_errors_in_words
+def pull(
+    name: str,
+    *,
+    into: str | Path | None = None,
+    root: Path | None = None,
+    endpoint: str | None = None,
+    base: str | None = None,
+) -> Path:
     """Downloads a model, validates it, opens it and verifies its witness, then puts it in place. Gives the folder.
 
     name: owner/name, or owner/name@revision.  into: default models/<name>.  root: the cache folder; default the user's
+    base: the backbone of a model that names it by a path, or where its weights lie here
     Raises ArtifactError for everything that `load` refuses, HubError when the hub does not give it, MissingExtra.
     """
     repo, _, revision = name.partition("@")
@@ -124,8 +145,8 @@ def pull(name: str, *, into: str | Path | None = None, root: Path | None = None,
         raise HubError(f"{target} is there already. Name another folder: headstart pull {name} --into DIR")
     info = _call_hub(library, repo, lambda: api.model_info(repo, revision=revision or None, files_metadata=True))
     sizes = {str(s.rfilename): s.size for s in info.siblings or []}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    download = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    download = temporary_path(target)
+    make_folder(download)
 
     def fetch(file: str, limit: int) -> None:
         if file not in sizes:
@@ -136,21 +157,22 @@ def pull(name: str, *, into: str | Path | None = None, root: Path | None = None,
             repo, file, revision=info.sha, local_dir=download, endpoint=endpoint))  # fmt: skip
 
     try:
-        fetch(CARD, validate_folder.MAX_CARD_BYTES)
-        for file in validate_folder.read_card(download)["files"]:
-            validate_folder.check_name(file, download / CARD)
-            fetch(file, validate_folder.MAX_WITNESS_BYTES if file == WITNESS else MAX_FILE_BYTES)
+        limits = validate_folder.LIMITS
+        fetch(CARD, limits[Path(CARD).suffix])
+        for file in read_card(download)["files"]:
+            fetch(file, limits[Path(file).suffix])
         if README in sizes:
-            fetch(README, validate_folder.MAX_CARD_BYTES)
-        load(download, root or store.default_root())
-        shutil.rmtree(download / ".cache", ignore_errors=True)  # of huggingface_hub
+            fetch(README, MAX_README_BYTES)
+        load(download, root or store.default_root(), base or "")
+        remove_folder(download / ".cache")  # of huggingface_hub
         if target.exists():
-            target.rmdir()
-        download.rename(target)
+            remove_folder(target)  # it is empty
+        move(download, target)
     except ArtifactError as error:
         raise ArtifactError(str(error).replace(str(download), repo)) from error
     finally:
-        shutil.rmtree(download, ignore_errors=True)
+        with suppress(OSError):
+            remove_folder(download)
     return target
 
 
@@ -187,9 +209,18 @@ def _call_hub(library: Any, name: str, request: Callable[[], T]) -> T:
 def _readme(model_path: Path, name: str, licence: str) -> bytes:
     """The README to upload: the owner's own where there is one, else the model card with its name on the hub."""
     existing = model_path / README
-    if existing.is_file() and markdown.GENERATED_MARK.encode() not in existing.read_bytes():
-        return existing.read_bytes()
+    content = _existing_readme(existing) if existing.exists() else b""
+    if content and markdown.GENERATED_MARK.encode() not in content:
+        return content
     return markdown.markdown(result_facts(model_path), name, licence).encode()
+
+
+def _existing_readme(readme: Path) -> bytes:
+    """A README.md that is there. Raises ArtifactError where it is no plain file of the folder, or too large."""
+    file = regular_file(readme.parent, README, "Delete it.")
+    if file.stat().st_size > MAX_README_BYTES:
+        raise ArtifactError(f"{file} has {file.stat().st_size:,} bytes, which is no README. Delete it.")
+    return file.read_bytes()
 
 
 def _notes(facts: dict, private: bool) -> tuple[str, ...]:

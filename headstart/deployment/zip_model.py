@@ -6,15 +6,22 @@ are not trusted. Whether the files are sound is checked by `model_folder.load`.
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
+from headstart.core import digest
+from headstart.core.checked_folder import read_manifest, write_manifest
 from headstart.core.errors import ArtifactError
-from headstart.core.files import write_atomic
+from headstart.core.files import make_folder, write_atomic
+from headstart.deployment.stored_arrays import DAMAGED_ZIP, check_file_size, check_zip_directory
 
 # A page's delta has a few megabytes for a thousand classes; its witness holds a dozen photos.
 MAX_BYTES = {"card.json": 16 << 20, "delta.safetensors": 256 << 20, "witness.npz": 256 << 20}
+# Of a file's size to what it takes in the ZIP. A card of a thousand classes has 12; numbers and photos hardly shrink.
+MAX_RATIO = {"card.json": 100, "delta.safetensors": 10, "witness.npz": 20}
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+FIX = "Download it again from the page that made it, or ask whoever sent it."
 
 
 def unpack_if_zip(path: Path, root: Path) -> Path:
@@ -24,7 +31,14 @@ def unpack_if_zip(path: Path, root: Path) -> Path:
     """
     if not path.is_file():
         return path
-    return unpack(path, root / "unpacked" / hashlib.sha256(path.read_bytes()).hexdigest())
+    check_file_size(path, sum(MAX_BYTES.values()))
+    folder = root / "unpacked" / digest.of_files([path]).partition(":")[2]
+    manifest = folder.with_suffix(".json")
+    if read_manifest(manifest, folder) is None:
+        unpack(path, folder)
+        with suppress(OSError):  # it is unpacked again next time
+            write_manifest(manifest, folder)
+    return folder
 
 
 def unpack(file: Path, into: Path) -> Path:
@@ -34,7 +48,7 @@ def unpack(file: Path, into: Path) -> Path:
     """
     contents = read_zip(file)
     try:
-        into.mkdir(parents=True, exist_ok=True)
+        make_folder(into)
         for name, content in contents.items():
             write_atomic(into / name, content)
     except OSError as error:
@@ -44,8 +58,8 @@ def unpack(file: Path, into: Path) -> Path:
 
 def read_zip(file: Path) -> dict[str, bytes]:
     """The three files by name. Raises ArtifactError naming what is wrong."""
-    fix = "Download it again from the page that made it, or ask whoever sent it."
     try:
+        check_zip_directory(file, 100)
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             names = [m.filename for m in members]
@@ -53,18 +67,30 @@ def read_zip(file: Path) -> dict[str, bytes]:
             if unexpected or len(set(names)) != len(names):
                 culprit = unexpected[0] if unexpected else next(name for name in names if names.count(name) > 1)
                 problem = "which is no file of a model" if unexpected else "twice"
-                raise ArtifactError(f"{file} holds {culprit[:80]!r}, {problem}. {fix}")
+                raise ArtifactError(f"{file} holds {culprit[:80]!r}, {problem}. {FIX}")
             if missing := sorted(MAX_BYTES.keys() - set(names)):
-                raise ArtifactError(f"{file} is no model: it holds no {missing[0]}. {fix}")
+                raise ArtifactError(f"{file} is no model: it holds no {missing[0]}. {FIX}")
+            for member in members:
+                _check_member(member, file)
             return {m.filename: _read_member(archive, m, file) for m in members}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
-        raise ArtifactError(f"{file} is no ZIP file, or damaged ({error}). {fix}") from error
+    except PermissionError:
+        raise
+    except DAMAGED_ZIP as error:
+        raise ArtifactError(f"{file} is no ZIP file, or damaged ({error}). {FIX}") from error
+
+
+def _check_member(member: zipfile.ZipInfo, file: Path) -> None:
+    """Raises ArtifactError where a file is too large, or grows as it is unpacked as none of a model does."""
+    name, limit = member.filename, MAX_BYTES[member.filename]
+    if member.file_size > limit:
+        raise ArtifactError(f"{file}: {name} has more than {limit >> 20} MB, too much for a model from a page. {FIX}")
+    if member.compress_type not in COMPRESSIONS or member.file_size > MAX_RATIO[name] * max(member.compress_size, 4096):
+        raise ArtifactError(f"{file}: {name} is packed as none of a model is: it may be a zip bomb. {FIX}")
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: Path) -> bytes:
-    name, limit = member.filename, MAX_BYTES[member.filename]
     with archive.open(member) as stream:
-        content = stream.read(limit + 1)
-    if len(content) > limit:
-        raise ArtifactError(f"{file}: {name} has more than {limit >> 20} MB, too much for a model from a page.")
+        content = stream.read(member.file_size + 1)
+    if len(content) != member.file_size:
+        raise ArtifactError(f"{file}: {member.filename} has other bytes than its directory tells of. {FIX}")
     return content

@@ -12,8 +12,10 @@ from collections import defaultdict
 from pathlib import Path
 
 from headstart.core.errors import SourceError
+from headstart.core.files import write_atomic
 from headstart.core.observations import DataSurvey
 from headstart.core.plugins import name_of
+from headstart.core.spreadsheet import csv_text
 from headstart.core.task import Example, Task
 from headstart.data import contents
 from headstart.data.duplicates import near_duplicates
@@ -47,10 +49,7 @@ def write_cleaned(survey: DataSurvey, into: Path) -> dict:
         for split, rows in splits.items():
             examples = [task.examples[i] for i in sorted(rows) if task.examples[i].id not in removed]
             _write_split(into, split, examples, label_notes)
-        with open(into / "removed.csv", "w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file)
-            table.writerow(["id", "why"])
-            table.writerows(removed.items())
+        write_atomic(into / "removed.csv", csv_text([("id", "why"), *removed.items()]))
     except OSError as error:
         raise SourceError(f"Cannot write into {into}: {error.strerror}. Name another folder with --fix.") from error
     return {"folder": str(into), "removed": len(removed), "kept": len(task.examples) + len(task.aside) - len(removed)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from dataclasses import asdict
 from itertools import combinations
@@ -15,6 +14,8 @@ from headstart.core.messages import format_p_value, join_plain
 from headstart.core.paired_comparison import SIGNIFICANCE, PairedComparison, paired_comparison
 from headstart.core.plan import Traits, traits_of
 from headstart.core.plugins import member, names
+from headstart.core.result import PREDICTION_COLUMNS
+from headstart.core.spreadsheet import read_csv
 from headstart.evaluation.verdict import PERCENT_METRICS
 from headstart.training.heads import probe
 
@@ -107,9 +108,9 @@ def mean_example_scores(folders: list[Path], objective: str) -> dict[str, float]
     """Score of each example's prediction by id, averaged over the runs; larger is better (EXAMPLE_METRICS)."""
     by_id: dict[str, list[float]] = defaultdict(list)
     for folder in folders:
-        with open(folder / "predictions.csv", newline="", encoding="utf-8") as file:
-            for line in csv.DictReader(file):
-                by_id[line["id"]].append(_example_score(line["label"], line["predicted"], objective))
+        fix = f"Delete {folder}, and compare again."
+        for line in read_csv(folder / "predictions.csv", PREDICTION_COLUMNS, fix):
+            by_id[line["id"]].append(_example_score(line["label"], line["predicted"], objective))
     return {id: mean(scores) for id, scores in by_id.items()}
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from headstart.core import digest
+from headstart.core.errors import PlanError
 from headstart.core.features import Features
-from headstart.core.files import read_json, write_json_atomic, writing_cache
+from headstart.core.files import make_folder, read_checked_json, read_json, write_checked_json
 from headstart.core.observations import Evaluation
 from headstart.core.plan import Fitted, Plan
 from headstart.core.plugins import member, name_of
@@ -18,8 +20,17 @@ from headstart.core.task import Objective, Task
 def evaluate(
     task: Task, plan: Plan, scores: np.ndarray, test: Features, baselines: dict[str, float | None]
 ) -> Evaluation:
-    """The objective's metrics with their intervals (bootstrap by the plan's seed), its details and the baselines."""
+    """The objective's metrics with their intervals (bootstrap by the plan's seed), its details and the baselines.
+
+    Raises PlanError where a score is no number.
+    """
     objective = task.objective
+    lost = int((~np.isfinite(scores)).any(1).sum())
+    if lost:
+        raise PlanError(
+            f"{name_of(plan.method)} gave no number for {lost:,} of {len(scores):,} test examples: training diverged, "
+            "or the features hold numbers too large. Try a lower --set learning_rate=…, or --method logistic."
+        )
     metrics = objective.measure(scores, test.y, np.random.default_rng([plan.seed, 1]))
     return Evaluation(task, plan, objective, metrics, baselines, objective.details(scores, test.y))
 
@@ -71,24 +82,29 @@ def stratified_halves(y: np.ndarray) -> np.ndarray:
     return folds
 
 
-def count_test_set_uses(task: Task, plan: Plan, root: Path) -> int:
-    """How many different models were evaluated on this test set on this machine, this one included.
+def count_test_set_uses(task: Task, plan: Plan, root: Path) -> dict[str, Any]:
+    """{"models"}: how many different models were evaluated on this test set on this machine, this one included.
 
-    Models differ by backbone, cut, method or settings; another seed is no other model.
-    Raises CacheError where the cache folder `root` cannot be written.
+    Models differ by backbone, cut, method or settings; another seed is no other model. "lost": why the count is too
+    low, where what was kept is damaged or the cache folder `root` cannot be written.
     """
     rows = task.parts["test"] if task.folds is None else task.parts["train"]
     test_set = digest.of_value(sorted([task.examples[i].digest, str(task.examples[i].label)] for i in rows))
     facts = plan.facts()
     model = digest.of_value([facts[k] for k in ("backbone", "method", "settings", "cut")])
     path = root / "judged" / f"{test_set}.json"
-    models = (read_json(path) or {}).get("models", [])
+    kept = read_checked_json(path) or read_json(path) or {}  # earlier versions wrote plain JSON
+    valid = isinstance(kept.get("models"), list)
+    models: list[str] = kept["models"] if valid else []
+    lost = f"{path} is damaged, and the count begins anew" if not valid and path.is_file() else ""
     if model not in models:
         models = [*models, model]
-        with writing_cache(root):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_json_atomic(path, {"models": models})
-    return len(models)
+        try:
+            make_folder(path.parent)
+            write_checked_json(path, {"models": models})
+        except OSError as error:
+            lost = f"{path} cannot be written ({error.strerror or error}), and this model is not counted next time"
+    return {"models": len(models), **({"lost": lost} if lost else {})}
 
 
 def _format_label(label: object) -> str:

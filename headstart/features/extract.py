@@ -22,11 +22,11 @@ from headstart.features import preprocessing_check
 from headstart.features.cache import maintenance, store
 from headstart.features.cache.segments import CacheEntry
 from headstart.features.cache.writer import ShelfWriter
+from headstart.features.image_decoding import load_decoders
 from headstart.features.prefetch import prefetch
 from headstart.features.runner import Extractor, start_engine
 
 SHARD = 128  # inputs prepared at a time: bounds memory (128 photos at 224 px are 19 MB of pixels)
-VERIFIED_BYTES = 64 << 20  # of stored rows, checked against their checksums before they are used: 0.1 s at most
 Prepared = list[tuple[Example, Any, bytes]]  # example, its units or why it cannot be read, JPEG thumbnail
 
 
@@ -72,13 +72,15 @@ def embed(examples: Sequence[Example], backbone: Backbone, cut: Cut, root: Path,
     if backbone.family == "vector":
         return _read_vectors(examples, digests, backbone)
     shelf = store.Shelf(root, backbone, cut, storage_dtype(backbone.preprocess, cut))
-    stale = shelf.drop_damaged(VERIFIED_BYTES)
     distinct = len(set(digests))
     missing = shelf.missing(digests)
+    stale = shelf.damaged
     hits, misses = distinct - len(missing), len(missing)
     receipt = None
     if missing:
         uncached = [examples[i] for i in missing]
+        if backbone.preprocess.kind == "image":
+            load_decoders()
         shards = prefetch(_prepared_shards(uncached, backbone.preprocess))  # decodes while the network is opened
         extractor = start_engine(backbone, cut, misses, root)
         emit = run.emit if run else lambda event, facts: None

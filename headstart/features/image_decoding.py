@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import io
+import threading
 import warnings
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headstart.core.errors import Unreadable
+from headstart.data.image_formats import open_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-# No EPS or PDF (they start other programs), no format that is told by its file name alone.
-FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-MAX_PIXELS = 178_956_970  # pixels: Pillow's own limit for a decompression bomb
+LARGE = 25_000_000  # pixels: larger ones are decoded one at a time, as a hundred such at once would exhaust memory
+STRIP = 4_000_000  # pixels of a large image that are converted at a time
 LOOKS_LIKE = (
     (b"%PDF", "a PDF"),
     (b"PK\x03\x04", "a ZIP file or an office document"),
@@ -27,7 +28,17 @@ LOOKS_LIKE = (
     (b"RIFF", "a sound or video file"),
     (b"ID3", "a sound file"),
 )
+_one_large_image = threading.Lock()
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+
+
+def load_decoders() -> None:
+    """Imports Pillow's decoders, for the thread that will start others: an import that is interrupted there while a
+    worker waits for it would keep that one waiting for ever.
+    """
+    from PIL import Image
+
+    Image.init()
 
 
 def decode_image(raw: bytes, min_side: int = 0) -> Image:
@@ -46,14 +57,12 @@ def decode_image(raw: bytes, min_side: int = 0) -> Image:
     # filter that is set and taken back is one for the whole process.
     warnings.filterwarnings("ignore", module=r"PIL\.|headstart\.features\.image_decoding")
     try:
-        image = Image.open(io.BytesIO(raw), formats=FORMATS)
-        if image.width * image.height > MAX_PIXELS:
-            w, h = image.size
-            raise Unreadable(f"{w:,} x {h:,} pixels: more than 179 million, like a decompression bomb")
+        image = open_image(raw)
         if min_side:
             image.draft(image.mode, (min_side, min_side))
-        image.load()
-        return _to_rgb(_apply_exif_orientation(image))
+        with _one_large_image if image.width * image.height > LARGE else nullcontext():
+            image.load()
+            return _to_rgb(_apply_exif_orientation(image))
     except Unreadable:
         raise
     except UnidentifiedImageError:
@@ -109,13 +118,28 @@ def _apply_exif_orientation(image: Image) -> Image:
 
 
 def _to_rgb(image: Image) -> Image:
+    """The image as RGB; a large one strip by strip, so that what is made on the way stays small."""
+    from PIL import Image
+
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    extent = image.getextrema() if image.mode.startswith("I") or image.mode == "F" else ()
+    if image.width * image.height <= LARGE:
+        return _strip_to_rgb(image, extent)
+    out, rows = Image.new("RGB", image.size), max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(image.height, top + rows)))
+        out.paste(_strip_to_rgb(strip, extent), (0, top))
+    return out
+
+
+def _strip_to_rgb(image: Image, extent: tuple) -> Image:
+    """extent: the least and the largest pixel of all of the image, where it is gray of more than 8 bits"""
     from PIL import Image
 
     mode = image.mode
-    if mode == "RGB" and "transparency" not in image.info:
-        return image
-    if mode.startswith("I") or mode == "F":
-        return Image.fromarray(_to_eight_bits(np.asarray(image), mode)).convert("RGB")
+    if extent:
+        return Image.fromarray(_to_eight_bits(np.asarray(image), mode, *map(float, extent))).convert("RGB")
     if mode == "LAB":
         from PIL import ImageCms
 
@@ -129,12 +153,11 @@ def _to_rgb(image: Image) -> Image:
     return image.convert("RGB")
 
 
-def _to_eight_bits(x: np.ndarray, mode: str) -> np.ndarray:
+def _to_eight_bits(x: np.ndarray, mode: str, low: float, high: float) -> np.ndarray:
     """16-bit, 32-bit and float gray as 0..255: by the range of the format where it has one, else of the image."""
     x = x.astype(np.float64)
     if not np.isfinite(x).all():
         raise Unreadable("its pixels hold NaN or infinite numbers")
-    low, high = float(x.min()), float(x.max())
     if mode.startswith("I;16") or (mode == "I" and low >= 0 and 255 < high <= 65535):
         scaled = x / 257
     elif low >= 0 and high <= 1 and mode == "F":

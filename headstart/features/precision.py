@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import numpy as np
 from headstart.core import digest, hardware
 from headstart.core.backbone import Backbone, Cut
 from headstart.core.errors import PlanError, Unreadable
-from headstart.core.files import read_json, write_json_atomic, writing_cache
+from headstart.core.files import make_folder, read_checked_json, write_checked_json
 from headstart.core.plugins import member, names
 from headstart.core.task import Example
 from headstart.data.contents import iter_contents
@@ -88,7 +89,7 @@ def pick_precision(
     if not cut.top or family.runs(card, cut) != "torch" or card.preprocess.kind not in KINDS:
         return cut, []
     faster = list(dict.fromkeys(p for name in names("engines") for p in member("engines", name).precisions()))
-    missing = store.Shelf(root, card, cut, storage_dtype(card.preprocess, cut)).missing([e.digest for e in examples])
+    missing = store.Shelf(root, card, cut, storage_dtype(card.preprocess, cut)).absent([e.digest for e in examples])
     if not faster or not missing:
         return cut, []
     file = root / "engines" / f"{hardware.hardware_key(*LIBRARIES)}-{store.shelf_key(card, cut)}-{FORMAT}.json"
@@ -97,12 +98,12 @@ def pick_precision(
     uncached = [examples[i] for i in missing]
     if not candidates and len(uncached) >= MIN_INPUTS:
         candidates = _measure(card, cut, [], uncached, root)
-        _save_candidates(file, candidates, task, root)
+        _save_candidates(file, candidates, task)
     unmeasured = len(candidates) == 1 or any(c.undecided for c in candidates)
     if candidates and unmeasured and len(uncached) / candidates[0].rate > MIN_SECONDS:
         emit("racing", {"backbone": card.name, "precisions": ["float32", *faster]})
         candidates = _measure(card, cut, faster, uncached, root)
-        _save_candidates(file, candidates, task, root)
+        _save_candidates(file, candidates, task)
     return _pick_fastest(cut, candidates) if len(candidates) > 1 else (cut, [])
 
 
@@ -120,7 +121,7 @@ def _check_available(engine: str, precision: str) -> None:
 
 
 def _load_candidates(file: Path, task: str) -> list[CandidatePrecision]:
-    facts = read_json(file) or {}
+    facts = read_checked_json(file) or {}
     try:
         agreements = facts["same"].get(task, {})
         return [CandidatePrecision(**c, agreement=agreements.get(c["precision"], float("nan"))) for c in facts["ways"]]
@@ -128,13 +129,13 @@ def _load_candidates(file: Path, task: str) -> list[CandidatePrecision]:
         return []
 
 
-def _save_candidates(file: Path, candidates: list[CandidatePrecision], task: str, root: Path) -> None:
+def _save_candidates(file: Path, candidates: list[CandidatePrecision], task: str) -> None:
     facts = [{"precision": c.precision, "rate": c.rate, "cosine": c.cosine} for c in candidates]
-    of_tasks = (read_json(file) or {}).get("same", {})
+    of_tasks = (read_checked_json(file) or {}).get("same", {})
     agreements = {c.precision: c.agreement for c in candidates if c.agreement == c.agreement}
-    with writing_cache(root):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_json_atomic(file, {"ways": facts, "same": {**of_tasks, task: agreements}})
+    with suppress(OSError):  # a read-only cache, a full disk: it is measured again next time
+        make_folder(file.parent)
+        write_checked_json(file, {"ways": facts, "same": {**of_tasks, task: agreements}})
 
 
 def _pick_fastest(cut: Cut, candidates: list[CandidatePrecision]) -> tuple[Cut, list[str]]:

@@ -15,6 +15,8 @@ import numpy as np
 from headstart.core import digest
 from headstart.core.arrays import load_or_compute_arrays
 from headstart.core.backbone import Backbone
+from headstart.core.checked_folder import read_manifest, write_manifest
+from headstart.core.files import move, remove_folder, temporary_path, writing_cache
 from headstart.core.plugins import member
 from headstart.data.demo.photos import render_photo, write_photos
 from headstart.data.demo.tickets import tickets
@@ -26,10 +28,19 @@ N_PHOTOS = 96  # rendered ones, on which forgetting is measured
 
 
 def reference_photos(root: Path) -> Path:
-    """The folder of the rendered photos, which are made where they are missing."""
+    """The folder of the rendered photos, which are made where they are missing or damaged.
+
+    Raises CacheError where they cannot be written.
+    """
     folder = root / "reference" / f"photos-{N_PHOTOS}"
-    if not folder.is_dir():
-        write_photos(folder, N_PHOTOS)
+    manifest = folder.with_suffix(".json")
+    if read_manifest(manifest, folder) is None:
+        temporary = temporary_path(folder)
+        with writing_cache(root):
+            write_photos(temporary, N_PHOTOS)
+            remove_folder(folder)
+            move(temporary, folder)
+            write_manifest(manifest, folder)
     return folder
 
 
@@ -54,7 +65,7 @@ def reference_inputs(kind: str) -> tuple[bytes | str, ...]:
 def library_embeddings(card: Backbone, root: Path) -> np.ndarray | None:
     """(n, d) float32 of `reference_inputs` by the library's own code; None where there is none.
 
-    Raises CacheError where the cache folder cannot be written, and what opening the network raises.
+    Raises what opening the network raises.
     """
     family = member("backbones", card.family)
 
@@ -62,8 +73,8 @@ def library_embeddings(card: Backbone, root: Path) -> np.ndarray | None:
         rows = family.reference(card, lambda: list(reference_inputs(card.preprocess.kind)))
         return {} if rows is None else {"rows": rows.astype(np.float32)}
 
-    name = digest.of_value([FORMAT, card.name, card.weights])
-    return load_or_compute_arrays(root / "reference" / f"{name}.npz", root, compute).get("rows")
+    name = digest.of_value([FORMAT, card.name, card.identity or card.weights])
+    return load_or_compute_arrays(root / "reference" / f"{name}.npz", compute).get("rows")
 
 
 def min_cosine(ours: np.ndarray, expected: np.ndarray) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 from headstart.core import digest
 from headstart.core.backbone import Preprocess
 from headstart.core.errors import SourceError
+from headstart.core.files import make_folder
 from headstart.core.options import DataOptions
 from headstart.core.run import Emit
 from headstart.core.settings import own_value
@@ -82,7 +83,7 @@ def build_corpus(
     data: UnlabelledData, folder: Path, plan: PretrainPlan, pretext: Any, spec: Preprocess, emit: Emit
 ) -> Corpus:
     """The examples as their pretext reads them: decoded images, token ids, or both. spec: the student's."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     corpus = Corpus(folder=folder, seed=plan.seed, steps=plan.steps)
     edge = int(DECODE_MARGIN * plan.side)
     if data.kind == "pair":

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from headstart.core import digest
 from headstart.core.errors import SourceError, Unreadable
-from headstart.core.files import read_json
+from headstart.core.files import make_folder, read_checked_json, write_atomic, write_checked_json
 from headstart.core.result import SetAside
 from headstart.core.run import Emit
 from headstart.core.task import Example
 from headstart.data import contents
 from headstart.features.augmentation import Policy, apply_view, center_view, rng_for_view, sample_view
+from headstart.features.image_decoding import load_decoders
 
 PROGRESS_EVERY = 256  # images decoded between two events of progress
 
@@ -74,8 +75,8 @@ def decode_images(
     distinct = list({e.digest: e for e in examples}.values())
     key = digest.of_value({"edge": edge, "digests": [e.digest for e in distinct]})
     pixels = folder / "pictures.bin"
-    index = read_json(folder / "pictures.json")
-    if index is None or index["key"] != key or not pixels.is_file() or pixels.stat().st_size != index["bytes"]:
+    index = read_checked_json(folder / "pictures.json")
+    if index is None or index["key"] != key or not pixels.is_file() or digest.of_files([pixels]) != index["digest"]:
         index = _decode(distinct, folder, edge, key, emit)
     if not index["digests"]:
         first = index["aside"][0] if index["aside"] else {"id": "nothing", "reason": "there are no files"}
@@ -88,29 +89,32 @@ def decode_images(
 
 def _decode(distinct: list[Example], folder: Path, edge: int, key: str, emit: Emit) -> dict:
     """Writes pictures.bin and its index, pictures.json, which it gives."""
-    folder.mkdir(parents=True, exist_ok=True)
-    shapes: list[list[int]] = []
-    digests: list[str] = []
-    aside: list[dict] = []
-    temporary, size, done, began = folder / ".pictures.tmp", 0, 0, time.perf_counter()
+    make_folder(folder)
+    load_decoders()
+    index: dict[str, Any] = {"key": key, "shapes": [], "digests": [], "aside": []}
+    write_atomic(folder / "pictures.bin", _decoded(distinct, edge, index, emit))
+    index["digest"] = digest.of_files([folder / "pictures.bin"])
+    write_checked_json(folder / "pictures.json", index)
+    return index
+
+
+def _decoded(distinct: list[Example], edge: int, index: dict[str, Any], emit: Emit) -> Iterator[bytes]:
+    """The pixels of each picture that can be read; the index is told of all of them."""
+    done, began = 0, time.perf_counter()
     stream = iter(contents.iter_contents(distinct))
-    with open(temporary, "wb") as file, ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(2) as pool:
         while chunk := list(islice(stream, PROGRESS_EVERY)):
             decoded = pool.map(lambda pair: _decode_and_shrink(pair[1], edge), chunk)
             for (example, _), image in zip(chunk, decoded, strict=True):
                 if isinstance(image, Unreadable):
-                    aside.append({"id": example.id, "reason": str(image)})
+                    index["aside"].append({"id": example.id, "reason": str(image)})
                     continue
-                size += file.write(image.tobytes())
-                shapes.append(list(image.shape[:2]))
-                digests.append(example.digest)
+                yield image.tobytes()
+                index["shapes"].append(list(image.shape[:2]))
+                index["digests"].append(example.digest)
             done += len(chunk)
             rate = done / (time.perf_counter() - began)
             emit("progress", {"stage": "decode", "done": done, "total": len(distinct), "rate": rate})
-    temporary.replace(folder / "pictures.bin")
-    index = {"key": key, "bytes": size, "shapes": shapes, "digests": digests, "aside": aside}
-    (folder / "pictures.json").write_text(json.dumps(index), encoding="utf-8")
-    return index
 
 
 def _decode_and_shrink(content: bytes | str | Unreadable, edge: int) -> np.ndarray | Unreadable:

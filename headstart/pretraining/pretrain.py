@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,9 +13,11 @@ from typing import Any
 from headstart.core import digest
 from headstart.core.backbone import Backbone
 from headstart.core.errors import PlanError, missing_extra
+from headstart.core.files import remove, remove_folder
 from headstart.core.options import flat_keywords
 from headstart.core.plugins import member, names
 from headstart.core.run import Run, unused_path
+from headstart.core.schema import check, items, number, record, whole
 from headstart.core.settings import own_value, settings_of
 from headstart.core.version import __version__
 from headstart.features.cache import store
@@ -33,6 +34,10 @@ CHECKPOINT_SECONDS = 60.0  # of training that a kill may cost
 LOSS_STEPS = 50  # that a reported loss is the mean of
 PROBES = 10  # in a run
 WEIGHT_DECAY = 0.02
+SCORE = record({"step": whole(0, 1 << 40), "accuracy": number(-1e300, 1.0)})
+CHECKPOINT_RULE = record(
+    {"plan": pretrain_plan.RULE, "step": whole(0, 1 << 40)}, {"scores": items(SCORE, 1 << 20)}, others=True
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,39 +116,40 @@ def _train_backbone(verb: str, sources: Sequence[object], plan: PretrainPlan, op
         raise missing_extra(error.name or "torch", "torch", f"headstart {verb}") from error
     folder, root = _folder(options, f"{verb}-{plan.pretext}"), options.root or store.default_root()
     run, checkpoint = _open_run(folder, root, plan, options.restart, options.echo)
-    began = time.perf_counter()
-    work = folder / "work"
-    with seeded_torch(plan.seed):
-        with run.stage("read"):
-            module = member("pretexts", plan.pretext)
-            pretext = settings_of(module, dict(plan.settings))
-            data = read_unlabelled(sources, module.SERVES, plan.input, plan.label)
-            plan = replace(plan, data=digest.of_value(sorted(e.digest for e in data.examples)))
-            if checkpoint and checkpoint.plan.data != plan.data:
-                raise PlanError(
-                    f"{folder} holds an unfinished run on other data. Name those of then to go on, --restart to begin "
-                    "anew, or another --into."
-                )
-            counts = {"kind": data.kind, "n": {"unlabelled": len(data.examples)}, "notes": list(data.notes)}
-            run.emit("task", {**counts, "objective": plan.pretext})
-            student = init_student(plan, module, pretext, data, work, root)
-            corpus = build_corpus(data, work, plan, pretext, student.spec, run.emit)
-        with run.stage("teach"):
-            corpus = add_teacher_targets(corpus, data.kind, plan, pretext, root, run.emit)
-        with run.stage("train"):
-            figures = _train(run, pretext, student, corpus, plan, options.probe, checkpoint)
-    with run.stage("save"):
-        facts = _provenance(verb, plan, data, corpus)
-        seconds = {**run.seconds, "total": time.perf_counter() - began}
-        facts |= {"figures": figures, "seconds": {name: round(value, 1) for name, value in seconds.items()}}
-        facts["aside"] = len(corpus.images.aside) if corpus.images else 0
-        card = save_student(student, folder / "backbone", facts)
-        if plan.statistics:
-            card = publish.append_floor_features(folder / "backbone")
-        shutil.rmtree(work, ignore_errors=True)
-        (folder / CHECKPOINT).unlink(missing_ok=True)
-    run.emit("made", {"backbone": f"own:{folder}/backbone", **figures})
-    return PretrainResult(folder, card, facts)
+    began, work = time.perf_counter(), folder / "work"
+    with run:
+        with seeded_torch(plan.seed):
+            with run.stage("read"):
+                module = member("pretexts", plan.pretext)
+                pretext = settings_of(module, dict(plan.settings))
+                data = read_unlabelled(sources, module.SERVES, plan.input, plan.label)
+                plan = replace(plan, data=digest.of_value(sorted(e.digest for e in data.examples)))
+                if checkpoint and checkpoint.plan.data != plan.data:
+                    raise PlanError(
+                        f"{folder} holds an unfinished run on other data. Name those of then to go on, --restart to "
+                        "begin anew, or another --into."
+                    )
+                run.open(resume=checkpoint is not None)
+                counts = {"kind": data.kind, "n": {"unlabelled": len(data.examples)}, "notes": list(data.notes)}
+                run.emit("task", {**counts, "objective": plan.pretext})
+                student = init_student(plan, module, pretext, data, work, root)
+                corpus = build_corpus(data, work, plan, pretext, student.spec, run.emit)
+            with run.stage("teach"):
+                corpus = add_teacher_targets(corpus, data.kind, plan, pretext, root, run.emit)
+            with run.stage("train"):
+                figures = _train(run, pretext, student, corpus, plan, options.probe, checkpoint)
+        with run.stage("save"):
+            facts = _provenance(verb, plan, data, corpus)
+            seconds = {**run.seconds, "total": time.perf_counter() - began}
+            facts |= {"figures": figures, "seconds": {name: round(value, 1) for name, value in seconds.items()}}
+            facts["aside"] = len(corpus.images.aside) if corpus.images else 0
+            card = save_student(student, folder / "backbone", facts)
+            if plan.statistics:
+                card = publish.append_floor_features(folder / "backbone")
+            remove_folder(work)
+            remove(folder / CHECKPOINT)
+        run.emit("made", {"backbone": f"own:{folder}/backbone", **figures})
+        return PretrainResult(folder, card, facts)
 
 
 def _open_run(
@@ -151,7 +157,7 @@ def _open_run(
 ) -> tuple[Run, Checkpoint | None]:
     """The run of this folder, and where it stood if it is unfinished.
 
-    Raises PlanError when an unfinished one has other settings.
+    Raises PlanError when an unfinished one has other settings, ArtifactError when its checkpoint is damaged.
     """
     checkpoint = None if restart else _read_checkpoint(folder / CHECKPOINT)
     if checkpoint is None:
@@ -171,14 +177,15 @@ def _open_run(
 
 
 def _read_checkpoint(file: Path) -> Checkpoint | None:
-    """None where there is none that can be read."""
+    """None where there is none. Raises ArtifactError for a damaged one."""
     from headstart.training.tuning.loop import read_checkpoint_facts
 
-    facts = read_checkpoint_facts(file) if file.is_file() else None
+    facts = read_checkpoint_facts(file)
     if facts is None:
         return None
+    check(facts, CHECKPOINT_RULE, str(file), "Begin the run anew with --restart.")
     plan = pretrain_plan.restore(facts["plan"], member("pretexts", facts["plan"]["pretext"]).Settings)
-    return Checkpoint(plan, int(facts["step"]), tuple(facts.get("scores", ())))
+    return Checkpoint(plan, facts["step"], tuple(facts.get("scores", ())))
 
 
 def _train(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from headstart.core.options import option
+from headstart.core.schema import anything, boolean, either, items, number, one_of, record, table, text, whole
 from headstart.core.settings import current_name
 
 OPTIONAL = {"statistics": False, "data": ""}  # left out of the JSON at these values, as earlier versions did
@@ -98,6 +99,24 @@ class PretrainPlan:
             for name, value in self.facts().items()
             if name != "data" and then.get(name) != value
         ]
+
+
+TEXT = text(10_000)
+OPTIONAL_TEXT = either(one_of(None), TEXT)
+RULE = record(  # of facts()
+    {
+        "pretext": TEXT,
+        "student": TEXT,
+        "steps": whole(1, 1 << 40),
+        "rate": number(0.0, 1e6),
+        "side": whole(1, 1 << 20),
+        "seed": whole(0, 1 << 80),
+        "settings": table(anything, 1000),
+        "teachers": items(TEXT, 1000),
+    },
+    {"input": OPTIONAL_TEXT, "label": OPTIONAL_TEXT, "statistics": boolean, "data": TEXT},
+    others=True,
+)
 
 
 def make_plan(options: DistillOptions | PretextOptions, student: StudentOptions) -> PretrainPlan:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.backbones.providers.own import GRAPH, SCHEMA
+from headstart.backbones import own_card
+from headstart.backbones.own_card import CARD, GRAPH, SCHEMA
 from headstart.core import digest
 from headstart.core.backbone import Backbone, Block, Preprocess, restore
 from headstart.core.errors import missing_extra
+from headstart.core.files import make_folder, write_atomic
 from headstart.core.plugins import member
 
 if TYPE_CHECKING:
@@ -32,19 +34,19 @@ def save_timm_backbone(
 
     spec: how inputs are preprocessed.  provenance: how it was made, for the card.  Raises MissingExtra without onnx.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from headstart.backbones.block_division import divide
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     model = model.cpu().eval()
     # Kernels in half, the few numbers of the norms in full: their running variances reach beyond what half can hold.
     state = {k: (v.half() if v.ndim > 1 else v).contiguous() for k, v in model.state_dict().items()}
     weights = folder / "model.safetensors"
-    save_file(state, weights)
+    write_atomic(weights, save(state))
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     size: Any = spec["input_size"]
-    (folder / GRAPH).write_bytes(onnx_graph(model, tuple(size)))
+    write_atomic(folder / GRAPH, onnx_graph(model, tuple(size)))
     division = divide(model, tuple(size))
     blocks = tuple(Block(n, s) for n, s in zip(division.names, division.shapes, strict=True))
     parameters = sum(p.numel() for p in model.parameters())
@@ -72,12 +74,12 @@ def append_floor_features(folder: Path, floor: str = "stats") -> Backbone:
 
     They see what a small network misses (texture, colour) and cost no training; below the top the network is alone.
     """
-    facts = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    facts = own_card.read(folder)
     card, floor_card = restore(facts["backbone"]), member("backbones", floor).card("")
     spec = Preprocess(card.preprocess.kind, tuple(sorted([*card.preprocess.settings, ("beside", floor)])))
     card = replace(card, preprocess=spec, width=card.width + floor_card.width)
     facts["backbone"] = card.facts()
-    (folder / "card.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    write_atomic(folder / CARD, json.dumps(facts, indent=1) + "\n")
     return card
 
 
@@ -95,11 +97,12 @@ def build_card(
 def write_card(
     folder: Path, format: str, card: Backbone, provenance: dict, assets: tuple[str, ...] = (), **more: object
 ) -> None:
-    """card.json, which pins every other file of the folder by digest."""
-    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.name != "card.json" and p.name[0] != ".")
+    """card.json, which pins every other file of the folder that is read by digest."""
+    read = (p for p in folder.iterdir() if p.is_file() and p.suffix in own_card.SUFFIXES)
+    names = sorted(p.name for p in read if p.name != CARD and p.name[0] != ".")
     facts = {"schema": SCHEMA, "format": format, **more, "backbone": card.facts(), "made": provenance}
     facts |= {"assets": list(assets), "files": {name: digest.of_files([folder / name]) for name in names}}
-    (folder / "card.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    write_atomic(folder / CARD, json.dumps(facts, indent=1) + "\n")
 
 
 def onnx_graph(model: nn.Module, size: tuple[int, ...]) -> bytes:

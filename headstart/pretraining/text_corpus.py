@@ -14,7 +14,7 @@ import numpy as np
 from headstart.core import digest
 from headstart.core.backbone import Preprocess
 from headstart.core.errors import SourceError, Unreadable
-from headstart.core.files import read_json, write_atomic, write_json_atomic
+from headstart.core.files import make_folder, read_checked_json, write_atomic, write_checked_json
 from headstart.core.plugins import member
 from headstart.core.run import Emit
 from headstart.core.task import Example
@@ -47,15 +47,15 @@ def train_tokenizer(examples: Sequence[Example], kind: str, size: int, folder: P
     kind: "wordpiece" or "bytepairs".  size: of the vocabulary, at most
     """
     tokenizer_training.check_vocabulary_size(size)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     file, index_file = folder / "tokenizer.json", folder / "vocabulary.json"
     key = digest.of_value({"kind": kind, "size": size, "digests": [e.digest for e in _distinct(examples)]})
-    index = read_json(index_file)
+    index = read_checked_json(index_file)
     if index is None or index["key"] != key or not file.is_file() or index["file"] != digest.of_files([file]):
         train = {"wordpiece": tokenizer_training.train_wordpiece, "bytepairs": tokenizer_training.train_byte_bpe}[kind]
         tokenizer = train(lambda: _readable_texts(examples), size)
         write_atomic(file, tokenizer.to_str(pretty=True).encode())
-        write_json_atomic(index_file, {"key": key, "file": digest.of_files([file])})
+        write_checked_json(index_file, {"key": key, "file": digest.of_files([file])})
     return file
 
 
@@ -87,10 +87,12 @@ def tokenize_texts(
     spec = replace(spec, settings=tuple(sorted(settings.items())))
     key = digest.of_value({"spec": spec.settings, "digests": [e.digest for e in distinct]})
     index_file, file = folder / "tokens.json", folder / "tokens.bin"
-    index = read_json(index_file)
-    if index is None or index["key"] != key or not file.is_file() or file.stat().st_size != 4 * index["starts"][-1]:
-        index = {"key": key, **_tokenize(distinct, spec, file, emit)}
-        write_json_atomic(index_file, index)
+    index = read_checked_json(index_file)
+    if index is None or index["key"] != key or not file.is_file() or index["file"] != digest.of_files([file]):
+        index = {"key": key, "starts": [0], "owners": [], "aside": []}
+        write_atomic(file, _tokenized(distinct, spec, index, emit))
+        index["file"] = digest.of_files([file])
+        write_checked_json(index_file, index)
     aside = index["aside"]
     if aside:
         message = f"{len(aside):,} texts are set aside (first: {aside[0]})."
@@ -101,28 +103,24 @@ def tokenize_texts(
     return TokenizedTexts(np.memmap(file, np.int32, "r"), starts, owners)
 
 
-def _tokenize(distinct: list[Example], spec: Preprocess, file: Path, emit: Emit) -> dict:
-    """Writes the ids; gives JSON: where windows begin, of which text each is, and what was set aside."""
+def _tokenized(distinct: list[Example], spec: Preprocess, index: dict[str, Any], emit: Emit) -> Iterator[bytes]:
+    """The ids of each window; the index is told where it begins, of which text it is, and what was set aside."""
     prepare = member("preprocess", spec.kind).prepare
-    starts, owners, aside, done = [0], [], [], 0
-    temporary, began = file.with_name(f".{file.name}.tmp"), time.perf_counter()
-    items = iter(contents.iter_contents(distinct))
-    with open(temporary, "wb") as out:
-        while chunk := list(islice(items, PROGRESS_EVERY)):
-            for position, (example, content) in enumerate(chunk, done):
-                windows = content if isinstance(content, Unreadable) else prepare([content], spec)[0]
-                if isinstance(windows, Unreadable):
-                    aside.append(f"{example.id}: {windows}")
-                    continue
-                for ids in windows:
-                    out.write(ids.astype("<i4").tobytes())
-                    starts.append(starts[-1] + len(ids))
-                    owners.append(position)
-            done += len(chunk)
-            rate = round(done / (time.perf_counter() - began), 1)
-            emit("progress", {"stage": "tokens", "done": done, "total": len(distinct), "rate": rate})
-    temporary.replace(file)
-    return {"starts": starts, "owners": owners, "aside": aside}
+    starts, done, began = index["starts"], 0, time.perf_counter()
+    examples = iter(contents.iter_contents(distinct))
+    while chunk := list(islice(examples, PROGRESS_EVERY)):
+        for position, (example, content) in enumerate(chunk, done):
+            windows = content if isinstance(content, Unreadable) else prepare([content], spec)[0]
+            if isinstance(windows, Unreadable):
+                index["aside"].append(f"{example.id}: {windows}")
+                continue
+            yield b"".join(ids.astype("<i4").tobytes() for ids in windows)
+            for ids in windows:
+                starts.append(starts[-1] + len(ids))
+                index["owners"].append(position)
+        done += len(chunk)
+        rate = round(done / (time.perf_counter() - began), 1)
+        emit("progress", {"stage": "tokens", "done": done, "total": len(distinct), "rate": rate})
 
 
 def pad_batch(corpus: Corpus, windows: np.ndarray, pad: int) -> dict[str, np.ndarray]:

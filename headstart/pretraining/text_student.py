@@ -159,7 +159,7 @@ def save_text_student(student: Student, folder: Path, facts: dict) -> Backbone:
         network.cpu().eval().save_pretrained(folder)  # type: ignore[operator]
     shutil.copyfile(hub.asset_file(spec, "tokenizer"), folder / "tokenizer.json")
     name = f"own:{folder}"
-    reopened = transformers_encoder.load_encoder(name, folder)
+    reopened = transformers_encoder.load_encoder(name, {n: folder / n for n in ("config.json", "model.safetensors")})
     division = transformers_encoder.divide_encoder(name, reopened, spec)
     blocks = tuple(Block(n, s) for n, s in zip(division.names, division.shapes, strict=True))
     parameters = sum(p.numel() for p in reopened.parameters())

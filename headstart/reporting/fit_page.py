@@ -8,8 +8,11 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from headstart.core.disk_errors import disk_errors_in_words
 from headstart.core.errors import ArtifactError
-from headstart.core.result import RESULT_SCHEMA
+from headstart.core.files import make_folder, write_file
+from headstart.core.result import REFIT, RESULT, load_result
+from headstart.core.schema import damage_in_words
 from headstart.reporting import (
     auto_section,
     confusion,
@@ -44,26 +47,34 @@ def write(folder: Path) -> Path:
     Raises ArtifactError when there is no result to report, or one of a later version.
     """
     result = _load_result(folder)
+    with damage_in_words(folder / RESULT, REFIT):
+        drawings = {f"{spec.name}.svg": standalone_svg(spec) for spec in plot_specs(result)}
+        html = _page_html(result, folder)
     plot_folder = _plot_folder(folder)
-    for spec in plot_specs(result):
-        (plot_folder / f"{spec.name}.svg").write_text(standalone_svg(spec), encoding="utf-8")
-    page = folder / "report.html"
-    page.write_text(_page_html(result, folder), encoding="utf-8")
-    return page
+    for name, drawing in drawings.items():
+        write_file(plot_folder / name, drawing)
+    write_file(folder / "report.html", html)
+    return folder / "report.html"
 
 
 def write_pngs(folder: Path) -> list[Path]:
     """Writes plots/*.png, at twice the size of the SVG. Needs Pillow. Raises ArtifactError as `write` does."""
     from headstart.reporting.png import rasterise
 
-    result, plot_folder = _load_result(folder), _plot_folder(folder)
-    return [rasterise(spec, plot_folder / f"{spec.name}.png") for spec in plot_specs(result)]
+    result = _load_result(folder)
+    with damage_in_words(folder / RESULT, REFIT):
+        pictures = {f"{spec.name}.png": rasterise(spec) for spec in plot_specs(result)}
+    plot_folder = _plot_folder(folder)
+    for name, picture in pictures.items():
+        write_file(plot_folder / name, picture)
+    return [plot_folder / name for name in pictures]
 
 
+@disk_errors_in_words
 def report(folder: str | Path, *, png: bool = False) -> list[Path]:
     """Writes report.html and the plots of a run again; the plots as PNG too if asked. Gives what was written.
 
-    Raises ArtifactError when the folder is not a run.
+    Raises ArtifactError when the folder is not a run or its result is damaged, DiskError where nothing can be written.
     """
     return [write(Path(folder)), *(write_pngs(Path(folder)) if png else [])]
 
@@ -89,23 +100,14 @@ def plot_specs(result: dict) -> list[PlotSpec]:
 
 def _plot_folder(folder: Path) -> Path:
     plots_path = folder / "plots"
-    plots_path.mkdir(exist_ok=True)
+    make_folder(plots_path)
     return plots_path
 
 
 def _load_result(folder: Path) -> dict:
-    try:
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        missing = f"{folder} holds no result.json, so there is nothing to report."
-        raise ArtifactError(missing + _how_run_ended(folder)) from error
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{folder / 'result.json'} cannot be read: {error}. Run the fit again.") from error
-    schema = result.get("schema") if isinstance(result, dict) else None
-    if type(schema) is not int or not 1 <= schema <= RESULT_SCHEMA:
-        said = f"says schema {schema!r}; this version reads 1 to {RESULT_SCHEMA}"
-        raise ArtifactError(f"{folder / 'result.json'} {said}. Use the version of Headstart that wrote it.")
-    return result
+    if folder.is_dir() and not (folder / RESULT).exists():
+        raise ArtifactError(f"{folder} holds no {RESULT}, so there is nothing to report.{_how_run_ended(folder)}")
+    return load_result(folder / RESULT)
 
 
 def _how_run_ended(folder: Path) -> str:
@@ -113,14 +115,16 @@ def _how_run_ended(folder: Path) -> str:
     try:
         lines = (folder / "journal.jsonl").read_text(encoding="utf-8").splitlines()
         events = [json.loads(line) for line in lines if '"progress"' not in line]
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return " Name the folder that `headstart fit` wrote."
+    events = [e for e in events if isinstance(e, dict)]
     stop = next((e for e in events if e.get("event") == "finding" and e.get("level") == "stop"), None)
     if stop:
         fix = f" To mend it: {stop['fix']}." if stop.get("fix") else ""
         return f" A check stopped the run: [{stop.get('guard')}] {stop.get('message')}{fix}"
+    interrupted = next((f" It was interrupted ({e.get('by')})." for e in events if e.get("event") == "interrupted"), "")
     stages = [str(e.get("name")) for e in events if e.get("event") == "stage"]
-    return f" The run ended early, after: {', '.join(stages) or 'nothing'}. Run `headstart fit` again."
+    return f" The run ended early, after: {', '.join(stages) or 'nothing'}.{interrupted} Run `headstart fit` again."
 
 
 def _page_html(result: dict, folder: Path) -> str:
@@ -149,7 +153,7 @@ def _page_html(result: dict, folder: Path) -> str:
 
 def write_page(file: Path, title: str, eyebrow: str, verdict: str, sections: Iterable[str], version: object) -> Path:
     """Writes the `html_document` of the other arguments to the file; gives the file."""
-    file.write_text(html_document(title, eyebrow, verdict, sections, version), encoding="utf-8")
+    write_file(file, html_document(title, eyebrow, verdict, sections, version))
     return file
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import sys
 import unicodedata
 from dataclasses import dataclass
 
@@ -76,7 +77,8 @@ def example_nouns(result: dict) -> tuple[str, str]:
 
 def finite_number(value: object) -> float | None:
     """The value as a float; None unless it is a finite number, which the pages show as a dash."""
-    is_finite = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    largest = sys.float_info.max  # a whole number may be larger than any float
+    is_finite = isinstance(value, int | float) and not isinstance(value, bool) and -largest <= value <= largest
     return float(value) if is_finite else None  # type: ignore[arg-type]
 
 

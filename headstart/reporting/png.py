@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from headstart.core.errors import missing_extra
@@ -17,8 +17,8 @@ LIGHT_THEME = THEMES["light"]
 FALLBACK_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "arial.ttf", "Arial Unicode.ttf")
 
 
-def rasterise(plot: PlotSpec, file: Path) -> Path:
-    """Writes the plot with its title in the light theme. Raises MissingExtra without Pillow."""
+def rasterise(plot: PlotSpec) -> bytes:
+    """The plot with its title in the light theme, as a PNG file. Raises MissingExtra without Pillow."""
     try:
         from PIL import Image, ImageDraw
     except ImportError as error:
@@ -41,8 +41,9 @@ def rasterise(plot: PlotSpec, file: Path) -> Path:
     image.paste(body, (round(MARGIN * scale), round(TITLE_HEIGHT * scale)))
     _draw_text(ImageDraw.Draw(image), title_mark(plot), scale)
     shrunk = (full_size[0] // SUPERSAMPLING, full_size[1] // SUPERSAMPLING)
-    image.resize(shrunk, Image.Resampling.BOX).save(file, optimize=True)
-    return file
+    stream = io.BytesIO()
+    image.resize(shrunk, Image.Resampling.BOX).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
 
 
 def _draw_rect(draw: Any, mark: Rect, scale: int) -> None:

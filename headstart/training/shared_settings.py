@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -14,7 +14,7 @@ from headstart.core.backbone import Backbone, Cut
 from headstart.core.errors import PlanError
 from headstart.core.features import Features
 from headstart.core.plan import Fitted, OpenAbove, Traits
-from headstart.core.settings import current_settings
+from headstart.core.settings import stored_settings
 from headstart.core.task import Objective
 from headstart.training.heads.cross_validation import hold_out, join_parts
 
@@ -177,9 +177,7 @@ def restore_for(settings: type[Stepwise]) -> Callable[[dict[str, np.ndarray], Op
     """The `restore(state, above)` of a method's module: its network is built again, and takes the stored tensors."""
 
     def modify(learner: Learner, stored: dict) -> dict:
-        known = {field.name for field in fields(settings)}  # models of schema 2 may have stored more
-        current = current_settings(settings, stored)
-        method = settings(**{name: value for name, value in current.items() if name in known})
+        method = stored_settings(settings, stored)
         method.modify(learner)
         return asdict(method)
 

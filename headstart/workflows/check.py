@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.core.errors import SourceError
+from headstart.core.files import write_atomic
 from headstart.core.options import (
     BackboneOptions,
     CheckOptions,
@@ -53,42 +54,46 @@ def check_with(
         raise SourceError(f"{fix} exists. Name a new folder: --fix FOLDER.")
     root = output.root or store.default_root()
     folder = Path(output.into) if output.into else new_run_folder(source, "-check")
-    run = Run.start(folder, root, output.echo, raise_on_stop=False)
-    task = begin(run, source, data, borrow.backbone)
-    with run.stage("extract"):
-        plan = run_guards(run, choose(task, borrow, MethodOptions(), TrainingOptions(), data.seed, root))
-        run.emit("plan", plan.facts())
-        rows = embed(task.examples, plan.backbone, plan.cut, root, run)
-        extraction = run_guards(run, embedded_task(task, plan, rows))
-    with run.stage("look"):
-        survey = run_guards(run, survey_frozen(extraction, rows, run))
-        if against is not None:
-            run_guards(run, find_in_reference(survey, against, root, run))
-    options = {"backbone": plan.backbone.name, "seed": data.seed, **asked(data, borrow, without=("seed", "backbone"))}
-    options["against"] = against
-    facts: dict[str, Any] = {
-        "schema": 1,
-        "version": __version__,
-        "source": source_name(source),
-        "backbone": plan.backbone.name,
-        "task": {
-            "kind": task.kind,
-            "objective": name_of(task.objective),
-            "n": {name: len(rows) for name, rows in task.parts.items()},
-        },
-        "findings": [asdict(f) for f in run.findings],
-        "aside": [asdict(a) for a in extraction.task.aside],
-        "seconds": run.seconds,
-        "guards": {"seconds": round(run.guard_seconds, 4)},
-        "folder": str(run.folder),
-        "command": shell_line(["headstart", "check", source_name(source), *to_flags(options)]),
-    }
-    if fix is not None:
-        facts["cleaned"] = write_cleaned(survey, Path(fix))
-    attach_previews(run.folder, facts["findings"], survey)
-    (run.folder / "check.json").write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
-    check_page.write(run.folder, facts)
-    return CheckReport(run.folder, facts)
+    with Run.start(folder, root, output.echo, raise_on_stop=False) as run:
+        task = begin(run, source, data, borrow.backbone)
+        with run.stage("extract"):
+            plan = run_guards(run, choose(task, borrow, MethodOptions(), TrainingOptions(), data.seed, root))
+            run.emit("plan", plan.facts())
+            rows = embed(task.examples, plan.backbone, plan.cut, root, run)
+            extraction = run_guards(run, embedded_task(task, plan, rows))
+        with run.stage("look"):
+            survey = run_guards(run, survey_frozen(extraction, rows, run))
+            if against is not None:
+                run_guards(run, find_in_reference(survey, against, root, run))
+        options = {
+            "backbone": plan.backbone.name,
+            "seed": data.seed,
+            **asked(data, borrow, without=("seed", "backbone")),
+        }
+        options["against"] = against
+        facts: dict[str, Any] = {
+            "schema": 1,
+            "version": __version__,
+            "source": source_name(source),
+            "backbone": plan.backbone.name,
+            "task": {
+                "kind": task.kind,
+                "objective": name_of(task.objective),
+                "n": {name: len(rows) for name, rows in task.parts.items()},
+            },
+            "findings": [asdict(f) for f in run.findings],
+            "aside": [asdict(a) for a in extraction.task.aside],
+            "seconds": run.seconds,
+            "guards": {"seconds": round(run.guard_seconds, 4)},
+            "folder": str(run.folder),
+            "command": shell_line(["headstart", "check", source_name(source), *to_flags(options)]),
+        }
+        if fix is not None:
+            facts["cleaned"] = write_cleaned(survey, Path(fix))
+        attach_previews(run.folder, facts["findings"], survey)
+        write_atomic(run.folder / "check.json", json.dumps(facts, indent=1, default=str) + "\n")
+        check_page.write(run.folder, facts)
+        return CheckReport(run.folder, facts)
 
 
 check = flat_keywords(check_with, "check")

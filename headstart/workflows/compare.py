@@ -11,7 +11,9 @@ from typing import Any
 from headstart.backbones.cards import find_card
 from headstart.backbones.catalogue import default_backbone
 from headstart.core import digest
-from headstart.core.errors import HeadstartError, NameNotFound, SourceError
+from headstart.core.errors import ArtifactError, CacheError, DiskError, HeadstartError, NameNotFound, SourceError
+from headstart.core.files import make_folder, read_json, write_atomic
+from headstart.core.folder_lock import LOCK, FolderLock
 from headstart.core.messages import did_you_mean
 from headstart.core.options import (
     BackboneOptions,
@@ -24,7 +26,10 @@ from headstart.core.options import (
     flat_keywords,
 )
 from headstart.core.plugins import name_of, names
+from headstart.core.result import PREDICTION_COLUMNS, RESULT, load_result
 from headstart.core.run import unused_path
+from headstart.core.schema import damage_in_words
+from headstart.core.spreadsheet import read_csv
 from headstart.core.task import Task
 from headstart.core.version import __version__
 from headstart.evaluation import comparison_table
@@ -45,6 +50,7 @@ KEY_OPTIONS = (
     "group_twins",
 )  # options of the data in a question
 RUN_KEY_FILE = "asked.json"  # in each run's folder: what was asked, so that an equal question is not answered twice
+ANSWER_FILES = (RESULT, "predictions.csv")  # of a run, by whose digest it is known again
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,42 +91,45 @@ def compare_with(
         learn, run = MethodOptions(method=method, repeat=repeat), OutputOptions(into=into, root=root, echo=emit)
         workflow.fit_with(source, data, borrow, learn, training, run)
 
-    objective = name_of(task.objective)
-    rows, example_scores, errors = [], {}, []
-    for method in methods:
-        try:
-            runs = {f"{method}-{n}": {**run_key, "method": method, "repeat": n} for n in range(seeds)}
-            results = [_result(folder / run, key, fit, emit) for run, key in runs.items()]
-        except HeadstartError as error:
-            rows.append(comparison_table.unavailable_row(method, str(error)))
-            errors.append(error)
-            emit({"event": "refused", "method": method, "reason": str(error)})
-            continue
-        rows.append(
-            {**comparison_table.method_row(method, results), "runs": list(runs), "head": _training_curves(results[0])}
-        )
-        example_scores[method] = comparison_table.mean_example_scores([folder / run for run in runs], objective)
-    if not example_scores:
-        raise errors[0]
-    pairs = comparison_table.pairwise_tests(example_scores, objective, data.seed)
-    options = {"methods": ",".join(methods), "seeds": seeds, "backbone": borrow.backbone, "seed": data.seed}
-    options |= asked(data, borrow, training, output, without=("backbone", "seed"))
-    facts = {
-        "schema": 2,  # 1 had the settings of methods under their former names
-        "version": __version__,
-        "source": source_name(source),
-        "command": shell_line(["headstart", "compare", source_name(source), *to_flags(options)]),
-        "backbone": borrow.backbone,
-        "seeds": seeds,
-        "methods": rows,
-        "base": (comparison_table.baseline_row(rows) or {}).get("method"),
-        "pairs": pairs,
-        "verdict": comparison_table.verdict(rows, pairs),
-        "folder": str(folder),
-    }
-    (folder / "compare.json").write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
-    compare_page.write(folder, facts)
-    return Comparison(folder, facts)
+    with FolderLock(folder):
+        objective = name_of(task.objective)
+        rows, example_scores, errors = [], {}, []
+        for method in methods:
+            try:
+                runs = {f"{method}-{n}": {**run_key, "method": method, "repeat": n} for n in range(seeds)}
+                results = [_result(folder / run, key, fit, emit) for run, key in runs.items()]
+            except (CacheError, DiskError):
+                raise  # the disk refuses: no fault of the method
+            except HeadstartError as error:
+                rows.append(comparison_table.unavailable_row(method, str(error)))
+                errors.append(error)
+                emit({"event": "refused", "method": method, "reason": str(error)})
+                continue
+            with damage_in_words(folder / next(iter(runs)), f"Delete the runs of {method} there, and compare again."):
+                row = comparison_table.method_row(method, results)
+            rows.append({**row, "runs": list(runs), "head": _training_curves(results[0])})
+            example_scores[method] = comparison_table.mean_example_scores([folder / run for run in runs], objective)
+        if not example_scores:
+            raise errors[0]
+        pairs = comparison_table.pairwise_tests(example_scores, objective, data.seed)
+        options = {"methods": ",".join(methods), "seeds": seeds, "backbone": borrow.backbone, "seed": data.seed}
+        options |= asked(data, borrow, training, output, without=("backbone", "seed"))
+        facts = {
+            "schema": 2,  # 1 had the settings of methods under their former names
+            "version": __version__,
+            "source": source_name(source),
+            "command": shell_line(["headstart", "compare", source_name(source), *to_flags(options)]),
+            "backbone": borrow.backbone,
+            "seeds": seeds,
+            "methods": rows,
+            "base": (comparison_table.baseline_row(rows) or {}).get("method"),
+            "pairs": pairs,
+            "verdict": comparison_table.verdict(rows, pairs),
+            "folder": str(folder),
+        }
+        write_atomic(folder / "compare.json", json.dumps(facts, indent=1, default=str) + "\n")
+        compare_page.write(folder, facts)
+        return Comparison(folder, facts)
 
 
 def _check_methods(methods: Sequence[str] | str) -> list[str]:
@@ -174,7 +183,7 @@ def _run_key(
 def _folder(into: str | Path | None, source: object) -> Path:
     if into is not None:
         folder = Path(into)
-        if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not _is_comparison(folder))):
+        if folder.exists() and (not folder.is_dir() or (_holds_files(folder) and not _is_comparison(folder))):
             raise SourceError(f"{folder} exists and holds no comparison. Name another folder with --into.")
     else:
         name = Path(str(source).removeprefix("hub:")).resolve().stem if isinstance(source, str | Path) else "arrays"
@@ -184,11 +193,12 @@ def _folder(into: str | Path | None, source: object) -> Path:
             if not kept.exists() or _is_comparison(kept)
             else unused_path(Path("runs"), f"{name or 'data'}-compare")
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SourceError(f"Cannot write into {folder}: {error.strerror}. Name another folder with --into.") from error
+    make_folder(folder)
     return folder
+
+
+def _holds_files(folder: Path) -> bool:
+    return any(path.name != LOCK for path in folder.iterdir())
 
 
 def _is_comparison(folder: Path) -> bool:
@@ -198,18 +208,29 @@ def _is_comparison(folder: Path) -> bool:
 
 def _result(folder: Path, key: dict, fit: Callable, emit: Callable[[dict], None]) -> dict:
     """result.json of a run: of the one that lies there, where it answered the same question, else of a new one."""
-    asked = folder / RUN_KEY_FILE
-    try:
-        if json.loads(asked.read_text(encoding="utf-8")) == key and (folder / "predictions.csv").is_file():
-            result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-            emit({"event": "reused", "run": folder.name})
-            return {**result, "reused": True}
-    except (OSError, ValueError):
-        pass  # no run, or one that did not end: it is made now
+    reused = _answered(folder, key)
+    if reused is not None:
+        emit({"event": "reused", "run": folder.name})
+        return {**reused, "reused": True}
     emit({"event": "run", "run": folder.name})
     fit(folder, key["method"], key["repeat"])
-    asked.write_text(json.dumps(key), encoding="utf-8")
-    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    answer = {"key": key, "answer": digest.of_files(folder / name for name in ANSWER_FILES)}
+    write_atomic(folder / RUN_KEY_FILE, json.dumps(answer))
+    return load_result(folder / RESULT)
+
+
+def _answered(folder: Path, key: dict) -> dict | None:
+    """result.json of the run that lies there; None where there is none, it asked otherwise, or it is damaged."""
+    asked = read_json(folder / RUN_KEY_FILE)
+    if asked is None or asked.get("key", asked) != key:  # version 0.1 wrote the key alone
+        return None
+    try:
+        if digest.of_files(folder / name for name in ANSWER_FILES) != asked.get("answer") and "answer" in asked:
+            return None
+        read_csv(folder / "predictions.csv", PREDICTION_COLUMNS, "")
+        return load_result(folder / RESULT)
+    except (OSError, ArtifactError):
+        return None
 
 
 def _training_curves(result: dict) -> dict:

@@ -11,6 +11,7 @@ import numpy as np
 from headstart.backbones.cards import find_card
 from headstart.backbones.catalogue import default_backbone
 from headstart.core.backbone import Backbone
+from headstart.core.disk_errors import disk_errors_in_words
 from headstart.core.errors import PlanError, SourceError, missing_extra
 from headstart.core.features import Features
 from headstart.core.plan import trains_in_steps
@@ -56,6 +57,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.cache_dir = cache_dir
         self.random_state = random_state
 
+    @disk_errors_in_words
     def fit(self, X: Any, y: Any) -> TransferClassifier:
         """Learns from examples and their labels. Gives itself.
 
@@ -71,11 +73,13 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.objective_ = objective
         return self
 
+    @disk_errors_in_words
     def predict_proba(self, X: Any) -> np.ndarray:
         """(n, classes) calibrated probabilities, in the order of classes_."""
         check_is_fitted(self)
         return self.objective_.probabilities(self.head_.scores(_rows(self, X))).astype(np.float64)
 
+    @disk_errors_in_words
     def predict(self, X: Any) -> np.ndarray:
         """(n,) labels as they were given."""
         check_is_fitted(self)
@@ -99,6 +103,7 @@ class TransferRegressor(RegressorMixin, BaseEstimator):
         self.cache_dir = cache_dir
         self.random_state = random_state
 
+    @disk_errors_in_words
     def fit(self, X: Any, y: Any) -> TransferRegressor:
         """Learns from examples and their numbers. Gives itself.
 
@@ -107,11 +112,12 @@ class TransferRegressor(RegressorMixin, BaseEstimator):
         rows, y = _fit_rows(self, X, y, numeric=True)
         y = np.asarray(y, np.float64)
         # A constant y is legal here: its spread of 0 is taken as 1.
-        scale = {"mean": y.mean(), "spread": y.std() or 1.0}
+        scale = {"mean": float(y.mean()), "spread": float(y.std()) or 1.0}
         self.objective_ = member("objectives", "number").restore(scale)
         self.head_ = _head(self, rows, self.objective_.encode(y.tolist()), self.objective_)
         return self
 
+    @disk_errors_in_words
     def predict(self, X: Any) -> np.ndarray:
         """(n,) numbers, in the unit of y."""
         check_is_fitted(self)

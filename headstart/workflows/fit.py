@@ -63,33 +63,33 @@ def fit_with(
     Raises a child of HeadstartError for everything the user can mend; Stopped when a guard ended the run.
     """
     folder = Path(output.into) if output.into else new_run_folder(source)
-    run = Run.start(folder, output.root or store.default_root(), output.echo)
-    task = begin(run, source, data, borrow.backbone)
-    with run.stage("extract"):
-        plan = run_guards(run, choose(task, borrow, learn, training, data.seed, run.root, run.emit))
-        run.emit("plan", plan.facts())
-        rows = embed(task.examples, plan.backbone, plan.cut, run.root, run)
-        extraction = run_guards(run, embedded_task(task, plan, rows, _augmented_views(task, plan, rows, run)))
-    with run.stage("fit"):
-        fitted, scores, test_index = _fit_and_score(extraction, run, training.save_memory)
-        forgetting = measure_forgetting(fitted, plan, lambda: open_above(plan.backbone, plan.cut), run.root)
-        if forgetting is not None:
-            fitted.notes["forgetting"] = forgetting
-        run_guards(run, TrainingOutcome(task, plan, fitted.notes))
-    with run.stage("measure"):
-        survey = run_guards(run, survey_frozen(extraction, rows, run))
-        evaluation = _measure(extraction, survey.parts, scores, test_index)
-        uses = {"models": count_test_set_uses(extraction.task, plan, run.root)}
-        evaluation = run_guards(run, replace(evaluation, details={**evaluation.details, "judged": uses}))
-    with run.stage("save"):
-        model = _save(extraction, fitted, evaluation, rows, run)
-    result = build_result(run, extraction, rows, fitted, evaluation, model, source_name(source))
-    as_planned = ("seed", "backbone", "method", "settings")
-    options = asked(data, borrow, learn, training, output, without=as_planned)
-    result["command"] = rerun_command(source_name(source), plan, learn.settings or {}, options)
-    plan_file.write(run.folder / "plan.toml", plan, source, asked(data, borrow, training, without=as_planned))
-    write_run(run, survey, rows, test_index, scores, result)
-    return Outcome(run.folder, result, model)
+    with Run.start(folder, output.root or store.default_root(), output.echo) as run:
+        task = begin(run, source, data, borrow.backbone)
+        with run.stage("extract"):
+            plan = run_guards(run, choose(task, borrow, learn, training, data.seed, run.root, run.emit))
+            run.emit("plan", plan.facts())
+            rows = embed(task.examples, plan.backbone, plan.cut, run.root, run)
+            extraction = run_guards(run, embedded_task(task, plan, rows, _augmented_views(task, plan, rows, run)))
+        with run.stage("fit"):
+            fitted, scores, test_index = _fit_and_score(extraction, run, training.save_memory)
+            forgetting = measure_forgetting(fitted, plan, lambda: open_above(plan.backbone, plan.cut), run.root)
+            if forgetting is not None:
+                fitted.notes["forgetting"] = forgetting
+            run_guards(run, TrainingOutcome(task, plan, fitted.notes))
+        with run.stage("measure"):
+            survey = run_guards(run, survey_frozen(extraction, rows, run))
+            evaluation = _measure(extraction, survey.parts, scores, test_index)
+            uses = count_test_set_uses(extraction.task, plan, run.root)
+            evaluation = run_guards(run, replace(evaluation, details={**evaluation.details, "judged": uses}))
+        with run.stage("save"):
+            model = _save(extraction, fitted, evaluation, rows, run)
+        result = build_result(run, extraction, rows, fitted, evaluation, model, source_name(source))
+        as_planned = ("seed", "backbone", "method", "settings")
+        options = asked(data, borrow, learn, training, output, without=as_planned)
+        result["command"] = rerun_command(source_name(source), plan, learn.settings or {}, options)
+        plan_file.write(run.folder / "plan.toml", plan, source, asked(data, borrow, training, without=as_planned))
+        write_run(run, survey, rows, test_index, scores, result)
+        return Outcome(run.folder, result, model)
 
 
 fit = flat_keywords(fit_with, "fit", config=plan_file.repeated)

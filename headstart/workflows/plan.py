@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from headstart.core.files import write_atomic
 from headstart.core.options import (
     BackboneOptions,
     DataOptions,
@@ -74,41 +75,41 @@ def plan_with(
     """
     root = output.root or store.default_root()
     folder = Path(output.into) if output.into else new_run_folder(source, "-plan")
-    run = Run.start(folder, root, output.echo, raise_on_stop=False)
-    task = begin(run, source, data, borrow.backbone)
-    with run.stage("extract"):
-        probe_plan = run_guards(run, choose(task, borrow, MethodOptions(), TrainingOptions(), data.seed, root))
-        run.emit("plan", probe_plan.facts())
-        sample, rate = _embed_share(task, probe_plan, root, run)
-    measured = _measure(task, sample, rate, run)
-    profile = _case(task, measured)
-    run_guards(run, _compared(profile, measured))
-    advice = recommendation.recommend(profile)
-    settings = recommendation.resolve_settings(advice, probe_plan.backbone)
-    learn = MethodOptions(method=advice.method, settings=settings)
-    advised_backbone = BackboneOptions(backbone=advice.backbone or probe_plan.backbone.name)
-    advised = choose(task, advised_backbone, learn, training, data.seed, root)
-    options = asked(data, borrow, training, without=("seed", "backbone"))
-    again = {**options, "reference": measuring.reference}
-    facts = {
-        **_facts(source, task, probe_plan, profile, measured, run),
-        "reference": measurements.reference_distances(sample, measuring.reference),
-        "method": advice.method,
-        "plan": advised.facts(),
-        "price": asdict(_price(task, advised, advice, measured)),
-        "reasons": [
-            *explanations.reasons(profile, measured.similarity, measured.transfer, measured.probe),
-            *advice.reasons,
-        ],
-        "command": _command("fit", source, advised, settings, {"method": advice.method, **options}),
-        "again": _command("plan", source, probe_plan, {}, again),
-        "folder": str(run.folder),
-    }
-    facts["verdict"] = explanations.verdict(facts)
-    facts["seconds"] = {**run.seconds, "total": time.perf_counter() - run.started}
-    (run.folder / "plan.json").write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
-    plan_page.write(run.folder, facts)
-    return PlanReport(run.folder, facts)
+    with Run.start(folder, root, output.echo, raise_on_stop=False) as run:
+        task = begin(run, source, data, borrow.backbone)
+        with run.stage("extract"):
+            probe_plan = run_guards(run, choose(task, borrow, MethodOptions(), TrainingOptions(), data.seed, root))
+            run.emit("plan", probe_plan.facts())
+            sample, rate = _embed_share(task, probe_plan, root, run)
+        measured = _measure(task, sample, rate, run)
+        profile = _case(task, measured)
+        run_guards(run, _compared(profile, measured))
+        advice = recommendation.recommend(profile)
+        settings = recommendation.resolve_settings(advice, probe_plan.backbone)
+        learn = MethodOptions(method=advice.method, settings=settings)
+        advised_backbone = BackboneOptions(backbone=advice.backbone or probe_plan.backbone.name)
+        advised = choose(task, advised_backbone, learn, training, data.seed, root)
+        options = asked(data, borrow, training, without=("seed", "backbone"))
+        again = {**options, "reference": measuring.reference}
+        facts = {
+            **_facts(source, task, probe_plan, profile, measured, run),
+            "reference": measurements.reference_distances(sample, measuring.reference),
+            "method": advice.method,
+            "plan": advised.facts(),
+            "price": asdict(_price(task, advised, advice, measured)),
+            "reasons": [
+                *explanations.reasons(profile, measured.similarity, measured.transfer, measured.probe),
+                *advice.reasons,
+            ],
+            "command": _command("fit", source, advised, settings, {"method": advice.method, **options}),
+            "again": _command("plan", source, probe_plan, {}, again),
+            "folder": str(run.folder),
+        }
+        facts["verdict"] = explanations.verdict(facts)
+        facts["seconds"] = {**run.seconds, "total": time.perf_counter() - run.started}
+        write_atomic(run.folder / "plan.json", json.dumps(facts, indent=1, default=str) + "\n")
+        plan_page.write(run.folder, facts)
+        return PlanReport(run.folder, facts)
 
 
 def _embed_share(

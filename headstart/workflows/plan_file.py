@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.core.errors import PlanError, SourceError
+from headstart.core.files import read_json, write_atomic
 from headstart.core.messages import did_you_mean
 from headstart.core.options import BackboneOptions, DataOptions, MethodOptions, OutputOptions, TrainingOptions, build
 from headstart.core.plan import Plan
@@ -18,6 +19,7 @@ from headstart.core.settings import current_settings
 
 OPTIONS = (DataOptions, BackboneOptions, MethodOptions, TrainingOptions, OutputOptions)
 CHOSEN = ("backbone", "weights", "method", "seed", "repeat")  # facts of a plan that are options too
+MAX_BYTES = 1 << 20  # of a plan.toml; ours have a kilobyte
 RESOLVED = ("cut", "blocks", "precision", "reasons")  # facts that follow from them
 
 
@@ -36,7 +38,7 @@ def write(file: Path, plan: Plan, source: object, options: Mapping[str, Any]) ->
     for name, table in tables.items():
         # JSON's strings, numbers, booleans and lists are TOML's too.
         lines += ["", f"[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in table.items() if v is not None)]
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_atomic(file, "\n".join(lines) + "\n")
 
 
 def repeated(config: str | Path | None, source: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -82,21 +84,23 @@ def _read(file: Path) -> dict[str, Any]:
     import tomllib
 
     try:
+        if file.stat().st_size > MAX_BYTES:
+            raise PlanError(f"{file} has more than {MAX_BYTES:,} bytes. The plan.toml of a run folder is expected.")
         facts = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SourceError(f"{file} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PlanError(f"{file} is no TOML ({error}). The plan.toml of a run folder is expected.") from error
     if "cut" in facts and "options" not in facts:
         try:
-            words = shlex.split(json.loads(file.with_name("result.json").read_text(encoding="utf-8"))["command"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            words = shlex.split((read_json(file.with_name("result.json")) or {})["command"])
+            facts["options"] = _options_of(words[3:])
+            facts |= {"source": words[2]} if words[2] != "arrays in memory" else {}
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise PlanError(
                 f"{file} is of an older version, which kept the options (label, group, test …) in result.json alone, "
                 "and there is none beside it. Put it there, or fit again."
             ) from error
-        facts["options"] = _options_of(words[3:])
-        facts |= {"source": words[2]} if words[2] != "arrays in memory" else {}
     return facts
 
 

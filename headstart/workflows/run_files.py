@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shlex
 import time
@@ -12,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart.core.files import make_folder, write_atomic, write_file
 from headstart.core.observations import DataSurvey, Evaluation, Extraction
 from headstart.core.plan import Fitted, Model, Plan
 from headstart.core.plugins import name_of
-from headstart.core.result import RESULT_SCHEMA
+from headstart.core.result import PREDICTION_COLUMNS, RESULT_SCHEMA
 from headstart.core.run import Run
 from headstart.core.settings import setting_text
+from headstart.core.spreadsheet import csv_text
 from headstart.core.task import Task
 from headstart.core.version import __version__
 from headstart.data import contents
@@ -137,7 +138,7 @@ def write_run(
     _predictions(run.folder / "predictions.csv", task, test_index, scores)
     seconds = {**run.seconds, "total": time.perf_counter() - run.started}
     result["seconds"] = {name: round(value, 4) for name, value in seconds.items()}
-    (run.folder / "result.json").write_text(json.dumps(result, indent=1, default=_plain) + "\n", encoding="utf-8")
+    write_atomic(run.folder / "result.json", json.dumps(result, indent=1, default=_plain) + "\n")
     report = fit_page.write(run.folder)
     run.emit("done", {"verdict": result["verdict"], "report": str(report), "seconds": result["seconds"]})
 
@@ -152,8 +153,8 @@ def _thumbnails(folder: Path, rows: Rows, wrong: list[dict]) -> None:
     previews = rows.thumbnails([entry["row"] for entry in wrong])
     for n, (entry, preview) in enumerate(zip(wrong, previews, strict=True)):
         if preview:
-            folder.mkdir(exist_ok=True)
-            (folder / f"{n:03}.jpg").write_bytes(preview)
+            make_folder(folder)
+            write_file(folder / f"{n:03}.jpg", preview)
             entry["thumbnail"] = f"thumbnails/{n:03}.jpg"
 
 
@@ -170,8 +171,8 @@ def attach_previews(folder: Path, findings: Sequence[dict], survey: DataSurvey) 
                     entry[text_key] = str(contents.read_content(survey.task.examples[position]))[:2000]
                 elif preview := survey.thumbnails([position])[0]:
                     path = folder / "thumbnails" / f"{finding['guard']}-{n:02}-{key}.jpg"
-                    path.parent.mkdir(exist_ok=True)
-                    path.write_bytes(preview)
+                    make_folder(path.parent)
+                    write_file(path, preview)
                     entry[picture] = f"thumbnails/{path.name}"
 
 
@@ -183,13 +184,8 @@ def _predictions(file: Path, task: Task, test_index: np.ndarray, scores: np.ndar
         if task.objective.link != "identity"
         else np.full(len(scores), np.nan)
     )
-    with open(file, "w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["id", "label", "predicted", "confidence"])
-        for i, answer, p in zip(test_index, predicted, confidence, strict=True):
-            example = task.examples[i]
-            writer.writerow([example.id, _cell(example.label), _cell(answer), "" if np.isnan(p) else f"{p:.6f}"])
-
-
-def _cell(label: object) -> str:
-    return ";".join(map(str, label)) if isinstance(label, tuple | list) else str(label)
+    rows: list[tuple] = [PREDICTION_COLUMNS]
+    for i, answer, p in zip(test_index, predicted, confidence, strict=True):
+        example = task.examples[i]
+        rows.append((example.id, example.label, answer, "" if np.isnan(p) else f"{p:.6f}"))
+    write_atomic(file, csv_text(rows))

@@ -25,10 +25,12 @@ from headstart.workflows.run_files import source_name
 
 
 def begin(run: Run, source: object, data: DataOptions, backbone: str) -> Task:
-    """Reads the task of a source, journals it, and shows it to the guards: how every verb on data begins."""
+    """Reads the task of a source, opens the run, and shows the task to the guards: how every verb on data begins."""
     run.emit("start", {"source": source_name(source), "version": __version__})
     with run.stage("read"):
-        task = run_guards(run, read_task(source, data, backbone, run.root, run))
+        task = read_task(source, data, backbone, run.root, run)
+        run.open()
+        task = run_guards(run, task)
         sizes = {name: len(rows) for name, rows in task.parts.items()}
         run.emit(
             "task", {"kind": task.kind, "n": sizes, "notes": list(task.notes), "objective": name_of(task.objective)}

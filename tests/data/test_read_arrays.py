@@ -24,7 +24,9 @@ def test_vectors_texts_and_pictures_in_memory():
     task = read((x, ["a", "b"] * 30, groups))
     assert not {e.group for e in task.part("train")} & {e.group for e in task.part("test")}
     hot = np.random.default_rng(0).integers(0, 2, (120, 3))
-    assert read((np.ones((120, 2)), hot)).examples[5].label == tuple(str(i) for i in np.flatnonzero(hot[5]))
+    assert read((np.arange(240).reshape(120, 2), hot)).examples[5].label == tuple(
+        str(i) for i in np.flatnonzero(hot[5])
+    )
 
 
 @pytest.mark.parametrize("shape", [(60, 6, 5), (60, 6, 5, 3), (60, 6, 5, 4)])

@@ -16,7 +16,7 @@ import pytest
 import headstart
 from headstart.core import digest, errors
 from headstart.data.demo.tickets import write_tickets
-from headstart.deployment import share
+from headstart.deployment import card_file, share
 from headstart.reporting import markdown, modelcard
 from headstart.workflows import fit
 
@@ -224,7 +224,12 @@ def spoiled(remote: Hub, **changes: bytes) -> None:
     remote.files |= changes
     facts = json.loads(remote.files["card.json"])
     facts["files"] = {n: digest_of(remote.files[n]) for n in facts["files"]}
-    remote.files["card.json"] = json.dumps(facts).encode()
+    remote.files["card.json"] = resealed(facts)
+
+
+def resealed(facts: dict) -> bytes:
+    del facts["digest"]
+    return card_file.write_text(facts).encode()
 
 
 def digest_of(content: bytes) -> str:
@@ -240,7 +245,7 @@ def test_what_a_stranger_offers_is_looked_over_first(run, remote, tmp_path):
     remote.files = dict(good)
     facts = json.loads(good["card.json"])
     facts["files"]["../evil.json"] = "sha256:0"
-    remote.files["card.json"] = json.dumps(facts).encode()
+    remote.files["card.json"] = resealed(facts)
     assert "no '..'" in command(remote, "pull", "me/defects", code=2, cwd=tmp_path).stderr
     remote.files = {n: c for n, c in good.items() if n != "witness.npz"}
     said = command(remote, "pull", "me/defects", code=2, cwd=tmp_path).stderr

@@ -16,6 +16,7 @@ from headstart.core.errors import ArtifactError, PlanError
 from headstart.core.features import Features
 from headstart.data.objectives.classes import Classes
 from headstart.deployment import predict, zip_model
+from headstart.deployment.card_file import SCHEMA
 from headstart.deployment.export import onnxruntime_web
 from headstart.deployment.export.formats import web
 from headstart.deployment.model_folder import load
@@ -97,6 +98,7 @@ def test_texts_are_taught_in_the_page_and_predict_takes_the_download(text_page, 
         assert archive.testzip() is None
         assert sorted(archive.namelist()) == ["card.json", "delta.safetensors", "witness.npz"]
         card = json.loads(archive.read("card.json"))
+    assert card["schema"] == SCHEMA and card["digest"].startswith("sha256:")
     assert card["method"] == "logistic" and card["objective"]["names"] == ["parcel", "refund"]
     assert card["summary"]["accuracy"]["n"] == 8
     for text, answer in zip(ASKED, predict.predict(file, ASKED), strict=True):

@@ -83,29 +83,58 @@ def test_texts_are_compiled_at_any_length_and_at_any_cut(text, tmp_path):
             assert np.abs(a - b).max() <= 1e-5
 
 
-def test_a_graph_that_is_not_whole_is_made_again(vision, tmp_path):
+@pytest.mark.parametrize("damage", ["cut", "mixed.xml"])
+def test_a_graph_that_is_not_what_was_written_is_made_again(vision, tmp_path, damage):
     pytest.importorskip("openvino")
     card = find_card(vision, tmp_path)
     top = card.cut(len(card.blocks))
     units = [np.zeros((64, 64, 3), np.uint8)]
     rows = openvino.start(card, top, tmp_path).rows(units)
     (net,) = tmp_path.glob("compiled/*/net.bin")
-    net.write_bytes(net.read_bytes()[:100])
+    if damage == "cut":
+        net.write_bytes(net.read_bytes()[:100])
+    else:
+        content = bytearray(net.with_name(damage).read_bytes())
+        content[len(content) // 2] ^= 1
+        net.with_name(damage).write_bytes(content)
     assert np.array_equal(openvino.start(card, top, tmp_path).rows(units), rows)
-    assert net.stat().st_size > 100
+    assert net.stat().st_size > 100 and not maintenance.verify(tmp_path)
+
+
+def test_a_graph_that_cannot_be_kept_computes_all_the_same(vision, tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    card = find_card(vision, tmp_path)
+    top = card.cut(len(card.blocks))
+    units = [np.zeros((64, 64, 3), np.uint8)]
+    rows = openvino.start(card, top, tmp_path / "kept").rows(units)
+
+    write, refused = openvino._write_graph, []
+
+    def refuse(library, model, folder, *names):
+        if folder.is_relative_to(tmp_path):
+            refused.append(folder)
+            raise OSError(30, "Read-only file system", str(folder))
+        write(library, model, folder, *names)
+
+    monkeypatch.setattr(openvino, "_write_graph", refuse)
+    assert np.array_equal(openvino.start(card, top, tmp_path / "ro").rows(units), rows)
+    assert refused
 
 
 def test_graphs_are_part_of_the_cache_and_go_when_it_is_full(vision, tmp_path):
     card = find_card(vision, tmp_path)
     for at in (3, 6):
         openvino.start(card, card.cut(at), tmp_path)
-    held = {h.cut: h for h in maintenance.list_items(tmp_path)}
-    assert {h.kind for h in held.values()} == {"graph"} and {h.backbone for h in held.values()} == {card.name}
+    listed = maintenance.list_items(tmp_path)
+    held = {h.cut: h for h in listed if h.kind == "graph"}
+    rest = sum(h.bytes for h in listed if h.kind != "graph")
+    assert sorted(held) == [3, 6] and {h.backbone for h in held.values()} == {card.name}
     assert "graph" in summaries.cache_table([asdict(h) for h in held.values()], 0, "here")
     os.utime(tmp_path / "compiled" / held[6].key / "used", (1000, 1000))
-    assert maintenance.evict(tmp_path, held[3].bytes) == [held[6].key]
+    assert maintenance.evict(tmp_path, held[3].bytes + rest) == [held[6].key]
     openvino.start(card, card.cut(3), tmp_path)  # what is left is whole
-    assert maintenance.clear(tmp_path, card.name) == held[3].bytes and not maintenance.list_items(tmp_path)
+    assert maintenance.clear(tmp_path, card.name) == held[3].bytes
+    assert not [h for h in maintenance.list_items(tmp_path) if h.kind == "graph"]
 
 
 def test_bfloat16_lies_on_a_shelf_of_its_own_and_torch_can_compute_in_it(vision, tmp_path):

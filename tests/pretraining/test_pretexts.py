@@ -62,7 +62,7 @@ def test_real_paragraphs_are_learned(real_data, tmp_path):
 def test_what_was_made_is_borrowed_and_answers(masked, tmp_path):
     outcome = fit.fit((TEXTS, LABELS), into=tmp_path / "fit", backbone=f"own:{masked.folder}", root=tmp_path / "cache")
     assert outcome.result["metrics"]["accuracy"]["n"] > 0
-    (answer,) = predict.predict(tmp_path / "fit", ["where is my parcel?"])
+    (answer,) = predict.predict(tmp_path / "fit", ["where is my parcel?"], root=tmp_path / "cache")
     assert answer.facts()["label"] in set(LABELS)
 
 

@@ -10,10 +10,12 @@ import pytest
 import headstart
 from headstart.backbones.providers import own
 from headstart.core.errors import ArtifactError, HeadstartError, NameNotFound, PlanError, SourceError
+from headstart.core.files import read_checked
 from headstart.core.options import DataOptions
 from headstart.data.demo.photos import write_photos
 from headstart.deployment import predict
 from headstart.pretraining import pretrain
+from headstart.training.tuning import loop
 from headstart.workflows import fit as workflow
 
 TINY = {"student": "mobilenetv4_conv_small_035", "side": 64, "steps": 6, "settings": {"batch_size": "16", "views": "2"}}
@@ -92,8 +94,7 @@ def test_a_run_goes_on_where_it_stood_and_ends_as_if_it_had_not_stopped(parts, m
 
 
 def test_an_unfinished_run_under_former_names_of_settings_goes_on(parts, tmp_path, monkeypatch):
-    from safetensors import safe_open
-    from safetensors.torch import save_file
+    from safetensors.torch import load, save_file
 
     monkeypatch.setattr(pretrain, "CHECKPOINT_SECONDS", 0.0)
     what = {"teachers": ["stats"], "root": tmp_path / "cache", "student": "test_resnet", "side": 32, "steps": 3}
@@ -106,9 +107,7 @@ def test_an_unfinished_run_under_former_names_of_settings_goes_on(parts, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         pretrain.distill([parts], into=tmp_path / "run", probe=parts, echo=stop, **what)
     checkpoint = tmp_path / "run" / "checkpoint.safetensors"
-    with safe_open(checkpoint, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
-        facts = json.loads(file.metadata()["facts"])
+    facts, tensors = loop.read_checkpoint_facts(checkpoint), load(read_checked(checkpoint))
     facts["plan"]["settings"] = {"batch": "16", "policy": "gentle", "small": "0.5"}
     save_file(tensors, checkpoint, metadata={"facts": json.dumps(facts)})
     events = []
@@ -117,6 +116,28 @@ def test_an_unfinished_run_under_former_names_of_settings_goes_on(parts, tmp_pat
     assert [score["step"] for score in made.facts["figures"]["probe"]] == [1]
     with pytest.raises(PlanError, match=r"'small' is now called 'low_res_fraction'"):
         pretrain.distill([parts], into=tmp_path / "other", **{**what, "settings": {"small": "0.5"}})
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "list", "empty"])
+def test_a_damaged_checkpoint_is_refused_in_words(damage, parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrain, "CHECKPOINT_SECONDS", 0.0)
+    what = {"teachers": ["stats"], "root": tmp_path / "cache", "student": "test_resnet", "side": 32, "steps": 3}
+    what |= {"into": tmp_path / "run", "settings": {"batch_size": "16"}}
+
+    def stop(event):
+        if event["event"] == "probe" and event["step"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain.distill([parts], probe=parts, echo=stop, **what)
+    assert json.loads((tmp_path / "run" / "journal.jsonl").read_text().splitlines()[-1])["event"] == "interrupted"
+    checkpoint = tmp_path / "run" / "checkpoint.safetensors"
+    raw = bytearray(checkpoint.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    damaged = {"flip": bytes(raw), "cut": bytes(raw[:200]), "list": b"[1]", "empty": b""}
+    checkpoint.write_bytes(damaged[damage])
+    with pytest.raises(ArtifactError, match="--restart"):
+        pretrain.distill([parts], **what)
 
 
 def test_weights_are_drawn_from_the_seed_and_torchs_own_generator_is_left_alone():

@@ -130,12 +130,9 @@ def test_the_command(flawed, monkeypatch, capsys):
     monkeypatch.setenv("HEADSTART_CACHE", str(folder / "cache"))
     asked = ["headstart", "check", str(data), "--backbone", "stats", "--into", str(folder / "said")]
     monkeypatch.setattr(sys, "argv", [*asked, "-q", "--json"])
-    with pytest.raises(SystemExit) as end:
-        app.main()
-    assert end.value.code == 0 and json.loads(capsys.readouterr().out)["findings"]
+    assert app.run() == 0 and json.loads(capsys.readouterr().out)["findings"]
     monkeypatch.setattr(sys, "argv", asked)
-    with pytest.raises(SystemExit):
-        app.main()
+    assert app.run() == 0
     out = capsys.readouterr().out
     assert "leaked.jpg" in out and "fix:" in out and max(map(len, out.splitlines())) <= 130
 

@@ -1,5 +1,6 @@
 """Methods side by side on one split: the table says what the runs say, and nothing is run twice."""
 
+import errno
 import json
 import sys
 
@@ -8,7 +9,8 @@ import pytest
 
 import headstart
 from headstart.cli import app, summaries
-from headstart.core.errors import NameNotFound, PlanError, SourceError, Stopped
+from headstart.core.errors import DiskError, NameNotFound, PlanError, SourceError, Stopped
+from headstart.core.folder_lock import FolderLock
 from headstart.data.demo.photos import write_photos
 from headstart.workflows import compare
 from headstart.workflows import fit as workflow
@@ -176,10 +178,8 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     words = ["headstart", "compare", str(source), "--backbone", "stats", "--seeds", "1", "-q", "--json"]
     for methods, code in (("probe,knn", 0), ("probe,kn", 2)):
         monkeypatch.setattr(sys, "argv", [*words, "--methods", methods, "--into", str(tmp_path / "out")])
-        with pytest.raises(SystemExit) as ended:
-            app.main()
+        assert app.run() == code
         said = json.loads(capsys.readouterr().out)
-        assert ended.value.code == code
         if code:
             assert "'knn'" in said["error"], "the nearest spelling"
         else:
@@ -209,8 +209,50 @@ def test_the_line_that_repeats_a_comparison_repeats_it(compared_photos, monkeypa
     assert words[words.index("--seed") + 1] == "0"
     monkeypatch.setenv("HEADSTART_CACHE", str(folder / "cache"))
     monkeypatch.setattr(sys, "argv", [*words, "-q", "--json"])
-    with pytest.raises(SystemExit) as end:
-        app.main()
-    assert end.value.code == 0
+    assert app.run() == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["pairs"] == found.facts["pairs"] and all(r["reused"] == 3 for r in facts["methods"] if not r["error"])
+
+
+def flip(raw: bytes) -> bytes:
+    at = raw.index(b'"value": 0.') + len(b'"value": 0.')
+    return raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
+
+
+DAMAGES = {
+    ("result.json", "a flipped digit"): flip,
+    ("result.json", "a list"): lambda raw: b"[]",
+    ("result.json", "deep"): lambda raw: b"[" * 100_000,
+    ("result.json", "cut"): lambda raw: raw[:100],
+    ("predictions.csv", "not UTF-8"): lambda raw: b"\xff" + raw,
+    ("predictions.csv", "cut"): lambda raw: raw[:-3],
+    ("predictions.csv", "empty"): lambda raw: b"",
+    ("asked.json", "a list"): lambda raw: b"[]",
+    ("asked.json", "not UTF-8"): lambda raw: b"\xff\xfe",
+}
+
+
+@pytest.mark.parametrize(("name", "damage"), DAMAGES)
+def test_a_damaged_run_is_made_again(name, damage, compared_photos):
+    folder, source, found, _ = compared_photos
+    file, said = folder / "out" / "knn-1" / name, []
+    file.write_bytes(DAMAGES[name, damage](file.read_bytes()))
+    facts = again(folder, source, said, methods=(*HEADS, "finetune")).facts
+    assert made(said) == ["knn-1", "finetune-0"], "and what could not be had is asked for again"
+    assert facts["pairs"] == found.facts["pairs"]
+
+
+def test_a_folder_holds_one_comparison_at_a_time(compared_photos):
+    folder, source, _, _ = compared_photos
+    with FolderLock(folder / "out"), pytest.raises(SourceError, match="in use by process"):
+        again(folder, source, [])
+
+
+def test_a_full_disk_ends_a_comparison_and_is_no_methods_fault(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "somewhere")
+
+    source = write_photos(tmp_path / "photos", 60)
+    monkeypatch.setattr(compare.workflow, "fit_with", refuse)
+    with pytest.raises(DiskError, match="somewhere: No space left on device"):
+        again(tmp_path, source, [], methods=["knn", "probe"], seeds=1)

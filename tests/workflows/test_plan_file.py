@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import headstart
-from headstart.core.errors import PlanError, SourceError
+from headstart.core.errors import HeadstartError, PlanError, SourceError
 from headstart.workflows.plan_file import repeated
 
 
@@ -124,3 +124,18 @@ def test_no_data_and_no_file_say_so(tmp_path):
         headstart.fit()
     with pytest.raises(SourceError, match=r"plan.toml cannot be read"):
         headstart.fit(config=tmp_path / "plan.toml")
+
+
+@pytest.mark.parametrize("raw", [b"\xff\xfe", b"a = " + b"[" * 100_000, b"[1]", b"x" * 2_000_000, b"settings = 1"])
+def test_a_damaged_file_is_told_in_words(raw, tmp_path):
+    (tmp_path / "plan.toml").write_bytes(raw)
+    with pytest.raises(HeadstartError, match=r"plan\.toml"):
+        headstart.fit(tmp_path, config=tmp_path / "plan.toml", into=tmp_path / "run")
+
+
+@pytest.mark.parametrize("command", ['"', "7", '"headstart"', '"headstart fit \'"'])
+def test_a_damaged_result_beside_an_old_plan_is_told_in_words(command, tmp_path):
+    (tmp_path / "plan.toml").write_text("cut = 1\n")
+    (tmp_path / "result.json").write_text(f'{{"command": {command}}}')
+    with pytest.raises(PlanError, match="is of an older version"):
+        headstart.fit(tmp_path, config=tmp_path / "plan.toml", into=tmp_path / "run")

@@ -12,11 +12,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones import hub, transformers_encoder
-from headstart.backbones.providers.transformers import classifier, read_config, readme_licence, runs  # noqa: F401
+from headstart.backbones import encoder_files, hub, transformers_encoder, transformers_files
+from headstart.backbones.encoder_files import PREPROCESSOR
+from headstart.backbones.providers.transformers import classifier, runs  # noqa: F401
+from headstart.backbones.weights_file import open_weights
 from headstart.core import digest
 from headstart.core.backbone import Backbone, Block, Preprocess
-from headstart.core.errors import PlanError
+from headstart.core.errors import HeadstartError, PlanError
 from headstart.core.messages import first_line
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 
 REQUIRED_FILES = ("config.json", "model.safetensors")
-README = "README.md"
 VOCABULARIES = ("tokenizer.json", "vocab.json", "spiece.model", "tokenizer.model")  # a tokenizer has one of them
 TOKENIZER_FILES = (*VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
 # SigLIP was trained on lower-case texts padded to one length, where attention sees the padding too and the last token
@@ -51,7 +52,7 @@ def card(local: str) -> Backbone:
     name, paths = f"clip:{local}", _paths(local)
     if stated := list(hub.split_overrides(local)[1]):
         raise PlanError(f"{name}: nothing can be stated of a CLIP ({stated[0]!r} was). Its own files say it all.")
-    facts = transformers_encoder.image_settings(name, read_config(paths[transformers_encoder.PREPROCESSOR_CONFIG]))
+    facts = encoder_files.image_settings(name, encoder_files.read_config(paths, PREPROCESSOR))
     spec = Preprocess("image", tuple(sorted(facts.items())))
     model = _load_without_text_tower(name, paths)
     division = _divide(name, model, spec)
@@ -64,7 +65,7 @@ def card(local: str) -> Backbone:
         sum(p.numel() for n, p in model.named_parameters() if not n.startswith("logit_")),
         paths["model.safetensors"].stat().st_size,
         pretrained_on="images and their captions",
-        licence=readme_licence(paths[README]) if README in paths else "",
+        licence=encoder_files.readme_licence(paths),
     )
 
 
@@ -77,14 +78,16 @@ def parts(card: Backbone) -> tuple[nn.Module, list[nn.Module], nn.Module]:
 
 def reference(card: Backbone, raws: Callable[[], list[bytes | str]]) -> np.ndarray | None:
     """(n, d) float32 of images by the library's own image processor and get_image_features."""
-    transformers, folder = transformers_encoder.import_transformers(card.name), _paths(card.local)["config.json"].parent
+    paths = _paths(card.local)
+    transformers_files.check_files(card.name, paths)
+    transformers = transformers_encoder.import_transformers(card.name)
     import torch
     from PIL import Image
 
     images = [Image.open(io.BytesIO(raw)).convert("RGB") for raw in raws() if isinstance(raw, bytes)]
-    with transformers_encoder.quiet_loading(transformers):
+    with transformers_files.view(card.name, paths) as folder, transformers_encoder.quiet_loading(transformers):
         prepare = transformers.AutoImageProcessor.from_pretrained(folder, **transformers_encoder.LOCAL_ONLY)
-    model: Any = transformers_encoder.load_encoder(card.name, folder)
+    model: Any = transformers_encoder.load_encoder(card.name, paths)
     with torch.inference_mode():
         batch = prepare(images=images, return_tensors="pt")
         return _single_vector(model.get_image_features(pixel_values=batch["pixel_values"])).numpy()
@@ -105,9 +108,7 @@ def scale(card: Backbone) -> tuple[float, float]:
     SigLIP's is for a sigmoid of each pair; CLIP's, without an offset, for a softmax over texts.
     Raises PlanError where the weights hold none.
     """
-    from safetensors import safe_open
-
-    with safe_open(_paths(card.local)["model.safetensors"], "pt") as state:  # numpy has no bfloat16
+    with open_weights(_paths(card.local)["model.safetensors"], "pt") as state:  # numpy has no bfloat16
         names = set(state.keys())
         if "logit_scale" not in names:
             raise PlanError(f"{card.name} has no logit_scale, so its cosines cannot be scaled to scores.")
@@ -118,8 +119,8 @@ def scale(card: Backbone) -> tuple[float, float]:
 def _paths(local: str) -> dict[str, Path]:
     return hub.locate_files(
         hub.split_overrides(local)[0],
-        (*REQUIRED_FILES, transformers_encoder.PREPROCESSOR_CONFIG),
-        (*TOKENIZER_FILES, README),
+        (*REQUIRED_FILES, PREPROCESSOR),
+        (*TOKENIZER_FILES, encoder_files.README, transformers_files.ADAPTER),
     )
 
 
@@ -131,13 +132,13 @@ def _checked_paths(card: Backbone) -> dict[str, Path]:
 
 def _load_without_text_tower(name: str, paths: dict[str, Path]) -> nn.Module:
     """The network without its text tower, which is up to two thirds of it and would be copied with every cut."""
-    folder = paths["config.json"].parent
-    keys = transformers_encoder.load_config(name, folder).to_dict().keys()
+    transformers_files.check_files(name, paths)
+    keys = transformers_encoder.load_config(name, paths).to_dict().keys()
     if not {"text_config", "vision_config"} <= keys:
         raise PlanError(
             f"{name} has no tower for images beside one for texts. Try {name.replace('clip', 'transformers', 1)}."
         )
-    model = transformers_encoder.load_encoder(name, folder)
+    model = transformers_encoder.load_encoder(name, paths)
     for child in [n for n, _ in model.named_children() if n.startswith("text_")]:
         setattr(model, child, None)
     return model
@@ -216,22 +217,24 @@ def _embed_texts(card: Backbone, texts: tuple[str, ...]) -> np.ndarray:
             f"{card.name} has no tokenizer beside its weights, so texts cannot be embedded. Copy the one it came with "
             f"there: {', '.join(VOCABULARIES)}; one is enough."
         )
-    folder = paths["config.json"].parent
+    transformers_files.check_files(card.name, paths)
     transformers = transformers_encoder.import_transformers(card.name)
-    config = transformers_encoder.load_config(card.name, folder)
+    config = transformers_encoder.load_config(card.name, paths)
     import torch
 
     try:
-        with transformers_encoder.quiet_loading(transformers):
+        with transformers_files.view(card.name, paths) as folder, transformers_encoder.quiet_loading(transformers):
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **transformers_encoder.LOCAL_ONLY)
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+    except HeadstartError:
+        raise
+    except Exception as error:  # tokenizers raise what they like, some of them Exception itself
         # The first SigLIP's tokenizer needs two libraries more.
         fix = " pip install sentencepiece protobuf" if isinstance(error, ImportError) else ""
         raise PlanError(f"{card.name}: its tokenizer cannot be opened: {first_line(error)}{fix}") from error
     pad_to_max = config.model_type in PADDED_TO_MAX
     arguments = {"padding": "max_length" if pad_to_max else True, "padding_side": "right", "truncation": True}
     arguments |= {"max_length": config.text_config.max_position_embeddings, "return_tensors": "pt"}
-    model: Any = transformers_encoder.load_encoder(card.name, folder)
+    model: Any = transformers_encoder.load_encoder(card.name, paths)
     rows = []
     with torch.inference_mode():
         for start in range(0, len(texts), TEXT_BATCH_SIZE):

@@ -7,7 +7,6 @@ model.safetensors. What the weights do not say can be stated: timm:NAME?mean=0.5
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,10 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.backbones import hub
+from headstart.backbones.timm_arguments import check_architecture
+from headstart.backbones.weights_file import building, load_tensors, open_weights
 from headstart.core import digest
 from headstart.core.backbone import Backbone, Block, Cut, Preprocess
+from headstart.core.card_schema import IMAGE_SETTINGS, MAX_WIDTH
 from headstart.core.errors import NameNotFound, PlanError, WeightsNotFound, import_extra
 from headstart.core.messages import did_you_mean
+from headstart.core.schema import boolean, check, either, items, load_json, one_of, record, table, text, whole
 
 if TYPE_CHECKING:
     import torch
@@ -28,8 +31,21 @@ if TYPE_CHECKING:
 
 REQUIRED_FILES = ("config.json", "model.safetensors")
 PREPROCESS_KEYS = ("crop_mode", "crop_pct", "input_size", "interpolation", "mean", "std")
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
-CROP_MODES = ("center", "squash", "border")
+_MODULE = text(200, r"[A-Za-z0-9_.]*")
+_MODULES = either(one_of(None), items(_MODULE, 32), _MODULE)
+# What is read of a pretrained_cfg; each may be missing.
+PRETRAINED_CFG = {
+    **{key: either(one_of(None), rule) for key, rule in IMAGE_SETTINGS.items()},
+    "num_classes": either(one_of(None), whole(0, MAX_WIDTH)),
+    "classifier": _MODULES,
+    "first_conv": _MODULES,
+    "fixed_input_size": either(one_of(None), boolean),
+    "label_names": either(one_of(None), items(text(1000), MAX_WIDTH)),
+    "label_descriptions": either(one_of(None), table(text(10_000), MAX_WIDTH, key=text(1000))),
+    "tag": either(one_of(None), text()),
+    "license": either(one_of(None), text(1000)),
+}
+MEND = "Mend it in its config.json, or ask whoever made it."
 DATASETS = {
     "in1k": "ImageNet-1k",
     "in12k": "ImageNet-12k",
@@ -119,9 +135,7 @@ def classifier(card: Backbone) -> tuple[np.ndarray, np.ndarray] | None:
     heads = _classifier_names(cfg)
     if len(heads) != 1:
         return None
-    from safetensors import safe_open
-
-    with safe_open(paths["model.safetensors"], "numpy") as state:
+    with open_weights(paths["model.safetensors"], "numpy") as state:
         names = set(state.keys())
         weight, bias = (state.get_tensor(n) if n in names else None for n in (f"{heads[0]}.weight", f"{heads[0]}.bias"))
     if weight is None or bias is None or weight.size != len(weight) * card.width:
@@ -136,7 +150,7 @@ def _paths(local: str) -> dict[str, Path]:
     if colon and scheme in ("hf-hub", "hf_hub"):
         return hub.snapshot_files(rest, REQUIRED_FILES)
     folder = rest if colon and scheme == "local-dir" else name
-    if Path(folder).expanduser().is_dir() or folder.startswith((".", "/", "~")):
+    if hub.expanded(folder).is_dir() or folder.startswith((".", "/", "~")):
         return hub.locate_files(folder, REQUIRED_FILES)
     if not set(folder).isdisjoint("/\\:"):
         raise WeightsNotFound(
@@ -165,30 +179,33 @@ def _repo(name: str) -> str:
 
 def _config(name: str, path: Path, overrides: dict[str, str]) -> tuple[dict, dict]:
     """config.json, and its pretrained_cfg updated by what the user stated."""
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        cfg = dict(config.get("pretrained_cfg", config))  # weights of before 2023 have one flat table
-        architecture = config["architecture"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PlanError(f"{name}: {path} is not a config.json of timm: {type(error).__name__}: {error}.") from error
+    config = load_json(path, record({}, {"pretrained_cfg": record({}, others=True)}, others=True), MEND, PlanError)
+    cfg = dict(config.get("pretrained_cfg", config))  # weights of before 2023 have one flat table
+    if "architecture" not in config:
+        raise PlanError(f"{name}: {path} is no config.json of timm: it names no architecture.")
+    architecture, arguments = config["architecture"], config.get("model_args") or {}
+    check_architecture(name, architecture, arguments, "its config.json")
     for key in ("num_classes", "label_names", "label_descriptions"):
         cfg.update({key: config[key]} if key in config else {})
-    for key, text in overrides.items():
-        cfg[key] = _parse_override(name, key, text)
-    return {"architecture": architecture, "model_args": config.get("model_args") or {}}, cfg
+    for key, stated in overrides.items():
+        cfg[key] = _parse_override(name, key, stated)
+    check(cfg, record({}, PRETRAINED_CFG, others=True), name, MEND, PlanError)
+    if (cfg.get("input_size") or [3])[0] != 3:
+        raise PlanError(f"{name}: input_size is {cfg['input_size']}; images of three channels are expected.")
+    return {"architecture": architecture, "model_args": arguments}, cfg
 
 
-def _parse_override(name: str, key: str, text: str) -> object:
+def _parse_override(name: str, key: str, stated: str) -> object:
     if key not in PREPROCESS_KEYS:
         hint, possible = did_you_mean(key, PREPROCESS_KEYS), ", ".join(PREPROCESS_KEYS)
         raise PlanError(f"{name}: {key!r} cannot be stated of a timm backbone.{hint} What can: {possible}.")
     try:
         if key == "input_size":
-            return [3, int(text), int(text)]
-        numbers = [float(n) for n in text.split(",")] if key in ("mean", "std", "crop_pct") else []
+            return [3, int(stated), int(stated)]
+        numbers = [float(n) for n in stated.split(",")] if key in ("mean", "std", "crop_pct") else []
     except ValueError as error:
-        raise PlanError(f"{name}: {key}={text} is not a number.") from error
-    return text if not numbers else numbers[0] if key == "crop_pct" else numbers
+        raise PlanError(f"{name}: {key}={stated} is not a number.") from error
+    return stated if not numbers else numbers[0] if key == "crop_pct" else numbers
 
 
 def _spec(name: str, cfg: dict) -> Preprocess:
@@ -202,19 +219,6 @@ def _spec(name: str, cfg: dict) -> Preprocess:
             f"A guess would be silently wrong. State what its authors used, for example: "
             f"--backbone '{name}{'&' if '?' in name else '?'}{'&'.join(f'{k}={example[k]}' for k in missing)}'"
         )
-    invalid = {
-        "mean": len(cfg["mean"]) != 3,
-        "std": len(cfg["std"]) != 3 or min(cfg["std"]) <= 0,
-        "crop_pct": not 0 < cfg["crop_pct"] <= 4,
-        "input_size": len(cfg["input_size"]) != 3 or cfg["input_size"][0] != 3 or min(cfg["input_size"]) < 1,
-        "interpolation": cfg["interpolation"] not in INTERPOLATIONS,
-        "crop_mode": cfg["crop_mode"] not in CROP_MODES,
-    }
-    for key in (k for k, is_invalid in invalid.items() if is_invalid):
-        raise PlanError(
-            f"{name}: {key} is {cfg[key]!r}, which cannot be followed: expected are three channels, "
-            f"an interpolation of {', '.join(INTERPOLATIONS)}, a crop_mode of {', '.join(CROP_MODES)}."
-        )
     settings = ((key, tuple(cfg[key]) if isinstance(cfg[key], list) else cfg[key]) for key in PREPROCESS_KEYS)
     return Preprocess("image", tuple(settings))
 
@@ -223,20 +227,17 @@ def _load(name: str, config: dict, cfg: dict, weights: Path) -> nn.Module:
     """The network with its weights in float32. Raises PlanError naming what does not fit."""
     timm = import_extra("timm", "torch", f"The backbone {name}")
     import torch
-    from safetensors.torch import load_file
 
     architecture = config["architecture"]
     if not timm.is_model(architecture):
         raise PlanError(f"{name} is a {architecture}, which timm {timm.__version__} does not know. Try a newer timm.")
     keys = ("input_size", "fixed_input_size", "num_classes", "classifier", "first_conv")
     model_cfg = {key: cfg[key] for key in keys if key in cfg}
-    try:
-        with torch.random.fork_rng(devices=[]):  # initial weights are drawn and discarded: the caller's RNG stays
-            model = timm.create_model(architecture, pretrained_cfg=model_cfg, **config["model_args"])
-    except (TypeError, ValueError, RuntimeError, AssertionError, NotImplementedError) as error:
-        raise PlanError(f"{name}: timm cannot build what its config.json describes: {error}") from error
+    # Initial weights are drawn and discarded: the caller's generator stays as it is.
+    with building(name, weights, "its config.json"), torch.random.fork_rng(devices=[]):
+        model = timm.create_model(architecture, pretrained_cfg=model_cfg, **config["model_args"])
     heads = tuple(f"{head}." for head in _classifier_names(cfg))
-    mismatches = [w for w in _load_into(model, load_file(weights)) if not w.partition(" ")[2].startswith(heads)]
+    mismatches = [w for w in _load_into(model, load_tensors(weights)) if not w.partition(" ")[2].startswith(heads)]
     if mismatches:
         more = f" and {len(mismatches) - 4} more" if len(mismatches) > 4 else ""
         raise PlanError(f"{name}: {weights.name} does not fit a {architecture}: {', '.join(mismatches[:4])}{more}.")

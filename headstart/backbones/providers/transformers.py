@@ -6,17 +6,19 @@ What the weights do not say can be stated: transformers:NAME?pooling=mean&normal
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.backbones import hub, transformers_encoder
-from headstart.backbones.transformers_encoder import PREPROCESSOR_CONFIG
+from headstart.backbones import encoder_files, hub, transformers_encoder, transformers_files
+from headstart.backbones.encoder_files import PREPROCESSOR, TOKENIZER
 from headstart.core import digest
 from headstart.core.backbone import Backbone, Block, Cut, Preprocess
+from headstart.core.card_schema import POOLINGS, TEXT_SETTINGS
 from headstart.core.errors import PlanError
 from headstart.core.messages import did_you_mean
+from headstart.core.schema import check, record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,14 +26,21 @@ if TYPE_CHECKING:
 
 
 REQUIRED_FILES = ("config.json", "model.safetensors")
-MODULES_FILE, POOLING_FILE, LENGTH_FILE = "modules.json", "1_Pooling/config.json", "sentence_bert_config.json"
-PROMPTS_FILE = "config_sentence_transformers.json"
-TOKENIZER_FILE, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
-README = "README.md"
-SENTENCE_TRANSFORMERS_FILES = (MODULES_FILE, POOLING_FILE, LENGTH_FILE, PROMPTS_FILE)
-OPTIONAL_FILES = (*SENTENCE_TRANSFORMERS_FILES, TOKENIZER_FILE, TOKENIZER_CONFIG, PREPROCESSOR_CONFIG, README)
+SENTENCE_TRANSFORMERS_FILES = (
+    encoder_files.MODULES,
+    encoder_files.POOLING,
+    encoder_files.LENGTH,
+    encoder_files.PROMPTS,
+)
+OPTIONAL_FILES = (
+    *SENTENCE_TRANSFORMERS_FILES,
+    TOKENIZER,
+    encoder_files.TOKENIZER_CONFIG,
+    PREPROCESSOR,
+    encoder_files.README,
+    transformers_files.ADAPTER,
+)
 
-POOLINGS = ("mean", "cls", "max")
 OVERRIDES = ("pooling", "normalize", "max_length", "pad", "prompt")
 MAX_WINDOWS = 64  # of one text, at most
 NO_LIMIT = 1_000_000  # transformers writes 1e30 for tokenizers that know no limit
@@ -40,11 +49,6 @@ CLS_POOLED = ("vit", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit", "v
 # These count positions from the padding token's id, so their position tables are that much longer than their texts.
 ROBERTAS = ("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl")
 OFFSET_POSITIONS = (*ROBERTAS, "camembert", "data2vec-text", "mpnet")
-LEGACY_POOLINGS = {
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_max_tokens": "max",
-}
 
 
 def files(local: str) -> list[Path]:
@@ -58,9 +62,11 @@ def card(local: str) -> Backbone:
     Raises PlanError naming each setting of preprocessing or pooling that neither the weights nor the name state.
     """
     name, paths = f"transformers:{local}", _paths(local)
-    folder = paths["config.json"].parent
-    spec = _spec(name, paths, transformers_encoder.load_config(name, folder), _parse_overrides(name, local))
-    model = transformers_encoder.load_encoder(name, folder)
+    transformers_files.check_files(name, paths)
+    spec = _spec(name, paths, transformers_encoder.load_config(name, paths), _parse_overrides(name, local))
+    model = transformers_encoder.load_encoder(name, paths)
+    if spec.kind == "text":
+        transformers_encoder.check_tokenizer(name, model, paths[TOKENIZER])
     count = sum(p.numel() for p in model.parameters())
     division = transformers_encoder.divide_encoder(name, model, spec)
     return Backbone(
@@ -71,7 +77,7 @@ def card(local: str) -> Backbone:
         division.width,
         count,
         paths["model.safetensors"].stat().st_size,
-        licence=readme_licence(paths[README]) if README in paths else "",
+        licence=encoder_files.readme_licence(paths),
     ).with_files(paths.values())
 
 
@@ -84,7 +90,7 @@ def parts(card: Backbone) -> tuple[nn.Module, list[nn.Module], nn.Module]:
     """(stem, blocks, pool), proven on these weights to be the network that the card describes."""
     paths = _paths(card.local)
     hub.check_weights_unchanged(card, [paths[f] for f in REQUIRED_FILES])
-    model = transformers_encoder.load_encoder(card.name, paths["config.json"].parent)
+    model = transformers_encoder.load_encoder(card.name, paths)
     division = transformers_encoder.divide_encoder(card.name, model, card.preprocess)
     return division.parts_of(card)
 
@@ -100,12 +106,11 @@ def reference(card: Backbone, raws: Callable[[], list[bytes | str]]) -> np.ndarr
     if card.preprocess.kind != "text":
         return None
     import torch
-    import transformers
 
-    folder = paths["config.json"].parent
-    sentence_bert = _optional_config(paths, LENGTH_FILE)
-    pooling, normalize = _pooling(paths)
-    with transformers_encoder.quiet_loading(transformers):
+    transformers = transformers_encoder.import_transformers(card.name)
+    sentence_bert = encoder_files.read_config(paths, encoder_files.LENGTH)
+    pooling, normalize = encoder_files.read_pooling(card.name, paths)
+    with transformers_files.view(card.name, paths) as folder, transformers_encoder.quiet_loading(transformers):
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = transformers.AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
     max_length = _max_length(card.name, paths, model.config, {})
@@ -136,7 +141,7 @@ def _parse_overrides(name: str, local: str) -> dict[str, Any]:
         possible = {"pooling": POOLINGS, "normalize": ("yes", "no")}.get(key, (text,))
         if text not in possible:
             raise PlanError(f"{name}: {key}={text} is not possible; {key} is one of {', '.join(possible)}.")
-        if key in ("max_length", "pad") and not text.isdigit():
+        if key in ("max_length", "pad") and not re.fullmatch("[0-9]{1,9}", text):
             raise PlanError(f"{name}: {key}={text} is not a number of tokens.")
         overrides[key] = text == "yes" if key == "normalize" else int(text) if key in ("max_length", "pad") else text
     return overrides
@@ -144,7 +149,7 @@ def _parse_overrides(name: str, local: str) -> dict[str, Any]:
 
 def _spec(name: str, paths: dict[str, Path], config, overrides: dict[str, Any]) -> Preprocess:
     """The preprocessing and pooling that the weights state; nothing is assumed."""
-    kinds = [kind for kind, file in (("text", TOKENIZER_FILE), ("image", PREPROCESSOR_CONFIG)) if file in paths]
+    kinds = [kind for kind, file in (("text", TOKENIZER), ("image", PREPROCESSOR)) if file in paths]
     if config.is_encoder_decoder or len(kinds) == 2:
         towers = not config.is_encoder_decoder and {"text_config", "vision_config"} <= config.to_dict().keys()
         local = name.partition(":")[2]
@@ -153,9 +158,9 @@ def _spec(name: str, paths: dict[str, Path], config, overrides: dict[str, Any]) 
     if not kinds:
         repo = hub.split_overrides(name.partition(":")[2])[0]
         raise PlanError(
-            f"{name} has neither {TOKENIZER_FILE} (texts) nor {PREPROCESSOR_CONFIG} (images) beside its weights, so "
-            f"inputs cannot be prepared. If the hub has it: `hf download {repo}`. An old vocabulary becomes a "
-            f"{TOKENIZER_FILE} with transformers.AutoTokenizer.from_pretrained(...).save_pretrained(...)."
+            f"{name} has neither {TOKENIZER} (texts) nor {PREPROCESSOR} (images) beside its "
+            f"weights, so inputs cannot be prepared. If the hub has it: `hf download {repo}`. An old vocabulary "
+            f"becomes a {TOKENIZER} with transformers.AutoTokenizer.from_pretrained(...).save_pretrained(...)."
         )
     unsupported = [key for key in overrides if kinds == ["image"] and key not in OVERRIDES[:2]]
     if unsupported:
@@ -167,9 +172,9 @@ def _spec(name: str, paths: dict[str, Path], config, overrides: dict[str, Any]) 
 
 
 def _text_settings(name: str, paths: dict[str, Path], config, overrides: dict[str, Any]) -> dict[str, Any]:
-    sentence_bert = _optional_config(paths, LENGTH_FILE)
-    prompts = _optional_config(paths, PROMPTS_FILE)
-    pooling, normalize = _pooling(paths)
+    sentence_bert = encoder_files.read_config(paths, encoder_files.LENGTH)
+    prompts = encoder_files.read_config(paths, encoder_files.PROMPTS)
+    pooling, normalize = encoder_files.read_pooling(name, paths)
     settings = {
         "lower": bool(sentence_bert.get("do_lower_case", False)),
         "max_length": _max_length(name, paths, config, overrides),
@@ -177,7 +182,7 @@ def _text_settings(name: str, paths: dict[str, Path], config, overrides: dict[st
         "pad": getattr(config, "pad_token_id", None),
         "pooling": pooling,
         "prompt": (prompts.get("prompts") or {}).get(prompts.get("default_prompt_name"), ""),
-        "tokenizer": digest.of_files([paths[TOKENIZER_FILE]]),
+        "tokenizer": digest.of_files([paths[TOKENIZER]]),
         "windows": MAX_WINDOWS,
         **overrides,
     }
@@ -188,6 +193,7 @@ def _text_settings(name: str, paths: dict[str, Path], config, overrides: dict[st
             f"to use the encoder with another pooling than its authors', state it: "
             f"--backbone '{_with_overrides(name, 'pooling=mean')}'"
         )
+    check(settings, record(TEXT_SETTINGS), name, encoder_files.FIX, PlanError)
     return settings
 
 
@@ -197,8 +203,8 @@ def _check_complete(name: str, facts: dict[str, Any], examples: dict[str, str]) 
         text = "&".join(f"{key}={examples[key]}" for key in missing)
         raise PlanError(
             f"{name} does not state its {' and '.join(missing)}: no file beside the weights says so (for "
-            f"pooling that is {POOLING_FILE}). A guess would be silently wrong. State what its authors used, for "
-            f"example: --backbone '{_with_overrides(name, text)}'"
+            f"pooling that is {encoder_files.POOLING}). A guess would be silently wrong. State what its authors used, "
+            f"for example: --backbone '{_with_overrides(name, text)}'"
         )
 
 
@@ -206,27 +212,21 @@ def _with_overrides(name: str, text: str) -> str:
     return f"{name}{'&' if '?' in name else '?'}{text}"
 
 
-def _pooling(paths: dict[str, Path]) -> tuple[str | None, bool]:
-    """The pooling and whether embeddings are normalized, as sentence-transformers saved it."""
-    modules = read_config(paths[MODULES_FILE]) if MODULES_FILE in paths else []
-    types = [str(m.get("type", "")).rpartition(".")[2] for m in modules]
-    if POOLING_FILE not in paths:
-        return None, "Normalize" in types
-    facts = read_config(paths[POOLING_FILE])
-    modes = [LEGACY_POOLINGS.get(k, k) for k, on in facts.items() if k.startswith("pooling_mode_") and on is True]
-    newer = facts.get("pooling_mode")
-    modes = modes or ([newer] if isinstance(newer, str) else list(newer or ()))
-    others = [kind.lower() for kind in types if kind not in ("Transformer", "Pooling", "Normalize")]
-    return " and ".join([*modes, *others]) or None, "Normalize" in types
-
-
 def _max_length(name: str, paths: dict[str, Path], config, overrides: dict[str, Any]) -> int | None:
     """The maximum number of tokens, special ones included; None without a limit."""
     table = getattr(config, "max_position_embeddings", None)
-    offset = getattr(config, "pad_token_id", 1) + 1 if config.model_type in OFFSET_POSITIONS else 0
+    if table is not None and type(table) is not int:
+        raise PlanError(f"{name}: max_position_embeddings is {table!r}, not a number of tokens. {encoder_files.FIX}")
+    pad = getattr(config, "pad_token_id", None)
+    offset = (1 if pad is None else pad) + 1 if config.model_type in OFFSET_POSITIONS else 0
     limit = table - offset if table else NO_LIMIT
-    stated = (overrides.get("max_length"), _optional_config(paths, LENGTH_FILE).get("max_seq_length"))
-    length = next(filter(None, (*stated, _optional_config(paths, TOKENIZER_CONFIG).get("model_max_length"))), limit)
+    stated = (overrides.get("max_length"), encoder_files.read_config(paths, encoder_files.LENGTH).get("max_seq_length"))
+    length = next(
+        filter(
+            None, (*stated, encoder_files.read_config(paths, encoder_files.TOKENIZER_CONFIG).get("model_max_length"))
+        ),
+        limit,
+    )
     if overrides.get("max_length", 8) > limit or overrides.get("max_length", 8) < 8:
         raise PlanError(
             f"{name}: max_length={overrides['max_length']} is not possible; it reads 8 to {limit} tokens at once."
@@ -236,26 +236,7 @@ def _max_length(name: str, paths: dict[str, Path], config, overrides: dict[str, 
 
 
 def _image_settings(name: str, paths: dict[str, Path], config, overrides: dict[str, Any]) -> dict[str, Any]:
-    settings = transformers_encoder.image_settings(name, read_config(paths[PREPROCESSOR_CONFIG]))
+    settings = encoder_files.image_settings(name, encoder_files.read_config(paths, PREPROCESSOR))
     settings |= {"normalize": False, "pooling": "cls" if config.model_type in CLS_POOLED else None, **overrides}
     _check_complete(name, settings, {"pooling": "mean"})
     return settings
-
-
-def _optional_config(paths: dict[str, Path], file: str) -> dict[str, Any]:
-    return read_config(paths[file]) if file in paths else {}
-
-
-def read_config(path: Path) -> Any:
-    """The content of a JSON file beside the weights. Raises PlanError where it is no JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise PlanError(f"{path} is not JSON: {error}.") from error
-
-
-def readme_licence(readme: Path) -> str:
-    """The licence that the front matter of a README states, or ""."""
-    _, fence, front = readme.read_text(encoding="utf-8", errors="replace").partition("---\n")
-    lines = front.partition("\n---")[0].splitlines() if fence else []
-    return next((line.partition(":")[2].strip().strip("\"'") for line in lines if line.startswith("license:")), "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from headstart.backbones.providers import stats
 from headstart.core.backbone import Backbone, Block, Preprocess
 from headstart.core.digest import of_value
@@ -13,7 +15,7 @@ files, runs, classifier, reference = stats.files, stats.runs, stats.classifier, 
 
 def card(local: str) -> Backbone:
     """`local` is the number of features, as in "vector:384"."""
-    if not local.isdigit() or int(local) < 1:
+    if not re.fullmatch("[1-9][0-9]{0,6}", local):
         raise PlanError(f"vector:{local} is not a backbone: the number of features is expected, as in vector:384.")
     width = int(local)
     spec = Preprocess("vector", (("width", width),))

@@ -19,6 +19,7 @@ from headstart.core.arrays import load_or_compute_arrays
 from headstart.core.observations import ImageStats
 from headstart.core.task import Example
 from headstart.data.contents import iter_contents
+from headstart.data.image_formats import open_image
 
 FORMAT = 1
 SHAPES = {"prints": (), "colour": (3,), "size": (2,), "bytes": ()}
@@ -29,13 +30,10 @@ Thumbnails = Callable[[Sequence[int]], list[bytes]]  # positions -> JPEG thumbna
 
 
 def load_image_stats(examples: Sequence[Example], thumbnails: Thumbnails, root: Path) -> ImageStats:
-    """Of these photos, from the cache folder `root` where the same ones were looked at before.
-
-    Raises CacheError where that folder cannot be written.
-    """
+    """Of these photos, from the cache folder `root` where the same ones were looked at before."""
     key = digest.of_value([FORMAT, [e.digest for e in examples]]).replace(":", "-")
     path = root / "glances" / f"{key}.npz"
-    arrays = load_or_compute_arrays(path, root, lambda: asdict(_compute(examples, thumbnails)))
+    arrays = load_or_compute_arrays(path, lambda: asdict(_compute(examples, thumbnails)))
     return ImageStats(**{name: arrays[name] for name in SHAPES})
 
 
@@ -57,9 +55,9 @@ def _compute(examples: Sequence[Example], thumbnails: Thumbnails) -> ImageStats:
                 continue
             stats.bytes[i] = len(content)
             try:
-                with Image.open(io.BytesIO(content)) as image:
+                with open_image(content) as image:
                     stats.size[i] = image.size
-            except (OSError, ValueError, Image.DecompressionBombError):
+            except Exception:  # decoders raise what they like on damaged bytes; such a photo has no size
                 continue
     for start in range(0, n, CHUNK):
         for i, thumbnail in enumerate(thumbnails(range(start, min(n, start + CHUNK))), start):

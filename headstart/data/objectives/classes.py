@@ -12,9 +12,13 @@ import numpy as np
 from headstart.core import statistics
 from headstart.core.errors import SourceError
 from headstart.core.result import Metric
+from headstart.core.schema import check, distinct, record, text
 
 CALIBRATION_BINS = 15  # of confidence; the number of Guo et al. 2017
 MIN_DISTINCT_NUMBERS = 20  # distinct whole numbers that may be classes, however few examples there are
+MAX_LABELS = 1 << 17
+FACTS = record({"names": distinct(text(100_000), MAX_LABELS, 1)}, {"name": text(64)})  # of classes, and of tags
+MAX_CONFUSIONS = 1500  # classes up to which the report holds every pair of them
 MAX_CODES = 50  # distinct whole numbers from 0 on that are taken for classes without asking
 
 
@@ -61,7 +65,8 @@ def of(labels: Sequence) -> Classes:
 
 
 def restore(facts: dict) -> Classes:
-    """Equal to the one that gave the facts."""
+    """Equal to the one that gave the facts. Raises ArtifactError where they are none."""
+    check(facts, FACTS, "its labels", "Fit again, or restore it from a copy.")
     return Classes(tuple(facts["names"]))
 
 
@@ -161,19 +166,23 @@ class Classes:
         )
 
     def details(self, scores: np.ndarray, y: np.ndarray) -> dict:
-        """Confusions (rows are the truth), a table of the classes (the interval is that of recall), reliability."""
+        """Confusions (rows are the truth), a table of the classes (the interval is that of recall), reliability.
+
+        Of more than MAX_CONFUSIONS classes the confusions are left out: they are the square of that.
+        """
         k = self.width
         logs = _log_softmax(scores)
         predicted = logs.argmax(1)
-        matrix = np.bincount(y * k + predicted, minlength=k * k).reshape(k, k)
+        few = k <= MAX_CONFUSIONS
+        matrix = np.bincount(y * k + predicted, minlength=k * k).reshape(k, k).tolist() if few else []
+        counts = [np.bincount(c, minlength=k).tolist() for c in (y[predicted == y], y, predicted)]
         rows = []
-        for i, label in enumerate(self.names):
-            hits, true, positives = int(matrix[i, i]), int(matrix[i].sum()), int(matrix[:, i].sum())
+        for label, hits, true, positives in zip(self.names, *counts, strict=True):
             low, high = statistics.wilson_interval(hits, true)
             figures = statistics.precision_recall_f1(hits, true, positives)
             rows.append({"name": label, "n": true, **figures, "low": low, "high": high})
         curve = statistics.reliability_curve(np.exp(logs.max(1)), predicted == y, CALIBRATION_BINS)
-        tables = {"confusion": matrix.tolist(), "per_class": rows, "reliability": curve}
+        tables = {"confusion": matrix, "per_class": rows, "reliability": curve}
         return {"kind": "classes", "names": list(self.names), **tables}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -11,10 +12,16 @@ import numpy as np
 
 from headstart.core.errors import SourceError
 from headstart.core.result import Metric
+from headstart.core.schema import check, number, record, shorten, text
 from headstart.core.statistics import bootstrap, bootstrap_interval
 from headstart.data.objectives.classes import are_class_codes
 
 QUANTILE_BINS = 4
+LARGEST_LABEL = 1e100  # in size: the squares of errors, which are reported, stay finite in double precision
+MOST_SPREADS = 1e12  # of a label from the mean of the training labels: squares stay finite in single precision
+ROUNDING = 1e-15  # of the size of the labels: a spread below it is rounding
+LARGEST, SMALLEST = sys.float_info.max, sys.float_info.min * sys.float_info.epsilon
+FACTS = record({"mean": number(-LARGEST, LARGEST), "spread": number(SMALLEST, LARGEST)}, {"name": text(64)})
 MAX_PLOT_POINTS = 500  # points of the report's scatter plot
 
 
@@ -27,14 +34,19 @@ def fits(labels: Sequence) -> bool:
 def of(labels: Sequence) -> Number:
     """The scale of the labels. Raises SourceError when one is no number, or all are the same."""
     values = _floats(labels)
-    spread = float(values.std())
-    if not spread:
+    size = float(np.abs(values).max(initial=0.0))
+    spread = size * float((values / size).std()) if size else 0.0  # squares of small numbers would be 0
+    if spread <= ROUNDING * size:
+        # A spread below that is how the last digits of equal numbers differ.
         raise SourceError(f"All labels are {values[0] if len(values) else 'missing'}: there is nothing to learn.")
+    if spread < 1 / LARGEST_LABEL:
+        raise SourceError(f"The labels differ by {spread:g}: too little to compute with. Give them in another unit.")
     return Number(float(values.mean()), spread)
 
 
 def restore(facts: dict) -> Number:
-    """Equal to the one that gave the facts."""
+    """Equal to the one that gave the facts. Raises ArtifactError where they are none."""
+    check(facts, FACTS, "its scale", "Fit again, or restore it from a copy.")
     return Number(float(facts["mean"]), float(facts["spread"]))
 
 
@@ -43,10 +55,15 @@ def _floats(labels: Sequence) -> np.ndarray:
     for label in labels:
         try:
             value = float(label)
-        except (TypeError, ValueError) as error:
-            raise SourceError(f"The label {label!r} is not a number. For words say --task classes.") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise SourceError(f"The label {shorten(label)} is not a number. For words say --task classes.") from error
         if not math.isfinite(value):
             raise SourceError(f"The label {label!r} is not finite.")
+        if abs(value) > LARGEST_LABEL:
+            raise SourceError(
+                f"The label {label!r} is beyond {LARGEST_LABEL:g}, where squares of errors have no end. Leave it out, "
+                "or give the labels in another unit."
+            )
         values.append(value)
     return np.array(values, dtype=np.float64)
 
@@ -75,7 +92,15 @@ class Number:
 
     def encode(self, labels: Sequence) -> np.ndarray:
         """(n,) float32, in spreads from the mean."""
-        return ((_floats(labels) - self.mean) / self.spread).astype(np.float32)
+        values = _floats(labels)
+        encoded = (values - self.mean) / self.spread
+        far = np.flatnonzero(np.abs(encoded) > MOST_SPREADS)
+        if len(far):
+            raise SourceError(
+                f"The label {values[far[0]]:g} is {MOST_SPREADS:g} times farther from the mean of the training labels "
+                f"({self.mean:g}) than those are from each other. Mend it or leave it out."
+            )
+        return encoded.astype(np.float32)
 
     def decode(self, scores: np.ndarray) -> list:
         """Numbers in the labels' own unit."""

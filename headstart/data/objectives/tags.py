@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,11 @@ import numpy as np
 from headstart.core import statistics
 from headstart.core.errors import SourceError
 from headstart.core.result import Metric
+from headstart.core.schema import check
+from headstart.data.contents import valid_text
+from headstart.data.objectives.classes import FACTS
 
+WHOLE = re.compile("-?[0-9]{1,18}")  # not "--5", "²" or more digits than Python takes for a number
 SEPARATORS = ";|,"
 TAG_COLUMNS = ("tags", "tag", "labels", "categories", "keywords", "topics", "genres")
 MIN_TAG_COUNT = 20  # examples of a tag; a rarer one is too few to keep its share in every part
@@ -50,12 +55,12 @@ def _parse_list(text: str) -> tuple:
 
     try:
         tags = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         try:
             tags = literal_eval(text)
-        except (ValueError, SyntaxError) as error:
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
             raise SourceError(f'The label {text[:80]!r} is not a list of tags, as in ["a", "b"].') from error
-    return tuple(str(tag) for tag in tags)
+    return tuple(valid_text(str(tag)) for tag in tags)
 
 
 def of(labels: Sequence) -> Tags:
@@ -66,12 +71,13 @@ def of(labels: Sequence) -> Tags:
     names = {tag for v in labels for tag in tag_names(v)}
     if not names:
         raise SourceError("No example has a tag, so there is nothing to learn.")
-    numbers = all(tag.lstrip("-").isdigit() for tag in names)
-    return Tags(tuple(sorted(names, key=int) if numbers else sorted(names)))
+    numbers = all(WHOLE.fullmatch(tag) for tag in names)
+    return Tags(tuple(sorted(names, key=lambda tag: (int(tag), tag)) if numbers else sorted(names)))
 
 
 def restore(facts: dict) -> Tags:
-    """Equal to the one that gave the facts."""
+    """Equal to the one that gave the facts. Raises ArtifactError where they are none."""
+    check(facts, FACTS, "its labels", "Fit again, or restore it from a copy.")
     return Tags(tuple(facts["names"]))
 
 

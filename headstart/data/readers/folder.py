@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +12,12 @@ from headstart.core.errors import SourceError, Unreadable
 from headstart.core.messages import join_plain
 from headstart.core.result import SetAside
 from headstart.core.task import Example
-from headstart.data.contents import IMAGE_SUFFIXES, Reading, decode_text, describe_os_error, hash_files
+from headstart.data.contents import IMAGE_SUFFIXES, Reading, decode_text, hash_files, read_file, valid_text
+from headstart.data.directory_walk import holds_file, is_folder, is_visible, list_files
 from headstart.data.split_names import part_of
 from headstart.data.tabular import find_tables
 
 TEXT_SUFFIXES = (".txt",)
-IGNORED_NAMES = {"thumbs.db", "desktop.ini", "icon\r", "__macosx", "lost+found", "node_modules"}
 DOCUMENTATION_STEMS = {
     *("readme", "license", "licence", "copying", "changelog"),
     *("citation", "notice", "classes", "labels"),
@@ -52,7 +51,7 @@ def read(
     notes += _check_tables_beside(root)
     class_folders, folder_notes = _find_class_folders(root, label)
     notes += folder_notes
-    files = [file for folder in class_folders for file in _list_files(folder)]
+    files, left_out = _list_files(root, class_folders)
     kind, wanted, skipped = _select_kind(root, files, kind)
     notes.append(f"Kind: {kind}, because of the files' suffixes.")
     if skipped:
@@ -60,7 +59,7 @@ def read(
         suffixes = ", ".join(f"{n} {suffix}" for suffix, n in counts.most_common(5))
         notes.append(f"{len(skipped)} files skipped, as they are no {kind}s: {suffixes}.")
     examples, aside, encoding_notes = _examples(wanted, root, kind)
-    return Reading(kind, examples, (*notes, *encoding_notes), tuple(aside))
+    return Reading(kind, examples, (*notes, *encoding_notes), (*left_out, *aside))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,57 +78,30 @@ class _File:
     folder: _ClassFolder
 
 
-def _is_visible(name: str) -> bool:
-    return not name.startswith((".", "~")) and name.lower() not in IGNORED_NAMES
-
-
 def _is_example(name: str) -> bool:
     stem, suffix = os.path.splitext(name.lower())
     is_text = suffix in TEXT_SUFFIXES and stem not in DOCUMENTATION_STEMS
-    return _is_visible(name) and (is_text or suffix in IMAGE_SUFFIXES)
+    return is_visible(name) and (is_text or suffix in IMAGE_SUFFIXES)
 
 
 def _folders(root: Path | str) -> list[str]:
     """Names of the folders (or links to such) in a folder, sorted."""
     try:
         with os.scandir(root) as entries:
-            return sorted(e.name for e in entries if e.is_dir() and _is_visible(e.name))
+            return sorted(e.name for e in entries if is_visible(e.name) and is_folder(e))
     except OSError as error:
         raise SourceError(f"{root} cannot be read: {error.strerror}.") from error
 
 
-def _has_example(root: str | Path, deep: bool = True, seen: frozenset[str] = frozenset()) -> bool:
-    """Stops at the first one: listing every file of every class folder again would cost as much as reading them."""
-    real, below = os.path.realpath(root), []
-    with os.scandir(root) as entries:
-        for entry in entries:
-            if not entry.is_dir() and _is_example(entry.name):
-                return True
-            if deep and entry.is_dir() and _is_visible(entry.name):
-                below.append(entry.path)
-    return real not in seen and any(_has_example(path, deep, seen | {real}) for path in below)
-
-
-def _walk(root: str) -> Iterator[tuple[str, list[str]]]:
-    """Every folder with its files, in order of name, through links but never in a circle."""
-    seen = set()
-    for folder, below, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        below[:] = sorted(b for b in below if _is_visible(b)) if real not in seen else []
-        if real not in seen:
-            seen.add(real)
-            yield folder, sorted(names)
-
-
 def _data_folders(root: Path) -> list[str]:
     """Names of the folders in a folder that hold images or texts."""
-    return [name for name in _folders(root) if _has_example(root / name)]
+    return [name for name in _folders(root) if holds_file(str(root / name), _is_example)]
 
 
 def _unwrap(root: Path, label: str | None) -> tuple[Path, list[str]]:
     """Goes down while there is one folder of folders with nothing beside it, as archives unpack; and a note."""
     top = root
-    while label != "" and not _has_example(root, deep=False):
+    while label != "" and not holds_file(str(root), _is_example, deep=False):
         names = _data_folders(root)
         if len(names) != 1 or part_of(names[0]) or not _data_folders(root / names[0]):
             break
@@ -175,7 +147,7 @@ def _find_class_folders(root: Path, label: str | None) -> tuple[list[_ClassFolde
     tops = [(root / name, name) for name in parts] or [(root, "")]
     class_folders, loose = [], 0
     for top, part in tops:
-        class_folders += [_ClassFolder(str(top / name), _readable(name), part) for name in _data_folders(top)]
+        class_folders += [_ClassFolder(str(top / name), valid_text(name), part) for name in _data_folders(top)]
         loose += sum(_is_example(n) and os.path.isfile(top / n) for n in os.listdir(top))
     notes = []
     if loose and class_folders:
@@ -196,7 +168,7 @@ def _no_classes(root: Path, class_folders: list[_ClassFolder], loose: int) -> st
         return f"{root} has one class folder only, {class_folders[0].label!r}. Two are the least. {expected}"
     if loose:
         return f"{root} holds {loose} loose files but no class folders, so nothing says what they show. {expected}"
-    names = [n for n in sorted(os.listdir(root)) if _is_visible(n)]
+    names = [n for n in sorted(os.listdir(root)) if is_visible(n)]
     state = f"holds {join_plain(names)}" if names else "is empty"
     return (
         f"{root} {state}: no class folders with images or .txt texts, and no tables (.csv, .jsonl, .parquet). "
@@ -204,13 +176,20 @@ def _no_classes(root: Path, class_folders: list[_ClassFolder], loose: int) -> st
     )
 
 
-def _list_files(folder: _ClassFolder) -> list[_File]:
-    return [
-        _File(os.path.join(path, name), os.path.splitext(name)[1].lower(), folder)
-        for path, names in _walk(folder.path)
-        for name in names
-        if _is_visible(name)
+def _list_files(root: Path, folders: list[_ClassFolder]) -> tuple[list[_File], list[SetAside]]:
+    """The files of all class folders, and the links and folders that were not followed."""
+    by_folder, left_out = list_files(str(root), [folder.path for folder in folders])
+    files = [
+        _File(path, os.path.splitext(path)[1].lower(), folder)
+        for folder, paths in zip(folders, by_folder, strict=True)
+        for path in paths
     ]
+    return files, [SetAside(_id(path, root), valid_text(reason)) for path, reason in left_out]
+
+
+def _id(path: str, root: Path) -> str:
+    """The path from the data folder on."""
+    return valid_text(path[len(str(root)) + 1 :].replace(os.sep, "/"))
 
 
 def _select_kind(root: Path, files: list[_File], kind: str | None) -> tuple[str, list[_File], list[_File]]:
@@ -238,13 +217,12 @@ def _select_kind(root: Path, files: list[_File], kind: str | None) -> tuple[str,
 
 
 def _examples(files: list[_File], root: Path, kind: str) -> tuple[dict[str, list[Example]], list[SetAside], list[str]]:
-    start = len(str(root)) + 1
     examples: dict[str, list[Example]] = {}
     aside: list[SetAside] = []
     encodings: Counter[str] = Counter()
     digests = hash_files([f.path for f in files]) if kind == "image" else [""] * len(files)
     for file, mark in zip(files, digests, strict=True):
-        name = _readable(file.path[start:].replace(os.sep, "/"))
+        name = _id(file.path, root)
         content: Path | str = Path(file.path)
         if kind == "text":
             content, mark, encoding = _read_text(file.path)
@@ -257,16 +235,11 @@ def _examples(files: list[_File], root: Path, kind: str) -> tuple[dict[str, list
     return examples, aside, notes
 
 
-def _readable(name: str) -> str:
-    """A name without the marks that Python puts for bytes that are no UTF-8: such text cannot be written anywhere."""
-    return name if name.isascii() else name.encode("utf-8", "replace").decode("utf-8")
-
-
 def _read_text(path: str) -> tuple[str, str | Unreadable, str]:
     """A file's text, its digest or why there is none, and the encoding it needed."""
     try:
-        text, encoding = decode_text(Path(path).read_bytes())
-    except OSError as error:
-        return "", Unreadable(describe_os_error(error)), ""
+        text, encoding = decode_text(read_file(path))
+    except Unreadable as reason:
+        return "", reason, ""
     mark = digest.of_bytes(text.encode()) if text.strip() else Unreadable("empty text")
     return text, mark, encoding

@@ -9,17 +9,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from headstart.core import digest
 from headstart.core.errors import SourceError, Unreadable
 from headstart.core.messages import first_line
 from headstart.core.result import SetAside
 from headstart.core.task import Example, TableCell
 from headstart.data.column_roles import PATH_COLUMNS, ColumnRoles, infer_roles
-from headstart.data.contents import IMAGE_SUFFIXES, Reading, hash_files, iter_cells
+from headstart.data.contents import IMAGE_SUFFIXES, Reading, hash_files, iter_cells, valid_text
+from headstart.data.sheet import Sheet
 from headstart.data.split_names import part_of
-from headstart.data.tabular import TABLE_SUFFIXES, Sheet, open_sheet
+from headstart.data.tabular import TABLE_SUFFIXES, open_sheet
 
 NO_LABEL = "no label"
+MISSING = ("NAType", "NaTType", "MaskedConstant")  # types of pandas' and numpy's marks for a value that is not there
+LARGEST_WHOLE = 2**63
 
 
 def reads(source: object) -> bool:
@@ -198,10 +203,8 @@ class _SheetReader:
         name = f"{self.file}:{row}"
         if isinstance(value, list | dict | bytes):
             return name, "", Unreadable(f"is not text but {type(value).__name__}")
-        # JSON may hold halves of characters, which no tokenizer takes: they become question marks.
-        data = ("" if value is None else str(value)).encode("utf-8", "replace")
-        text = data.decode("utf-8")
-        return name, text, digest.of_bytes(data) if text.strip() else Unreadable("empty text")
+        text = "" if value is None else str(value)
+        return name, text, digest.of_bytes(text.encode()) if text.strip() else Unreadable("empty text")
 
     def _find_base(self, values: list) -> tuple[Path, list[str]]:
         """The folder that paths are relative to: the table's, or one beside it where the first files lie."""
@@ -227,16 +230,19 @@ def _resolve(base: Path, value: object) -> str:
 
 
 def clean_label(value: object, names: list[str] | None = None) -> object:
-    """A label as its owner means it, None where there is none.
+    """A label as its owner means it, None where there is none: a plain value, in text that can be written anywhere.
 
     names: of the classes that whole numbers stand for; -1 is Hugging Face's mark of a hidden label
     """
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+    if isinstance(value, np.generic) and value.dtype.kind not in "mM":  # times of numpy would become bare numbers
+        value = value.item()
+    if value is None or type(value).__name__ in MISSING or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if isinstance(value, str):
-        return value.strip() or None
+        return valid_text(value.strip()) or None
     if isinstance(value, list | tuple):
         return tuple(str(c) for c in (clean_label(v, names) for v in value) if c is not None)
     if names is not None and isinstance(value, int):
         return names[value] if 0 <= value < len(names) else None
-    return value
+    # A whole number that no float holds is a name: the digits of a hash.
+    return str(value) if isinstance(value, int) and abs(value) > LARGEST_WHOLE else value

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from headstart.core.errors import HeadstartError
+from headstart.core.errors import HeadstartError, Unreadable
 from headstart.core.files import read_json
 from headstart.core.plan import Model
-from headstart.core.result import SetAside
-from headstart.data.contents import IMAGE_SUFFIXES, read_content
-from headstart.deployment import witness
+from headstart.core.result import PREDICTION_COLUMNS, SetAside
+from headstart.core.spreadsheet import read_csv
+from headstart.data.contents import IMAGE_SUFFIXES, read_content, read_file
+from headstart.data.directory_walk import list_files
+from headstart.deployment import witness_replay
+from headstart.deployment.card_file import WITNESS
 from headstart.deployment.predict import TEXT_SUFFIXES, collect_inputs
 
 MAX_HELD_OUT = 400  # held-out inputs that judge a quantized model: one changed answer is a quarter of a point
@@ -21,8 +24,8 @@ MAX_HELD_OUT = 400  # held-out inputs that judge a quantized model: one changed 
 
 def witness_inputs(model: Model) -> list[bytes | str]:
     """The inputs stored with the model: file bytes, or texts."""
-    stored = witness.read(model.folder / "witness.npz", model.objective.width)
-    return witness.stored_inputs(stored, model.facts["kind"])
+    stored = witness_replay.read(model.folder / WITNESS, model.objective, model.facts["schema"])
+    return witness_replay.stored_inputs(stored, model.facts["kind"])
 
 
 def held_out_inputs(model: Model) -> tuple[list[str], list[bytes | str]]:
@@ -41,7 +44,8 @@ def training_inputs(model: Model, limit: int) -> tuple[list[bytes | str], str]:
     kind = model.facts["kind"]
     if source.is_dir():
         suffixes = IMAGE_SUFFIXES if kind == "image" else TEXT_SUFFIXES
-        ids = [str(p.relative_to(source)) for p in sorted(source.rglob("*")) if p.suffix.lower() in suffixes]
+        (below,), _ = list_files(str(source), [str(source)])
+        ids = [str(p.relative_to(source)) for p in map(Path, below) if p.suffix.lower() in suffixes]
     else:
         ids = [e.id for e in _table_examples(source, kind)]
     ids = [id for id in ids if id not in test_labels]
@@ -57,16 +61,16 @@ def _run_data(model: Model) -> tuple[Path | None, dict[str, str]]:
     source = Path(str((facts or {}).get("source") or "/nothing/there"))
     if not facts or not file.is_file() or not source.exists():
         return None, {}
-    with open(file, encoding="utf-8", newline="") as lines:
-        return source, {row["id"]: row["label"] for row in csv.DictReader(lines)}
+    rows = read_csv(file, PREDICTION_COLUMNS, f"Delete it, to calibrate on the witness alone: {file}.")
+    return source, {row["id"]: row["label"] for row in rows}
 
 
 def _read_inputs(source: Path, ids: set[str], kind: str) -> Iterator[tuple[str, bytes | str]]:
     """(id, content) of those of the examples that are still there."""
     if source.is_dir():
         for id in sorted(ids):
-            if (source / id).is_file():
-                data = (source / id).read_bytes()
+            with suppress(Unreadable):  # it may have gone since
+                data = read_file(source / id)
                 yield id, data if kind == "image" else data.decode("utf-8", "replace")
         return
     yield from ((e.id, read_content(e)) for e in _table_examples(source, kind) if e.id in ids)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,17 @@ from typing import Any
 import numpy as np
 
 from headstart.core import digest
+from headstart.core.disk_errors import disk_errors_in_words
 from headstart.core.errors import PlanError, SourceError
-from headstart.core.files import write_json_atomic
+from headstart.core.files import (
+    make_folder,
+    move,
+    remove_folder,
+    remove_stale_temporaries,
+    temporary_path,
+    write_file,
+    write_json_atomic,
+)
 from headstart.core.plan import Model
 from headstart.core.plugins import member
 from headstart.core.settings import settings_of
@@ -43,6 +52,7 @@ class ExportFolder:
     facts: dict
 
 
+@disk_errors_in_words
 def export(
     folder: str | Path,
     to: str,
@@ -51,6 +61,7 @@ def export(
     settings: dict[str, str] | None = None,
     limit: float = 1.0,
     root: Path | None = None,
+    base: str | None = None,
 ) -> ExportFolder:
     """Writes a saved model in another format, and checks that it gives the model's own answers to the same bytes.
 
@@ -58,34 +69,41 @@ def export(
     into: default <folder>/export/<to>. An earlier export there is kept as <into>.previous
     settings: of the format, as text.  limit: points of held-out accuracy that 8-bit quantization may cost; where the
     run's data are gone, per cent of the witness's answers.  root: the cache folder; default the user's
+    base: the backbone of a model from elsewhere that names it by a path, or where its weights lie here
     Raises PlanError for what a format cannot hold, ArtifactError where its answers differ, SourceError where
-    something else lies at `into`.
+    something else lies at `into`, DiskError where a disk refuses.
     """
     root, folder = root or store.default_root(), Path(folder)
     target = Path(into) if into else folder / "export" / to
     format: Any = member("formats", to)
     parsed = settings_of(format, settings or {})
-    _check_target(target)
-    model, extractor = load(folder, root)
-    temporary = target.with_name(f".{target.name}.new")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    _check_target(target, None if into else folder)
+    model, extractor = load(folder, root, base or "")
+    remove_stale_temporaries(target.parent)
+    temporary = temporary_path(target)
+    make_folder(temporary)
     try:
         written = format.write(model, extractor, temporary, parsed)
         parity, quantization = _verify(model, extractor, written, to, limit)
         if written.code:
-            (temporary / PROGRAM).write_text(written.code, encoding="utf-8")
-        (temporary / README).write_text(_readme(model, to, written, parity), encoding="utf-8")
+            write_file(temporary / PROGRAM, written.code)
+        write_file(temporary / README, _readme(model, to, written, parity))
         facts = {**_facts(model, temporary, to, written, parity), **quantization}
         write_json_atomic(temporary / FACTS, facts)
         _move_into_place(temporary, target)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):  # what cannot be deleted is swept by a later export
+            remove_folder(temporary)
     return ExportFolder(target, facts)
 
 
-def _check_target(target: Path) -> None:
-    """Raises SourceError where something else than an export lies at the target or at its `.previous`."""
+def _check_target(target: Path, inside: Path | None) -> None:
+    """Raises SourceError where something else than an export lies at the target or at its `.previous`.
+
+    inside: the folder that the target must not leave by a link
+    """
+    if inside is not None and not target.resolve().is_relative_to(inside.resolve()):
+        raise SourceError(f"{target} is a link that leads out of the folder. Name another folder with --into.")
     for path in (target, target.with_name(target.name + ".previous")):
         if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not (path / FACTS).exists())):
             raise SourceError(f"{path} exists and is no export of Headstart. Name another folder with --into.")
@@ -95,9 +113,9 @@ def _move_into_place(temporary: Path, target: Path) -> None:
     """Renames the written folder to the target; what lay there is kept as `.previous`."""
     if target.exists():
         previous = target.with_name(target.name + ".previous")
-        shutil.rmtree(previous, ignore_errors=True)
-        target.rename(previous)
-    temporary.rename(target)
+        remove_folder(previous)
+        move(target, previous)
+    move(temporary, target)
 
 
 def _verify(model: Model, extractor: Extractor, written: ExportResult, to: str, limit: float) -> tuple[Parity, dict]:

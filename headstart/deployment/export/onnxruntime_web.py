@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 
 from headstart.core.errors import ArtifactError
-from headstart.core.files import write_atomic
+from headstart.core.files import remove, write_atomic
 
 VERSION = "1.30.0"
 # As `npm view onnxruntime-web@1.30.0 dist.integrity` says.
@@ -57,6 +57,17 @@ def is_installed(root: Path) -> bool:
         return bool(read_runtime(root))
     except ArtifactError:
         return False
+
+
+def drop_damaged(root: Path) -> list[str]:
+    """Deletes the files that do not match their digests. Gives a line for each."""
+    problems = []
+    for name, expected in FILES.items():
+        file = runtime_folder(root) / name
+        if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+            remove(file)
+            problems.append(f"{file} was damaged and is dropped; to fetch it again: {COMMAND}")
+    return problems
 
 
 def fetch(root: Path, registry: str) -> Path:

@@ -6,6 +6,7 @@ knows; and write(model, extractor, folder, settings) -> ExportResult, which rais
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +17,14 @@ import numpy as np
 
 from headstart.backbones import hub
 from headstart.core.errors import ArtifactError, PlanError, Unreadable
+from headstart.core.files import write_file
 from headstart.core.head import Head
 from headstart.core.plan import Model, Trained, winner_of
 from headstart.core.plugins import member, name_of
 from headstart.core.version import __version__
 from headstart.deployment.export.head_matrices import head_of
-from headstart.deployment.witness import TOLERANCES, embed_uncached, relative_difference
+from headstart.deployment.witness import TOLERANCES, embed_uncached
+from headstart.deployment.witness_replay import relative_difference
 from headstart.features.extract import average_windows, has_unit_length
 from headstart.features.image_decoding import decode_image
 from headstart.features.preprocess.image import min_decoded_side
@@ -225,7 +228,7 @@ def write_tokenizer(model: Model, folder: Path) -> None:
     spec = dict(model.backbone.preprocess.settings)
     for key, name in (("tokenizer", "tokenizer.json"), ("vocabulary", "vocab.txt")):
         if key in spec:
-            (folder / name).write_bytes(hub.asset_file(model.backbone.preprocess, key).read_bytes())
+            write_file(folder / name, hub.asset_file(model.backbone.preprocess, key).read_bytes())
 
 
 def write_text_files(model: Model, folder: Path) -> None:
@@ -249,4 +252,7 @@ def write_head(model: Model, folder: Path) -> None:
     scale = [facts.get("mean", 0.0), facts.get("spread", 1.0)]
     names = np.array(list(facts.get("names", [])), dtype=np.str_)
     link = np.array([model.objective.link], dtype=np.str_)
-    np.savez(folder / "head.npz", unit=np.array([head.unit]), labels=names, link=link, scale=np.array(scale), **arrays)  # type: ignore[arg-type]
+    about = {"unit": np.array([head.unit]), "labels": names, "link": link, "scale": np.array(scale)}
+    buffer = io.BytesIO()
+    np.savez(buffer, **about, **arrays)  # type: ignore[arg-type]
+    write_file(folder / "head.npz", buffer.getvalue())

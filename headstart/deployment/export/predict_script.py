@@ -5,7 +5,6 @@ It is assembled from templates: how an input is read, how the exported file is o
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -127,7 +126,7 @@ def input_code(model: Model) -> tuple[str, str, tuple[str, ...]]:
         lowered = "text.lower()" if facts["lower"] else "text"
         length, windows = str(facts["max_length"]), str(facts["windows"])
         code = TOKEN_WINDOWS.replace("{max_length}", length).replace("{windows}", windows)
-        code = code.replace("{prompt!r}", repr(str(facts["prompt"]))).replace("{lowered}", lowered)
+        code = code.replace("{lowered}", lowered).replace("{prompt!r}", ascii(str(facts["prompt"])))
     return IMPORTS.get(spec.kind, ""), code, LIBRARIES.get(spec.kind, ())
 
 
@@ -136,7 +135,7 @@ def answer_code(model: Model) -> str:
     if model.objective.link == "identity":
         facts = model.objective.facts()
         return f'{{"number": float(p[0]) * {facts["spread"]!r} + {facts["mean"]!r}}}'
-    names = json.dumps(list(model.objective.facts()["names"]), ensure_ascii=False)
+    names = ascii([str(name) for name in model.objective.facts()["names"]])  # no mark in a name turns the code around
     return f"dict(zip({names}, map(float, p)))"
 
 

@@ -11,7 +11,7 @@ from headstart.core.plan import Model
 from headstart.core.version import __version__
 from headstart.deployment.export import onnxruntime_web
 from headstart.reporting.canvas import THEMES
-from headstart.reporting.formatting import metric_format
+from headstart.reporting.formatting import finite_number, metric_format
 
 PAGE = Path(__file__).with_name("web")
 # In the order in which they depend on one another.
@@ -72,13 +72,15 @@ def _question(names: list[str]) -> str:
 def _figure(summary: dict[str, Any]) -> str:
     """The run's headline metric with its confidence interval."""
     for name, facts in summary.items():
-        value, low, high, n = (facts[key] for key in ("value", "low", "high", "n"))
+        value, low, high, n = (finite_number(facts.get(key)) for key in ("value", "low", "high", "n"))
+        if value is None or low is None or high is None or n is None:
+            continue
         if name == "accuracy":
             return (
                 f"Right on {100 * value:.1f} % of {n:,} examples that it had not seen; "
                 f"{100 * low:.0f} to {100 * high:.0f} % are plausible."
             )
         kind = metric_format(name)
-        shown = f"{kind.label} {kind.format(value)} on {n:,} examples that it had not seen"
+        shown = f"{kind.label} {kind.format(value)} on {n:,.0f} examples that it had not seen"
         return f"{shown}; {kind.format(low)} to {kind.format(high)} are plausible."
     return ""

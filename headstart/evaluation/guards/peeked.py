@@ -13,11 +13,15 @@ MIN_MODELS = 20  # models; those of one `compare` are fewer
 
 
 def look(value: Evaluation) -> Iterator[Finding]:
-    """Notes the selection bias of the best of as many equal models.
+    """Notes the selection bias of the best of as many equal models, and where the count of them was lost.
 
     At most the expected maximum of k normal errors, sqrt(2 ln k) standard errors; less where errors are correlated.
     """
-    count = int((value.details.get("judged") or {}).get("models", 0))
+    judged = value.details.get("judged") or {}
+    count, lost = int(judged.get("models", 0)), judged.get("lost", "")
+    if lost:
+        message = f"How many models these test examples have judged on this machine is not known: {lost}."
+        yield Finding("peeked", "note", message, "look at the disk: headstart cache verify", {"models": count})
     if count < MIN_MODELS:
         return
     headline = value.metrics[0]

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from headstart.core.features import unit_rows
 from headstart.core.statistics import bootstrap_interval, wilson_interval
 
 RESAMPLES = 200  # bootstrap, over examples
@@ -25,6 +26,7 @@ BATCHNORM_BORDERS = {"own:vision-small": 0.5}
 SUBWORDS_BORDER = 2.2
 REMAINING_ERROR_BORDER = 0.9
 MAX_LAYER_DISTANCE = 4.0  # of one BatchNorm layer: two standard deviations away
+FARTHEST = 1e6  # the largest Fréchet distance that is told, in variances
 NEAR_BORDER = 0.35  # in log2: half the width that an interval has at least
 
 # Baselines without transfer, as words after "than".
@@ -204,8 +206,7 @@ def nearest_neighbour_purity(x: np.ndarray, y: np.ndarray) -> dict:
 
     x: (n, d) embeddings.  y: (n,) classes
     """
-    unit = x - x.mean(0)
-    unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    unit = unit_rows(x - x.mean(0))
     similarity = unit @ unit.T
     np.fill_diagonal(similarity, -np.inf)
     right = int((y[similarity.argmax(1)] == y).sum())
@@ -228,14 +229,17 @@ def distribution_distances(a: np.ndarray, b: np.ndarray, rng: np.random.Generato
     # The trace of the root of a product of covariances is the nuclear norm of this n x m matrix.
     cross = np.linalg.svd(centred_a @ centred_b.T, compute_uv=False).sum() / math.sqrt((n - 1) * (m - 1))
     frechet = ((a.mean(0) - b.mean(0)) ** 2).sum() + traces - 2 * cross
-    return {"frechet": float(frechet / (traces / 2)), "mmd": _mmd(a, b), "proxy_a": _proxy_a(a, b, rng)}
+    if traces <= 1e-12 * max((a**2).sum() / n, (b**2).sum() / m):  # rows that do not vary: equal, or worlds apart
+        frechet, traces = (0.0 if np.allclose(a.mean(0), b.mean(0)) else FARTHEST), 2.0
+    return {"frechet": float(min(frechet / (traces / 2), FARTHEST)), "mmd": _mmd(a, b), "proxy_a": _proxy_a(a, b, rng)}
 
 
 def _mmd(a: np.ndarray, b: np.ndarray) -> float:
     x = np.concatenate([a, b])
     norms = (x**2).sum(1)
     squared = np.maximum(norms[:, None] + norms[None] - 2 * x @ x.T, 0)
-    kernel = np.exp(-squared / np.median(squared[squared > 0]))
+    apart = squared[squared > 0]
+    kernel = np.exp(-squared / np.median(apart)) if len(apart) else np.ones_like(squared)
     n, m = len(a), len(b)
     within = (kernel[:n, :n].sum() - n) / (n * (n - 1)) + (kernel[n:, n:].sum() - m) / (m * (m - 1))
     return float(within - 2 * kernel[:n, n:].mean())
@@ -251,7 +255,7 @@ def _proxy_a(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> float:
     for fold in (0, 1):
         train, test = folds != fold, folds == fold
         gram = x[train] @ x[train].T
-        weight = x[train].T @ np.linalg.solve(gram + gram.diagonal().mean() * np.eye(len(gram)), t[train])
+        weight = x[train].T @ np.linalg.solve(gram + max(gram.diagonal().mean(), 1e-9) * np.eye(len(gram)), t[train])
         wrong[test] = np.sign(x[test] @ weight) != t[test]
     error = (wrong[: len(a)].mean() + wrong[len(a) :].mean()) / 2
     return float(min(2.0, max(0.0, 2 - 4 * error)))

@@ -54,12 +54,9 @@ def is_trainable(backbone: Backbone) -> bool:
 
 
 def profile_network(examples: Sequence[Example], backbone: Backbone, root: Path) -> NetworkProfile:
-    """Profile of the network on these readable examples, cached on disk.
-
-    Raises CacheError where the cache folder cannot be written, and what loading the network raises.
-    """
+    """Profile of the network on these readable examples, cached on disk. Raises what loading the network raises."""
     path = _cache_path("opened", examples, backbone, root)
-    arrays = load_or_compute_arrays(path, root, lambda: _profile(examples, backbone))
+    arrays = load_or_compute_arrays(path, lambda: _profile(examples, backbone))
     names = ("mean", "square", "kept_mean", "kept_variance")
     layers = tuple(BatchNormMoments(*(arrays[f"{name}-{i}"] for name in names)) for i in range(int(arrays["layers"])))
     return NetworkProfile(layers, arrays["sizes"], float(arrays["seconds"]))
@@ -70,10 +67,10 @@ def random_init_embeddings(examples: Sequence[Example], backbone: Backbone, root
 
     Weights come from the layers' own initialisers; BatchNorm then estimates its statistics on the first examples,
     without which a random network would give the same embedding for every photo.
-    Raises CacheError where the cache folder cannot be written, and what loading the network raises.
+    Raises what loading the network raises.
     """
     path = _cache_path("untrained", examples, backbone, root)
-    return load_or_compute_arrays(path, root, lambda: {"rows": _random_init_embeddings(examples, backbone)})["rows"]
+    return load_or_compute_arrays(path, lambda: {"rows": _random_init_embeddings(examples, backbone)})["rows"]
 
 
 def _profile(examples: Sequence[Example], backbone: Backbone) -> dict[str, np.ndarray]:
@@ -165,5 +162,9 @@ def _network_inputs(examples: Sequence[Example], backbone: Backbone) -> Any:
 
 def _cache_path(name: str, examples: Sequence[Example], backbone: Backbone, root: Path) -> Path:
     digests = [e.digest for e in examples]
-    facts = {"weights": backbone.weights, "preprocess": backbone.preprocess.facts(), "examples": digests}
+    facts = {
+        "weights": backbone.identity or backbone.weights,
+        "preprocess": backbone.preprocess.facts(),
+        "examples": digests,
+    }
     return root / "untrained" / f"{name}-{digest.of_value([FORMAT, facts]).replace(':', '-')}.npz"

@@ -9,7 +9,8 @@ import numpy as np
 
 from headstart.core import digest
 from headstart.core.backbone import Backbone, Cut
-from headstart.core.errors import PlanError
+from headstart.core.errors import ArtifactError, PlanError
+from headstart.core.messages import type_and_first_line
 from headstart.core.plugins import member
 from headstart.core.result import Receipt
 
@@ -51,8 +52,12 @@ class OnnxExtractor:
         # The graph names its weights and holds none: one set serves this engine and torch alike.
         self._values = [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
         options.add_external_initializers(list(weights), self._values)
-        self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        (self._input,) = (node.name for node in self._session.get_inputs())
+        try:
+            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            (self._input,) = (node.name for node in self._session.get_inputs())
+            (_,) = self._session.get_outputs()
+        except Exception as error:  # of a dozen types of the runtime; ValueError where it has other inputs or outputs
+            raise self._refusal(error) from error
 
     def rows(self, units: list[np.ndarray]) -> np.ndarray:
         """(u, d) float32, in the order of the units."""
@@ -61,8 +66,22 @@ class OnnxExtractor:
         out = np.empty((len(units), self._backbone.width), np.float32)
         for first in range(0, len(units), BATCH_SIZE):
             (batch,) = prepare.batch(units[first : first + BATCH_SIZE], spec).values()
-            (out[first : first + len(batch)],) = self._session.run(None, {self._input: batch})
+            try:
+                (rows,) = self._session.run(None, {self._input: batch})
+            except Exception as error:  # as above
+                raise self._refusal(error) from error
+            if rows.shape != (len(batch), self._backbone.width):
+                shape = (len(batch), self._backbone.width)
+                raise self._refusal(f"it gives rows of {rows.shape} where its card says {shape}")
+            out[first : first + len(batch)] = rows
         return out
+
+    def _refusal(self, reason: Exception | str) -> ArtifactError:
+        why = reason if isinstance(reason, str) else type_and_first_line(reason)
+        return ArtifactError(
+            f"The graph of {self._backbone.name} cannot be run: {why}. Make the backbone again, or restore its folder "
+            "from a copy."
+        )
 
     def receipt(self) -> Receipt:
         """Digests over every weight of the graph, when it was opened and now."""

@@ -6,8 +6,6 @@ graph, and neither torch nor the backbone's library is imported.
 
 from __future__ import annotations
 
-import json
-import secrets
 import shutil
 import tempfile
 import warnings
@@ -20,8 +18,17 @@ import numpy as np
 
 from headstart.core import digest, hardware
 from headstart.core.backbone import Backbone, Cut
+from headstart.core.checked_folder import read_manifest, write_manifest
 from headstart.core.errors import PlanError
-from headstart.core.files import read_json, writing_cache
+from headstart.core.files import (
+    make_folder,
+    move,
+    read_checked_json,
+    remove_folder,
+    temporary_path,
+    touch,
+    writing_cache,
+)
 from headstart.core.messages import first_line
 from headstart.core.plugins import member
 from headstart.core.result import Receipt
@@ -32,11 +39,11 @@ from headstart.features.engines import torch as torch_engine
 
 MAX_IMAGES, MAX_TOKENS = 8, 1024  # of one batch
 MIN_INPUTS = {"image": 64, "text": 256}  # from which converting pays: 3 s once, and 5 to 10 times torch's rate after
-FORMAT = 2  # of the cached graph
+FORMAT = 3  # of the cached graph
+MANIFEST = "facts.json"  # of its folder
 EXAMPLE_TEXTS = ("a b c d e f g", "x y")  # of unequal length, so that the mask counts
 TOLERANCE = 1e-4  # of the largest value, of float32 against torch; 3e-6 was seen
 PRECISION_HINTS = {"float32": "f32", "bfloat16": "bf16", "mixed": "bf16"}  # mixed: sensitive layers stay in float32
-FILES = ("net.xml", "mixed.xml", "net.bin")
 
 
 def precisions() -> tuple[str, ...]:
@@ -49,7 +56,7 @@ def takes(backbone: Backbone, cut: Cut, runs: str, todo: int, root: Path | None)
     kind = backbone.preprocess.kind
     if runs != "torch" or kind not in MIN_INPUTS or cut.precision not in PRECISION_HINTS or not find_spec("openvino"):
         return 0
-    worth = todo >= MIN_INPUTS[kind] or cut.engine == "openvino" or (root and _cached_graph(root, backbone, cut))
+    worth = todo >= MIN_INPUTS[kind] or cut.engine == "openvino" or (root and _is_cached(root, backbone, cut))
     return 0 if not worth or hardware.has_accelerator() else 3
 
 
@@ -60,11 +67,11 @@ def start(backbone: Backbone, cut: Cut, root: Path | None = None) -> OpenVinoExt
     """
     openvino = openvino_graphs.import_openvino()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:  # Windows keeps mapped files
-        folder = _cached_graph(root, backbone, cut) if root is not None else None
+        folder = _intact_graph(root, backbone, cut) if root is not None else None
         if folder is None:
-            folder = _save_graph(openvino, _convert(openvino, backbone, cut), root or Path(temporary), backbone, cut)
+            folder = _save_graph(openvino, _convert(openvino, backbone, cut), root, Path(temporary), backbone, cut)
         with suppress(OSError):  # a read-only cache is evicted by those who may write to it
-            (folder / "used").touch()
+            touch(folder / "used")
         graph = folder / ("mixed.xml" if cut.precision == "mixed" else "net.xml")
         return OpenVinoExtractor(openvino, openvino.Core().read_model(graph, folder / "net.bin"), backbone, cut)
 
@@ -184,34 +191,49 @@ def _graph_folder(root: Path, backbone: Backbone, cut: Cut) -> Path:
     return root / "compiled" / digest.of_value([store.shelf_key(backbone, backbone.cut(cut.at)), version])
 
 
-def _cached_graph(root: Path, backbone: Backbone, cut: Cut) -> Path | None:
-    """The folder of the graph; None where it is not cached or not complete."""
-    folder = _graph_folder(root, backbone, cut)
-    facts = read_json(folder / "facts.json")
-    try:
-        sizes = {name: (folder / name).stat().st_size for name in FILES}
-    except OSError:
-        return None
-    return folder if facts is not None and facts.get("sizes") == sizes else None
+def _is_cached(root: Path, backbone: Backbone, cut: Cut) -> bool:
+    """Whether a graph is cached, by its manifest alone."""
+    return read_checked_json(_graph_folder(root, backbone, cut) / MANIFEST) is not None
 
 
-def _save_graph(openvino: Any, model: Any, root: Path, backbone: Backbone, cut: Cut) -> Path:
-    """Writes the graph, whole or not at all, and gives its folder. Raises CacheError."""
+def _intact_graph(root: Path, backbone: Backbone, cut: Cut) -> Path | None:
+    """The folder of the graph; None where it is not cached, or where one byte of it is not what was written."""
     folder = _graph_folder(root, backbone, cut)
-    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
-    with writing_cache(root):
+    return folder if read_manifest(folder / MANIFEST, folder) is not None else None
+
+
+def _save_graph(openvino: Any, model: Any, root: Path | None, aside: Path, backbone: Backbone, cut: Cut) -> Path:
+    """Writes the graph, whole or not at all, and gives its folder: one under `aside` where the cache takes none.
+
+    Raises CacheError where that cannot be written either.
+    """
+    folder = _graph_folder(root or aside, backbone, cut)
+    if root is not None:
         try:
-            temporary.mkdir(parents=True)
-            openvino.save_model(model, temporary / "net.xml", compress_to_fp16=False)
-            shutil.copyfile(temporary / "net.xml", temporary / "mixed.xml")
-            openvino_graphs.keep_float32(temporary / "mixed.xml", openvino_graphs.precision_sensitive_layers)
-            sizes = {name: (temporary / name).stat().st_size for name in FILES}
-            facts = {"backbone": backbone.name, "cut": cut.at, "weights": backbone.weights, "sizes": sizes}
-            (temporary / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
-            shutil.rmtree(folder, ignore_errors=True)  # what is there is not complete
-            temporary.replace(folder)
-        except OSError:
-            shutil.rmtree(temporary, ignore_errors=True)
-            if not (folder / "facts.json").is_file():  # another process may have been faster
-                raise
+            _write_graph(openvino, model, folder, backbone, cut)
+            return folder
+        except (OSError, RuntimeError):  # RuntimeError: what OpenVINO raises on a full disk
+            if _intact_graph(root, backbone, cut) is not None:  # another process was faster
+                return folder
+            folder = _graph_folder(aside, backbone, cut)
+    with writing_cache(folder):
+        _write_graph(openvino, model, folder, backbone, cut)
     return folder
+
+
+def _write_graph(openvino: Any, model: Any, folder: Path, backbone: Backbone, cut: Cut) -> None:
+    """Raises OSError, and RuntimeError where OpenVINO cannot write."""
+    temporary = temporary_path(folder)
+    try:
+        make_folder(temporary)
+        openvino.save_model(model, temporary / "net.xml", compress_to_fp16=False)
+        shutil.copyfile(temporary / "net.xml", temporary / "mixed.xml")
+        openvino_graphs.keep_float32(temporary / "mixed.xml", openvino_graphs.precision_sensitive_layers)
+        facts = {"backbone": backbone.name, "cut": cut.at, "weights": backbone.weights}
+        write_manifest(temporary / MANIFEST, temporary, facts)
+        remove_folder(folder)  # what is there is damaged
+        move(temporary, folder)
+    except BaseException:
+        with suppress(OSError):
+            remove_folder(temporary)
+        raise

@@ -18,6 +18,7 @@ import numpy as np
 from headstart.backbones import hub
 from headstart.core.backbone import Preprocess
 from headstart.core.errors import ArtifactError, Unreadable, import_extra
+from headstart.core.messages import first_line
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -115,10 +116,15 @@ def _tokenizer(settings: Preprocess, files: tuple[Path, ...]) -> tuple[Tokenizer
     """
     path = hub.asset_file(settings, "tokenizer")
     tokenizers = import_extra("tokenizers", "text", "Reading texts for this backbone")
-    tokenizer = tokenizers.Tokenizer.from_file(str(path))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    bare, full = (tokenizer.encode("a", add_special_tokens=special).ids for special in (False, True))
+    try:
+        tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        bare, full = (tokenizer.encode("a", add_special_tokens=special).ids for special in (False, True))
+    except Exception as error:  # the library raises Exception itself
+        raise ArtifactError(
+            f"{path} is no tokenizer ({first_line(error)}). Download it again, or restore it from a copy."
+        ) from error
     start = next((i for i in range(len(full)) if full[i : i + len(bare)] == bare), None)
     if start is None:
         raise ArtifactError(f"{path} does not put its special tokens around a text; such a tokenizer cannot be used.")

@@ -8,6 +8,7 @@ import numpy as np
 
 from headstart.core.backbone import Preprocess
 from headstart.core.errors import Unreadable
+from headstart.core.features import LARGEST_FEATURE
 from headstart.features import one_unit
 
 SERVES = ("vector",)
@@ -33,4 +34,8 @@ def _parse(raw: bytes, width: int) -> list[np.ndarray] | Unreadable:
     row = np.frombuffer(raw, dtype="<f4")
     if len(row) != width:
         return Unreadable(f"has {len(row)} numbers where {width} are expected")
-    return [row] if np.isfinite(row).all() else Unreadable("holds NaN or infinite numbers")
+    if not np.isfinite(row).all():
+        return Unreadable("holds NaN or infinite numbers")
+    # Their squares and products with weights must stay finite in float32's range of 3.4e38.
+    beyond = np.abs(row).max(initial=0.0) > LARGEST_FEATURE
+    return Unreadable(f"holds numbers beyond {LARGEST_FEATURE:g}: use another unit") if beyond else [row]

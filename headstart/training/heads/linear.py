@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from headstart.core.errors import PlanError, SourceError
-from headstart.core.features import Features
+from headstart.core.features import LARGEST_FEATURE, Features
 from headstart.core.head import Head
 from headstart.core.task import Objective
 
 BLOCK = 2**22  # numbers taken into double precision at once: 32 MB
+LARGEST_SCORE = 1e38  # in size
 MAX_SPREAD_RATIO = 3.0  # of a column to the typical one, after scaling
+SMALLEST_SPREAD = 1e-30  # of a column: the weight of one that varies less has no place in float32
+MAX_RANK = 6000  # principal axes that are computed: about a minute on 2 cores, and the cube of their number
 CONSTANT = 3e-7  # spread over size below which float32 holds a constant and its rounding
 
 
@@ -22,6 +25,7 @@ class Basis:
     """Rows on their principal axes, so that a penalty acts on each direction alone.
 
     z:     (n, r) float32, columns of mean 0, orthogonal, r <= min(n - 1, d); mean squared row length 1
+           r is 0 where no column varies: a head on it has a bias alone
     power: (r,) float64, squared lengths of z's columns, largest first
     mean:  (d,) float64 and gain (d,) float64: z comes from (x - mean) * gain, 0 for a constant column
     lift:  matrices whose product (d, r) takes coefficients on z back to the scaled columns
@@ -61,7 +65,7 @@ def column_scaling(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         centred = x[rows] - mean
         square += np.einsum("ij,ij->j", centred, centred)
     spread = np.sqrt(square / n)
-    varying = spread > np.maximum(CONSTANT * size, np.finfo(np.float32).tiny)
+    varying = spread > np.maximum(CONSTANT * size, SMALLEST_SPREAD)
     if not varying.any():
         return mean, np.zeros(d)
     # What varies less than single precision resolves of a typical column is noise, and would be blown up.
@@ -86,18 +90,35 @@ def build_basis(x: np.ndarray) -> Basis:
     mean, gain = column_scaling(x)
     rows = scale_columns(x, mean, gain)
     n, d = rows.shape
+    if min(n, d) > MAX_RANK:
+        return _sampled_basis(rows, mean, gain)
     if n <= d:
         wide = rows.astype(np.float64)
         power, left = np.linalg.eigh(wide @ wide.T)
         power, left = _keep_varying(power, left)
         return Basis((left * np.sqrt(power)).astype(np.float32), power, mean, gain, (rows.T, left / np.sqrt(power)))
-    gram = np.zeros((d, d))
+    power, axes = _principal_axes(rows)
+    return Basis(rows @ axes, power, mean, gain, (axes,))
+
+
+def _sampled_basis(rows: np.ndarray, mean: np.ndarray, gain: np.ndarray) -> Basis:
+    """Of scaled rows so many and so wide that their own axes would take hours: those that a sample of rows spans."""
+    sample = rows[np.linspace(0, len(rows) - 1, MAX_RANK).astype(np.int64)].astype(np.float64)
+    power, left = _keep_varying(*np.linalg.eigh(sample @ sample.T))
+    span = (sample.T @ (left / np.sqrt(power))).astype(np.float32)
+    low = rows @ span
+    power, axes = _principal_axes(low)
+    return Basis(low @ axes, power, mean, gain, (span, axes))
+
+
+def _principal_axes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Power (r,) float64 and axes (d, r) float32 of rows (n, d), n > d."""
+    gram = np.zeros((rows.shape[1], rows.shape[1]))
     for part in _blocks(rows):
         wide = rows[part].astype(np.float64)
         gram += wide.T @ wide
     power, axes = _keep_varying(*np.linalg.eigh(gram))
-    axes = axes.astype(np.float32)
-    return Basis(rows @ axes, power, mean, gain, (axes,))
+    return power, axes.astype(np.float32)
 
 
 def _keep_varying(power: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -112,6 +133,11 @@ def _blocks(x: np.ndarray) -> Iterator[slice]:
     return (slice(i, i + step) for i in range(0, len(x), step))
 
 
+def as_scores(scores: np.ndarray) -> np.ndarray:
+    """Scores as float32; what lies beyond its range as a very large number, since infinities cancel to NaN."""
+    return np.clip(scores, -LARGEST_SCORE, LARGEST_SCORE).astype(np.float32)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Linear:
     """A fitted linear head. weight: (d, k) float32, bias: (k,) float64."""
@@ -123,7 +149,7 @@ class Linear:
     def scores(self, x: np.ndarray) -> np.ndarray:
         """(n, d) -> (n, k) float32. Summed in double precision: a row's scores do not depend on its neighbours."""
         weight = self.weight.astype(np.float64)
-        parts = [(x[rows].astype(np.float64) @ weight + self.bias).astype(np.float32) for rows in _blocks(x)]
+        parts = [as_scores(x[rows].astype(np.float64) @ weight + self.bias) for rows in _blocks(x)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.bias)), np.float32)
 
     def head(self) -> Head:
@@ -145,21 +171,23 @@ def restore(state: dict[str, np.ndarray], above: object = None) -> Linear:
 
 
 def check_rows(data: Features) -> None:
-    """Raises SourceError, naming the first, when a row holds NaN or infinity; PlanError when rows are not vectors."""
+    """Raises SourceError, naming the first, when a row holds NaN, infinity or what comes near it.
+
+    Raises PlanError when rows are not vectors.
+    """
     if data.x.ndim != 2:
         raise PlanError(f"A head takes one vector an example; these features have the shape {data.x.shape}.")
     bad: list[int] = []
     for rows in _blocks(data.x):
-        # A sum is finite only if every number is; it is cheaper than looking at each.
-        with np.errstate(over="ignore", invalid="ignore"):
-            finite = np.isfinite(data.x[rows].sum(dtype=np.float64))
-        if not finite:
-            bad += (rows.start + np.flatnonzero(~np.isfinite(data.x[rows]).all(1))).tolist()
+        block = data.x[rows]
+        # Both ends are within bounds only if every number is; NaN is within none.
+        if block.size and not -LARGEST_FEATURE <= block.min() <= block.max() <= LARGEST_FEATURE:
+            bad += (rows.start + np.flatnonzero(~(np.abs(block) <= LARGEST_FEATURE).all(1))).tolist()
     if bad:
         first = ", ".join(data.ids[i] for i in bad[:3])
         raise SourceError(
-            f"{len(bad):,} of {len(data):,} rows of features hold NaN or infinity: {first}"
-            f"{' …' if len(bad) > 3 else ''}. Every number must be finite; mend or leave out these examples."
+            f"{len(bad):,} of {len(data):,} rows of features hold NaN, infinity or a number beyond "
+            f"{LARGEST_FEATURE:g}: {first}{' …' if len(bad) > 3 else ''}. Mend or leave out these examples."
         )
 
 

@@ -90,7 +90,8 @@ class _Search:
         """How many of the folds are held out: all, but fewer where that would take too long or too much memory."""
         folds = int(self.fold.max()) + 1
         (n, r), c = self.basis.z.shape, len(self.columns.targets)
-        return 0 if folds < 2 else int(np.clip(min(MAX_FLOPS / (280 * n * r * c), MAX_LOGITS / (n * c)), 1, folds))
+        affordable = min(MAX_FLOPS / (280 * n * max(r, 1) * c), MAX_LOGITS / (n * c))
+        return 0 if folds < 2 else int(np.clip(affordable, 1, folds))
 
     def trials(self, strengths: tuple[float, ...]) -> Iterator[_Trial]:
         """One a strength; without settings it ends early, or goes on beyond either end, as the losses tell."""

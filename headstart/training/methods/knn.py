@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from headstart.core.features import Features
+from headstart.core.features import Features, unit_rows
 from headstart.core.plan import Traits
 from headstart.core.task import Objective
 from headstart.training.heads.linear import check_learnable, check_rows
@@ -15,6 +15,7 @@ from headstart.training.heads.temperature_scaling import calibrate
 from headstart.training.shared_settings import CrossValidatedHead
 
 SIMILARITIES = 4_000_000  # held at once: 16 MB
+VOTES = 4_000_000  # of neighbours for classes, held at once: 32 MB
 TRIED = (1, 3, 5, 10, 20, 40)  # neighbours
 QUERIES = 2_000  # rows that choose k; more do not change the choice
 
@@ -41,7 +42,7 @@ class Settings(CrossValidatedHead):
         similarity, index = _nearest(x[queries], x, max(candidates), own=queries)
         best: tuple[float, int, float] | None = None
         for k in candidates:
-            scores = _vote(similarity[:, :k], t[index[:, :k]], prior, objective.link)
+            scores = _vote(similarity[:, :k], t, index[:, :k], prior, objective.link)
             if objective.link == "identity":
                 loss, temperature = float(((scores - t[queries]) ** 2).mean()), 1.0
             else:
@@ -70,7 +71,7 @@ class Neighbours:
     def scores(self, x: np.ndarray) -> np.ndarray:
         """(n, d) -> (n, width): logits of the votes, or the voted number"""
         similarity, index = _nearest(_normalize(x, self.mean), self.x, min(self.k, len(self.x)))
-        return (_vote(similarity, self.t[index], self.prior, self.link) / self.temperature).astype(np.float32)
+        return (_vote(similarity, self.t, index, self.prior, self.link) / self.temperature).astype(np.float32)
 
     def head(self) -> Neighbours:
         """Itself: no matrix, but some formats can vote too."""
@@ -96,9 +97,8 @@ def restore(state: dict[str, np.ndarray], above: object = None) -> Neighbours:
 
 
 def _normalize(x: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Rows about their mean, of length 1."""
-    centred = x - mean
-    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    """Rows about their mean, of length 1; zeros for a row that is the mean but for rounding."""
+    return unit_rows(x - mean, 1e-6 * float(np.linalg.norm(mean.astype(np.float64))))
 
 
 def _nearest(x: np.ndarray, among: np.ndarray, k: int, own: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -118,11 +118,16 @@ def _nearest(x: np.ndarray, among: np.ndarray, k: int, own: np.ndarray | None = 
     return nearest, index
 
 
-def _vote(similarity: np.ndarray, votes: np.ndarray, prior: np.ndarray, link: str) -> np.ndarray:
-    """similarity: (n, k), votes: (n, k, width). One vote of the prior keeps every probability above 0."""
-    weight = np.exp(5 * (similarity.astype(np.float64) - 1))[:, :, None]
-    if link == "identity":
-        return (weight * votes).sum(1) / weight.sum(1)
-    p = ((weight * votes).sum(1) + 0.5 * prior + 1e-3) / (weight.sum(1) + 0.5 + 1e-3 * len(prior))
-    p = np.clip(p, 1e-6, 1 - 1e-6)
-    return np.log(p) if link == "softmax" else np.log(p / (1 - p))
+def _vote(similarity: np.ndarray, targets: np.ndarray, index: np.ndarray, prior: np.ndarray, link: str) -> np.ndarray:
+    """(n, width) of the rows `index` (n, k) of targets. One vote of the prior keeps every probability above 0."""
+    out = np.empty((len(index), targets.shape[1]))
+    step = max(1, VOTES // max(1, index.shape[1] * targets.shape[1]))
+    for rows in (slice(i, i + step) for i in range(0, len(index), step)):
+        weight, votes = np.exp(5 * (similarity[rows].astype(np.float64) - 1))[:, :, None], targets[index[rows]]
+        if link == "identity":
+            out[rows] = (weight * votes).sum(1) / weight.sum(1)
+            continue
+        p = ((weight * votes).sum(1) + 0.5 * prior + 1e-3) / (weight.sum(1) + 0.5 + 1e-3 * len(prior))
+        p = np.clip(p, 1e-6, 1 - 1e-6)
+        out[rows] = np.log(p) if link == "softmax" else np.log(p / (1 - p))
+    return out

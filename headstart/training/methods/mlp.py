@@ -14,12 +14,13 @@ from headstart.core.head import Head
 from headstart.core.plan import OpenAbove, Traits
 from headstart.core.task import Objective
 from headstart.training.heads import cross_validation
-from headstart.training.heads.linear import check_learnable, check_rows
+from headstart.training.heads.linear import check_learnable, check_rows, column_scaling
 from headstart.training.heads.temperature_scaling import calibrate
 
 BATCH = 32
 HOLD_OUT_FOLDS = 7  # one of which is held out where no validation part is given
 INFERENCE_BATCH = 8192
+FARTHEST = 1e9  # spreads of a column: what lies farther out counts as so far, as infinities cancel to NaN
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Kingma and Ba 2015
 
 
@@ -85,7 +86,7 @@ class Settings:
     def _initial(self, x: np.ndarray, objective: Objective, rng: np.random.Generator) -> Perceptron:
         """Columns scaled to equal spread; weights after He et al. 2015, the last layer at 0."""
         mean, std = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
-        gain = np.where(std > 1e-6 * (1 + np.abs(mean)), 1 / np.maximum(std, 1e-30), 0)
+        gain = np.where(column_scaling(x)[1] > 0, 1 / np.maximum(std, 1e-30), 0)
         w1 = rng.standard_normal((x.shape[1], self.hidden_units)) * np.sqrt(2 / x.shape[1])
         u, k = self.hidden_units, objective.width
         b1, w2, b2 = (np.zeros(shape, np.float32) for shape in (u, (u, k), k))
@@ -157,8 +158,9 @@ class Perceptron:
         """(n, d) -> (n, k) float32"""
         out = np.empty((len(x), len(self.b2)), np.float32)
         for i in range(0, len(x), INFERENCE_BATCH):
-            hidden = np.maximum(((x[i : i + INFERENCE_BATCH] - self.mean) * self.gain) @ self.w1 + self.b1, 0)
-            out[i : i + INFERENCE_BATCH] = hidden @ self.w2 + self.b2
+            with np.errstate(over="ignore"):  # what lies that far out is brought back at once
+                z = np.clip((x[i : i + INFERENCE_BATCH] - self.mean) * self.gain, -FARTHEST, FARTHEST)
+            out[i : i + INFERENCE_BATCH] = np.maximum(z @ self.w1 + self.b1, 0) @ self.w2 + self.b2
         return out
 
     def head(self) -> Head:

@@ -1,6 +1,6 @@
 """The training loop: a generator of steps. A batch is a function of its step's number: a resumed run is the same run.
 
-A checkpoint is one safetensors file with the weights, the optimizer's state and, as text, where the run stood.
+A checkpoint has the weights, the optimizer's state and, as text, where the run stood, as safetensors behind a digest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from headstart.core import hardware
-from headstart.core.errors import PlanError
+from headstart.core.errors import ArtifactError, PlanError
+from headstart.core.files import MAGIC, read_checked, write_checked
 
 MAX_GRADIENT_NORM = 1.0  # AutoGluon's and FLYP's value; without it bf16 diverges at a learning rate of 3e-3
 PREFETCH = 3  # batches that are drawn before they are needed
@@ -175,33 +176,57 @@ class _Backward:
 
 
 def save_checkpoint(file: Path, learner: nn.Module, optimizer: torch.optim.Optimizer, facts: dict) -> None:
-    """A checkpoint, whole or not at all. facts: JSON; `read_checkpoint_facts` gives it back."""
-    from safetensors.torch import save_file
+    """A checkpoint, whole or not at all. facts: JSON; `read_checkpoint_facts` gives it back. Raises OSError."""
+    from safetensors.torch import save
 
     tensors = {f"learner.{k}": v.detach().cpu().contiguous() for k, v in learner.state_dict().items()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v).cpu().contiguous() for k, v in state.items()}
-    temporary = file.with_name(f".{file.name}.tmp")
-    save_file(tensors, temporary, metadata={"facts": json.dumps(facts)})
-    temporary.replace(file)
+    write_checked(file, save(tensors, {"facts": json.dumps(facts)}))
 
 
 def read_checkpoint_facts(file: Path) -> dict | None:
-    """The facts of a checkpoint; None where there is none that can be read."""
-    from safetensors import safe_open
-
-    try:
-        with safe_open(file, "numpy") as checkpoint:
-            return json.loads((checkpoint.metadata() or {})["facts"])
-    except Exception:  # a file that is absent, cut short or another's: safetensors has no one type for it
+    """The facts of a checkpoint; None where there is none. Raises ArtifactError for a damaged one."""
+    raw = _checkpoint_bytes(file) if file.exists() else None
+    if raw is None:
         return None
+    try:
+        header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+        facts = json.loads(header["__metadata__"]["facts"])
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise _damaged(file) from error
+    if not isinstance(facts, dict):
+        raise _damaged(file)
+    return facts
+
+
+def _checkpoint_bytes(file: Path) -> bytes:
+    """A checkpoint in the format of safetensors. Those of version 0.1 have no digest before them."""
+    raw = read_checked(file)
+    if raw is None:
+        raw = file.read_bytes()
+        if raw.startswith(MAGIC):
+            raise _damaged(file)
+    return raw
+
+
+def _damaged(file: Path) -> ArtifactError:
+    return ArtifactError(f"{file} is damaged: the run cannot go on from it. Begin it anew with --restart.")
 
 
 def load_checkpoint(file: Path, learner: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Puts a checkpoint back into a learner and an optimizer of the same making."""
-    from safetensors.torch import load_file
+    """Puts a checkpoint back into a learner and an optimizer of the same making. Raises ArtifactError for another's."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
-    tensors = load_file(file)
+    try:
+        tensors = load(_checkpoint_bytes(file))
+        _load_tensors(tensors, learner, optimizer)
+    except (SafetensorError, LookupError, ValueError, RuntimeError) as error:
+        raise _damaged(file) from error
+
+
+def _load_tensors(tensors: dict[str, torch.Tensor], learner: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     learner.load_state_dict({k.removeprefix("learner."): v for k, v in tensors.items() if k.startswith("learner.")})
     state: dict[int, dict] = {}
     parameters = [p for group in optimizer.param_groups for p in group["params"]]

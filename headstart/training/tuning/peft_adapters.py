@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.core.arrays import to_float16_if_exact
-from headstart.core.errors import PlanError, import_extra
+from headstart.core.errors import ArtifactError, PlanError, import_extra
+from headstart.core.schema import Rule, boolean, either, items, load_json, number, one_of, record, table, text
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +24,32 @@ if TYPE_CHECKING:
 # Layers with weights of their own form (standardised, as in NFNets) would have PEFT's matrices take that form too.
 PLAIN_LAYERS = ("Linear", "Conv2d", "Conv2dSame")
 FILES = ("adapter_config.json", "adapter_model.safetensors")
-ADAPTER_FILE = "peft/adapter_model.safetensors"
+CONFIG_FILE, ADAPTER_FILE = (f"peft/{name}" for name in FILES)
+_none, _layers = one_of(None), either(one_of(None), items(text(300), 10_000))
+_harmless = either(boolean, number(-1e9, 1e9), items(boolean, 0), table(boolean, 0), _none)
+_CONFIG: dict[str, Rule] = {
+    # PEFT imports that library, and fetches that base, where it opens the folder by itself.
+    "auto_mapping": either(
+        _none,
+        record(
+            {
+                "base_model_class": text(100, r"[A-Za-z_]\w*"),
+                "parent_library": text(200, r"(timm|transformers)(\.[A-Za-z_]\w*)*"),
+            }
+        ),
+    ),
+    "base_model_name_or_path": text(4096),
+    "bias": one_of("none", "all", "lora_only"),
+    "exclude_modules": _none,
+    "feedforward_modules": _layers,
+    "megatron_config": _none,
+    "megatron_core": one_of("megatron.core", None),
+    "modules_to_save": _none,
+    "peft_type": text(40, r"[A-Z0-9_]+"),
+    "peft_version": text(40, r"[\w.+\-@]*"),
+    "target_modules": _layers,  # a text would be a pattern, and some never end
+    "task_type": either(_none, text(40, r"[A-Z_]*")),
+}
 
 
 def inject(learner: Learner, configure: Callable[[Any, dict[str, nn.Module]], Any]) -> None:
@@ -94,6 +120,22 @@ def files(learner: Learner) -> dict[str, bytes]:
     config = json.loads(contents["peft/adapter_config.json"])
     config["target_modules"] = sorted(config["target_modules"])  # a set of PEFT's: its order is not the same twice
     return {**contents, "peft/adapter_config.json": json.dumps(config, indent=1, sort_keys=True).encode()}
+
+
+def check_config(file: Path, base: str) -> None:
+    """Raises ArtifactError where an adapter_config.json says what none of ours does: what plain PEFT would import, say.
+
+    base: the name of the network that it must be for
+    """
+    fix = "Do not trust this folder; ask whoever made it."
+
+    def rule(facts: Any) -> str:
+        known = {name: _CONFIG.get(str(name), _harmless) for name in facts} if isinstance(facts, dict) else {}
+        return record({"peft_type": _CONFIG["peft_type"]}, known)(facts)
+
+    config = load_json(file, rule, fix)
+    if config.get("base_model_name_or_path") != base:
+        raise ArtifactError(f"{file} is for another base than card.json, which names {base}. {fix}")
 
 
 def by_state_name(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

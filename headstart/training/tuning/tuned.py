@@ -18,6 +18,7 @@ from headstart.core.plan import OpenAbove
 from headstart.core.task import Objective
 from headstart.training.heads.probe import fit_probe
 from headstart.training.tuning import loop
+from headstart.training.tuning.allocation_limit import building_at_most
 from headstart.training.tuning.learner import Learner, forward_in_batches, resize_head
 
 
@@ -66,12 +67,15 @@ def restore_tuned(state: dict[str, np.ndarray], above: OpenAbove, modify: Callab
     """The Tuned whose `state()` this is.
 
     modify: what its method does to a learner, given the stored settings; gives the settings under today's names
+    Raises ArtifactError where the recipe asks for more than is stored, before memory is taken.
     """
-    recipe = json.loads(state["recipe"].tobytes())
-    learner = Learner(above(), recipe["width"])
-    settings = modify(learner, recipe["settings"])
-    if state["head.weight"].shape[1] != learner.head.in_features:
-        resize_head(learner, state["head.weight"].shape[1])
+    recipe, opened = json.loads(state["recipe"].tobytes()), above()
+    width = state["head.weight"].shape[1]
+    with building_at_most(sum(value.size for value in state.values())):
+        learner = Learner(opened, recipe["width"], width)
+        settings = modify(learner, recipe["settings"])
+        if width != learner.head.in_features:
+            resize_head(learner, width)
     names = {library: own for own, library in names_above(learner.body).items()}
     tensors: dict[str, torch.Tensor] = {**dict(learner.body.named_parameters()), **dict(learner.body.named_buffers())}
     with torch.no_grad():

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from headstart.core.errors import missing_extra
+from headstart.core.files import write_file
 from headstart.core.plan import Model
 from headstart.deployment.export import parity, predict_script
 from headstart.deployment.export.onnx_builder import OPSET, GraphBuilder, build_model, import_onnx
@@ -36,7 +37,7 @@ VECTOR = 'p = session.run(["probabilities"], {"vectors": np.load(item)[None].ast
 def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) -> parity.ExportResult:
     """model.onnx, and for texts the tokenizer. Raises what `build_graph` raises."""
     graph = build_graph(model)
-    (folder / NAME).write_bytes(graph.SerializeToString())
+    write_file(folder / NAME, graph.SerializeToString())
     parity.write_text_files(model, folder)
     imports = ["import numpy as np", "import onnxruntime as ort"]
     code = predict_script.graph_program(model, "An answer by ONNX Runtime.", imports, OPEN, ASK, PHOTO, VECTOR)

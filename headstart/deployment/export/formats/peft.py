@@ -11,6 +11,7 @@ import numpy as np
 
 from headstart.backbones.network import open_network
 from headstart.core.errors import PlanError
+from headstart.core.files import make_folder, write_file
 from headstart.core.plan import Model, Trained, winner_of
 from headstart.core.plugins import member
 from headstart.deployment.export import parity, predict_script
@@ -47,9 +48,9 @@ def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) 
         raise PlanError(f"{why}, so there is nothing for PeftModel to open. Fit with --method lora or ia3 on timm:… or "
                         "transformers:…, or take --to onnx.")  # fmt: skip
     linear_head(model)
-    (folder / "adapter").mkdir()
+    make_folder(folder / "adapter")
     for name, content in peft_adapters.files(learner).items():
-        (folder / "adapter" / Path(name).name).write_bytes(content)
+        write_file(folder / "adapter" / Path(name).name, content)
     parity.write_head(model, folder)
     parity.write_tokenizer(model, folder)
     base = card.local.partition("?")[0]

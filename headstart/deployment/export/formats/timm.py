@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from headstart.core.errors import PlanError
+from headstart.core.files import write_file
 from headstart.core.plan import Model
 from headstart.core.plugins import member
 from headstart.deployment.export import parity, predict_script
@@ -35,7 +36,7 @@ def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) 
     card, (weight, bias) = model.backbone, linear_head(model)
     network: Any = merged_network(model)
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     pretrained_cfg = dict(network.pretrained_cfg)
     classifier = pretrained_cfg.get("classifier")
@@ -46,7 +47,7 @@ def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) 
     layer = _classifier_type(network, model)
     state[f"{classifier}.weight"] = matrix.reshape(*matrix.shape, 1, 1) if layer == "Conv2d" else matrix
     state[f"{classifier}.bias"] = torch.from_numpy(bias)
-    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    write_file(folder / "model.safetensors", save(state, {"format": "pt"}))
     preprocess = {k: list(v) if isinstance(v, tuple) else v for k, v in card.preprocess.settings}
     names = list(model.objective.facts().get("names", []))
     config = {
@@ -61,7 +62,7 @@ def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) 
     }  # fmt: skip
     if arguments := _arguments(model):
         config["model_args"] = arguments
-    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    write_file(folder / "config.json", json.dumps(config, indent=1) + "\n")
     after = {"softmax": ".softmax(1)", "sigmoid": ".sigmoid()"}.get(model.objective.link, "")
     ask = ASK.replace("{after}", after)
     code = predict_script.build_program("An answer by timm.", ["import timm", "import torch"], OPEN, ask, model)

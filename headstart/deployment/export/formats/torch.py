@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from headstart.core.errors import import_extra
+from headstart.core.files import remove
 from headstart.core.plan import Model
 from headstart.deployment.export import parity, predict_script
 from headstart.features.runner import Extractor
@@ -79,7 +80,7 @@ def _remove_pickle(pickled: Path, file: Path) -> None:
     with zipfile.ZipFile(pickled) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as new:
         for entry in old.infolist():
             new.writestr(entry.filename, b"" if entry.filename.endswith("sample_inputs/model.pt") else old.read(entry))
-    pickled.unlink()
+    remove(pickled)
 
 
 def _answer(model: Model, file: Path) -> Callable:

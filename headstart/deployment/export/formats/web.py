@@ -23,10 +23,12 @@ import numpy as np
 from headstart.backbones import wordpiece
 from headstart.backbones.static_embeddings import VOCABULARY_FILE, WEIGHTS_FILE
 from headstart.core.errors import PlanError
+from headstart.core.files import make_folder, write_file
 from headstart.core.head import Head
 from headstart.core.plan import Model
 from headstart.core.plugins import member
 from headstart.core.version import __version__
+from headstart.deployment.card_file import SCHEMA
 from headstart.deployment.export import onnxruntime_web, parity
 from headstart.deployment.export.calibration_inputs import witness_inputs
 from headstart.deployment.export.head_matrices import head_of
@@ -42,6 +44,7 @@ UNTEACHABLE = (  # why the page of a tuned network learns no class
     "This network was changed while it learned, and a model folder holds changes of one base only. Teaching "
     "needs a page of a head on a frozen network: headstart fit … --method probe, then export that."
 )
+CARD_FACTS = ("headstart", "kind", "backbone", "cut", "tolerance")  # of a model that is taught in the page
 PIECE_CHARS = 1 << 20  # of base64 in a script: the page shows its progress after each
 
 
@@ -56,21 +59,21 @@ def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) 
     if layers is not None:
         files["head"] = layers
     files["witness"] = json.dumps({"witness": _witness(model, extractor)}).encode()
-    (folder / "data").mkdir(parents=True, exist_ok=True)
+    make_folder(folder / "data")
     pieces = [piece for name, content in files.items() for piece in _write_pieces(folder, name, content)]
     has_network = "network" in files
     if has_network:
         script = onnxruntime_web.read_runtime(store.default_root())[onnxruntime_web.SCRIPT]
-        (folder / onnxruntime_web.SCRIPT).write_bytes(script)
-        (folder / "licences").mkdir(exist_ok=True)
-        (folder / "licences" / LICENCE).write_bytes((PAGE / LICENCE).read_bytes())
+        write_file(folder / onnxruntime_web.SCRIPT, script)
+        make_folder(folder / "licences")
+        write_file(folder / "licences" / LICENCE, (PAGE / LICENCE).read_bytes())
     for name in ("style.css", *(f"{script}.js" for script in SCRIPTS)):
-        (folder / name).write_bytes((PAGE / name).read_bytes())
-    (folder / "theme.css").write_text(theme(), encoding="utf-8")
+        write_file(folder / name, (PAGE / name).read_bytes())
+    write_file(folder / "theme.css", theme())
     facts = json.dumps(_facts(model, layers is not None, has_network, pieces), ensure_ascii=True)
-    (folder / "facts.js").write_text(f"Object.assign(Pieces.facts, {facts});\n", encoding="ascii")
+    write_file(folder / "facts.js", f"Object.assign(Pieces.facts, {facts});\n")
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
-    (folder / "index.html").write_text(page(model, has_network, sum(p["bytes"] for p in pieces)), encoding="utf-8")
+    write_file(folder / "index.html", page(model, has_network, sum(p["bytes"] for p in pieces)))
     says = (
         f"Open index.html in a browser: {size / 1e6:.1f} MB, nothing is fetched and nothing is sent.",
         "The inputs of the witness are part of the page. Do not publish it where the data must not go.",
@@ -173,7 +176,7 @@ def _write_pieces(folder: Path, name: str, content: bytes) -> list[dict[str, Any
     for n, start in enumerate(range(0, len(text), PIECE_CHARS)):
         path = f"data/{name}.{n}.js"
         script = f'Pieces.take("{name}", {n}, "{text[start : start + PIECE_CHARS]}");\n'
-        (folder / path).write_text(script, encoding="ascii")
+        write_file(folder / path, script)
         pieces.append({"path": path, "bytes": (folder / path).stat().st_size})
     return pieces
 
@@ -192,7 +195,7 @@ def _facts(model: Model, has_layers: bool, has_network: bool, pieces: list[dict[
         "files": pieces,
         "unteachable": "" if model.cut.top else UNTEACHABLE,
         "layers": {"count": len(head.layers), "unit": head.unit} if has_layers and isinstance(head, Head) else None,
-        "card": {key: model.facts[key] for key in ("schema", "headstart", "kind", "backbone", "cut", "tolerance")},
+        "card": {"schema": SCHEMA, **{key: model.facts[key] for key in CARD_FACTS if key in model.facts}},
         "preprocess": None,
     }
     if card.preprocess.kind == "image":

@@ -245,17 +245,23 @@ const Teach = (() => {
       arrays.rows[0].set(e.row, i * d);
       arrays[`input${i}`] = [e.bytes, [e.bytes.length]];
     });
+    const chances = some.map((e) => Array.from(Head.softmax(Head.scores(head, e.row)))), objective = { names };
+    const answers = Pack.utf8(JSON.stringify({ objective, labels: chances.map((p) => names[p.indexOf(Math.max(...p))]) }));
+    arrays.answers = [answers, [answers.length]];
+    arrays.probabilities = [Float32Array.from(chances.flat()), [m, k]];
     const delta = Pack.safetensors({ bias: [head.bias, [k]], weight: [head.weight, [d, k]] }), witness = Pack.npz(arrays);
     const n = all.length, notes = {
       strength: head.strength, temperature: head.temperature, log_loss: Number.isFinite(head.logLoss) ? head.logLoss : null,
       path: head.path, folds_judged: head.judged, rows: n, made: "in a browser",
     };
     const summary = judged?.n ? { accuracy: { value: judged.right / judged.n, low: judged.low, high: judged.high, n: judged.n } } : {};
-    const facts = {
-      ...card, method: "logistic", objective: { name: "classes", names }, notes, summary,
+    // The card pins itself by a digest of its own bytes with zeros in its place; see card_file.py.
+    const blank = `sha256:${"0".repeat(64)}`, facts = {
+      digest: blank, ...card, method: "logistic", objective: { name: "classes", names }, notes, summary,
       files: { "delta.safetensors": Pack.digestOf(delta), "witness.npz": Pack.digestOf(witness) },
     };
-    return Pack.zip({ "card.json": Pack.utf8(`${JSON.stringify(facts, null, 1)}\n`), "delta.safetensors": delta, "witness.npz": witness });
+    const text = `${JSON.stringify(facts, null, 1)}\n`, sealed = text.replace(blank, Pack.digestOf(Pack.utf8(text)));
+    return Pack.zip({ "card.json": Pack.utf8(sealed), "delta.safetensors": delta, "witness.npz": witness });
   }
 
   function begin() {

@@ -1,0 +1,138 @@
+"""The files below folders, each folder once: no link leads in a circle, into another class or out to all of the disk.
+
+The rule, for whatever reads a folder: a folder is known by its resolved path and read once. Folders that really lie
+there come first. A link to a folder is followed unless that folder holds the data itself, or is read under another
+name already; a link to a file, unless that file is read under another name. What is not followed has its reason.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+IGNORED_NAMES = {"thumbs.db", "desktop.ini", "icon\r", "__macosx", "lost+found", "node_modules"}
+
+
+def is_visible(name: str) -> bool:
+    """Whether a file or folder of this name is meant to be read: it is not hidden, a backup or a system's own."""
+    return not name.startswith((".", "~")) and name.lower() not in IGNORED_NAMES
+
+
+def list_files(root: str, tops: Sequence[str]) -> tuple[list[list[str]], list[tuple[str, str]]]:
+    """The paths of the visible files below each of `tops`, in order of name, and (path, reason) of what was left out.
+
+    root: the data folder, which the tops lie in. A file is whatever is no folder: it has not been opened
+    """
+    walk = _Walk(os.path.realpath(root), tuple(tops), [[] for _ in tops])
+    for i, top in enumerate(tops):
+        if os.path.islink(top):
+            walk.links.append((i, top))
+        else:
+            walk.enter(i, top, os.path.realpath(top))
+    walk.follow_links()
+    walk.leave_out_linked_files()
+    return [sorted(files, key=_by_folder) for files in walk.files], walk.aside
+
+
+def holds_file(folder: str, wanted: Callable[[str], bool], *, deep: bool = True) -> bool:
+    """Whether a folder, or with `deep` one below it, has a file of a wanted name. Stops at the first."""
+    own = os.path.realpath(folder)
+    seen, waiting = {own}, [folder]
+    while waiting:
+        below = []
+        with suppress(OSError), os.scandir(waiting.pop()) as entries:  # what cannot be read holds nothing for us
+            for entry in entries:
+                if not is_folder(entry):
+                    if wanted(entry.name):
+                        return True
+                elif deep and is_visible(entry.name):
+                    real = os.path.realpath(entry.path)
+                    if real not in seen and not contains(real, own):
+                        seen.add(real)
+                        below.append(entry.path)
+        waiting += sorted(below, reverse=True)
+    return False
+
+
+def is_folder(entry: os.DirEntry) -> bool:
+    """Whether it is a folder or a link to one; a link in a circle, or to where one may not look, is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def contains(folder: str, path: str) -> bool:
+    """Whether a resolved folder is a resolved path, or lies above it."""
+    return path == folder or path.startswith(os.path.join(folder, ""))
+
+
+@dataclass(slots=True)
+class _Walk:
+    """root: resolved.  files: of each top.  owner: resolved folder -> the top that it is read for"""
+
+    root: str
+    tops: tuple[str, ...]
+    files: list[list[str]]
+    owner: dict[str, int] = field(default_factory=dict)
+    links: list[tuple[int, str]] = field(default_factory=list)
+    linked_files: list[tuple[int, str]] = field(default_factory=list)
+    aside: list[tuple[str, str]] = field(default_factory=list)
+
+    def enter(self, top: int, path: str, real: str) -> None:
+        """Takes the files of a folder and of those below it, and remembers the links."""
+        waiting = [(path, real)]
+        while waiting:
+            path, real = waiting.pop()
+            if self._is_taken(top, path, real):
+                continue
+            self.owner[real] = top
+            try:
+                with os.scandir(path) as found:
+                    entries = sorted((e for e in found if is_visible(e.name)), key=lambda e: e.name)
+            except OSError as error:
+                self.aside.append((path, f"cannot be read: {error.strerror or error}"))
+                continue
+            below = []
+            for entry in entries:
+                if entry.is_symlink():
+                    (self.links if is_folder(entry) else self.linked_files).append((top, entry.path))
+                elif entry.is_dir(follow_symlinks=False):
+                    below.append((entry.path, os.path.join(real, entry.name)))
+                else:
+                    self.files[top].append(entry.path)
+            waiting += reversed(below)
+
+    def follow_links(self) -> None:
+        """Enters the folders that links lead to, and those that links in them lead to."""
+        while self.links:
+            top, path = self.links.pop(0)
+            real = os.path.realpath(path)
+            if contains(real, self.root) or any(contains(real, o) for o, t in self.owner.items() if t != top):
+                if real not in self.owner:
+                    self.aside.append((path, f"is a link to {real}, which holds what is read under other names"))
+                    continue
+            self.enter(top, path, real)
+
+    def leave_out_linked_files(self) -> None:
+        """Takes the links to files, but not those to a file that is read under another top."""
+        for top, path in self.linked_files:
+            real = os.path.realpath(path)
+            other = self.owner.get(os.path.dirname(real), top)
+            if other != top and os.path.exists(real):
+                self.aside.append((path, f"is a link to {real}, which is read as part of {self.tops[other]}"))
+            else:
+                self.files[top].append(path)
+
+    def _is_taken(self, top: int, path: str, real: str) -> bool:
+        """Whether a folder was read before; where that was under another name, the reason is kept."""
+        other = self.owner.get(real)
+        if other is not None and other != top:
+            self.aside.append((path, f"is a link to {real}, which is read as part of {self.tops[other]}"))
+        return other is not None
+
+
+def _by_folder(path: str) -> tuple[str, str]:
+    return os.path.split(path)

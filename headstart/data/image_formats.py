@@ -1,0 +1,32 @@
+"""Which image formats are opened: a list of those that are allowed, for every file that a stranger may have made."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from headstart.core.errors import Unreadable
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# No EPS or PDF (they start other programs), no format that is told by its file name alone.
+FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+MAX_PIXELS = 178_956_970  # pixels: Pillow's own limit for a decompression bomb
+
+
+def open_image(raw: bytes) -> Image:
+    """The image in a file's bytes, of which only the header was read.
+
+    Raises Unreadable where it has too many pixels, and what Pillow raises on unknown or damaged bytes.
+    """
+    from PIL import Image
+
+    try:
+        image = Image.open(io.BytesIO(raw), formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise Unreadable("it claims more than 179 million pixels, like a decompression bomb") from None
+    if image.width * image.height > MAX_PIXELS:
+        w, h = image.size
+        raise Unreadable(f"{w:,} x {h:,} pixels: more than 179 million, like a decompression bomb")
+    return image
