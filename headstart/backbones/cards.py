@@ -31,7 +31,7 @@ def find_card(name: str, root: Path) -> Backbone:
     card = _find(name, root)
     if (folder := _folder(name)) is not None and not _was_named(name, folder, root):
         with suppress(OSError):  # in a read-only cache nothing is remembered: --base says it again
-            make_folder(root / "cards")
+            make_folder(root / "named")
             write_checked_json(_named_file(name, folder, root), {"family": card.family, "named": str(folder)})
     return card
 
@@ -112,7 +112,7 @@ def _was_named(name: str, folder: Path, root: Path) -> bool:
 
 
 def _named_file(name: str, folder: Path, root: Path) -> Path:
-    return root / "cards" / f"named-{digest.of_value([name.partition(':')[0], str(folder)])}.json"
+    return root / "named" / f"{digest.of_value([name.partition(':')[0], str(folder)])}.json"
 
 
 def _cache_file(root: Path, name: str) -> Path:

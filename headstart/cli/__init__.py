@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 
 def main() -> None:
-    """The command `headstart`, which ends the process. It owns the signals from its first line on; the library never touches them."""
+    """The command `headstart`, which ends the process.
+
+    It owns the signals from its first line on; the library never touches them.
+    """
     try:
         from headstart.cli.interruption import run_interruptible
     except BaseException as error:  # of Ctrl-C within that import, whatever error it ended in

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -27,7 +28,8 @@ def show_csv(table: Sequence[Sequence[object]]) -> None:
 def show_error(heading: str, error: BaseException, facts: dict | None) -> None:
     """Prints an error on stderr. facts: what stdout gets as JSON, None for nothing"""
     if facts is not None:
-        typer.echo(json.dumps(facts))
+        with suppress(OSError):  # it may be stdout that the error is about
+            typer.echo(json.dumps(facts))
     typer.echo(f"{heading}: {printable_lines(str(error))}", err=True)
 
 

@@ -44,9 +44,12 @@ def write_atomic(path: Path, content: Content | Iterable[bytes]) -> None:
     try:
         _write(temporary, content, os.O_EXCL, durable=True)
         _call(os.replace, temporary, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError):
+            error.filename = error.filename2 = None
+            error.filename = str(path)  # what the caller asked for, and not the temporary file's name
         raise
 
 

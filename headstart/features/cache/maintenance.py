@@ -2,6 +2,7 @@
 
 features/<key>/     a shelf of rows, see store.py
 compiled/<key>/     a compiled graph, with a manifest of its files
+named/              paths of backbones that the user named: not cleared, or models on them would ask again
 judged/             how often each test part was looked at: cannot be computed again, so it is never cleared
 web-runtime/        what an exported page needs, pinned by digest where it is read: see deployment/
 …/                  cards, previews, references, measurements: files that prove themselves, made again where absent
