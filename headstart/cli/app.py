@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -86,6 +87,7 @@ def predict(
     ],
     input: Annotated[str | None, typer.Option(help="The column of a table with the texts, images or paths.")] = None,
     base: Base = None,
+    files: Annotated[bool, typer.Option("--files", help="Words and lines are names of files, never texts.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with one column of probability a class.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -99,7 +101,7 @@ def predict(
     from headstart.cli.summaries import prediction_table
     from headstart.deployment import predict as workflow
 
-    found = workflow.predict(folder, inputs, input=input, lines=sys.stdin, base=base)
+    found = workflow.predict(folder, inputs, input=input, lines=_lines(), base=base, files=files, arguments=True)
     rows = [a.facts() for a in found]
     if as_csv:
         show_csv(_csv(rows))
@@ -199,6 +201,12 @@ def cache(
             raise typer.Exit(FOUND)
     else:
         raise HeadstartError(f"cache {action}: not known. Type one of: headstart cache list | clear | verify.")
+
+
+def _lines() -> Iterator[str]:
+    """The lines of stdin as UTF-8, whatever the console; what is none keeps its place."""
+    for line in sys.stdin.buffer if hasattr(sys.stdin, "buffer") else ():
+        yield line.decode("utf-8-sig" if line.startswith(b"\xef\xbb\xbf") else "utf-8", "replace")
 
 
 def _csv(rows: list[dict]) -> list[list[object]]:

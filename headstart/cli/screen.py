@@ -19,10 +19,18 @@ def show(facts: dict, summarise: Callable[[Any], str], as_json: bool) -> None:
 
 
 def show_csv(table: Sequence[Sequence[object]]) -> None:
-    """Prints rows as CSV: to a file as they are, for `core/spreadsheet.py` to read back; a terminal gets escapes."""
+    """Prints rows as CSV: to a file as they are, for `core/spreadsheet.py` to read back; a terminal gets escapes.
+
+    What goes to a file or into a pipe is UTF-8, whatever the console writes.
+    """
     from headstart.core.spreadsheet import csv_text
 
-    sys.stdout.write(csv_text(printable_facts(table) if sys.stdout.isatty() else table))
+    if sys.stdout.isatty() or not hasattr(sys.stdout, "buffer"):
+        sys.stdout.write(csv_text(printable_facts(table) if sys.stdout.isatty() else table))
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(csv_text(table).encode())
+    sys.stdout.buffer.flush()
 
 
 def show_error(heading: str, error: BaseException, facts: dict | None) -> None:

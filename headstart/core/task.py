@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from headstart.core.input_contract import InputContract
 from headstart.core.result import Metric, SetAside
 
 
@@ -98,6 +99,7 @@ class Task:
     folds:  (n,) int64 fold of each example when the test is k-fold cross-validation (then "test" is empty), else None
     notes:  what was inferred and why, one plain sentence each
     aside:  what could not be read
+    contract: how the examples were read; None where nobody says
     """
 
     kind: str
@@ -107,6 +109,7 @@ class Task:
     folds: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     aside: tuple[SetAside, ...] = field(default=())
+    contract: InputContract | None = None
 
     def part(self, name: str) -> list[Example]:
         """The examples of one part, in order."""

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from headstart.core.errors import SourceError
+from headstart.data.input_form import looks_like_language
+from headstart.data.label_values import is_missing
+from headstart.data.number_text import INTEGER, is_number, read_numbers
 from headstart.data.sheet import Sheet
 from headstart.data.split_names import part_of
 from headstart.data.tabular import DELIMITED_SUFFIXES
 
 # Tiers: the first that holds exactly one column decides; one that holds several is a question to the user.
 PATH_COLUMNS = (
-    *("image_path", "img_path", "image_file", "filepath", "file_path"),
+    *("image_path", "img_path", "image_file", "filepath", "file_path", "image_id", "img_id", "photo_id", "image_name"),
+    *("img_name", "photo_path", "photo_name", "picture_path", "image_filename", "image_file_name"),
     *("file_name", "filename", "path", "file"),
 )
 INPUT_COLUMNS = (
@@ -34,17 +40,29 @@ LABEL_COLUMNS = (
 LABEL_NAME_COLUMNS = ("label_name", "label_text", "label_names", "labels_name", "label_str")
 GROUP_COLUMNS = ("group", "group_id")
 SPLIT_COLUMNS = ("split", "part", "subset", "set")
+ID_COLUMNS = {
+    *("", "id", "idx", "index", "row", "rowid", "row_id", "row_number", "rownum", "nr", "no", "number", "uid", "uuid"),
+    *("guid", "key", "_id", "#", "__index_level_0__", "level_0", "sample_id", "example_id", "item_id", "record_id"),
+}
+UNNAMED = re.compile(r"(unnamed: ?\d+|column \d+)(_level_\d+)?|\.\.\.\d+|x\.\d+", re.IGNORECASE)
+ID_ENDING = re.compile(r"[_\-. ][iI][dD]$|[a-z]I[dD]$")
+MOST_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnRoles:
-    """The column of each role; "" where there is none."""
+    """The column of each role; "" where there is none. Several of one role are named by commas.
+
+    inputs, labels: the columns of the input, whose texts are joined, and of the label, each of which is a tag
+    """
 
     input: str
     label: str
     group: str
     split: str
     notes: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 def infer_roles(sheet: Sheet, *, label: str | None, input: str | None, group: str | None) -> ColumnRoles:
@@ -53,34 +71,44 @@ def infer_roles(sheet: Sheet, *, label: str | None, input: str | None, group: st
     label: "" when labels are not wanted.
     Raises SourceError with every column and its first values when a column is missing or several could be it.
     """
-    for column, flag in ((label, "label"), (input, "input"), (group, "group")):
-        if column:
-            _check_exists(sheet, column, flag)
-    unnamed = [n for n in sheet.names if n not in (label, input, group)]
+    inputs = _named_columns(sheet, input, "input")
+    labels = _named_columns(sheet, label, "label")
+    _named_columns(sheet, group, "group")
+    unnamed = [n for n in sheet.names if n not in (*labels, *inputs, group)]
     group_column = group or next((n for n in unnamed if n.lower() in GROUP_COLUMNS), "")
     split = next((n for n in unnamed if n.lower() in SPLIT_COLUMNS and _is_split(sheet, n)), "")
     free = [n for n in sheet.names if n not in (group_column, split)]
-    input_column, notes = (input, []) if input else _find_input(sheet, [n for n in free if n != label], label)
-    others = [n for n in free if n != input_column]
+    input_column, notes = (input, []) if input else _find_input(sheet, [n for n in free if n not in labels], label)
+    inputs = inputs or (input_column,)
+    others = [n for n in free if n not in inputs]
     label_column, label_notes = (label, []) if label is not None else _find_label(sheet, others)
-    if label_column and label_column == input_column:
+    labels = labels or ((label_column,) if label_column else ())
+    if set(labels) & set(inputs):
         raise SourceError(f"{sheet.path}: {label_column!r} cannot be both the input and the label.\n{sheet.show()}")
     notes += label_notes
     if group_column and not group:
         notes.append(f"Groups: column {group_column!r}; rows of one group stay on one side of a split.")
     if split:
         notes.append(f"Parts: column {split!r} ({', '.join(sorted(map(str, set(sheet.values(split)))))}).")
-    unused = [n for n in free if n not in (input_column, label_column)]
+    unused = [n for n in free if n not in (*inputs, *labels)]
     if unused:
-        notes.append(f"Columns not used: {', '.join(map(repr, unused[:10]))}.")
-    return ColumnRoles(input_column, label_column, group_column, split, tuple(notes))
+        notes.append(f"Columns not used: {', '.join(map(repr, unused[:MOST_SHOWN]))}.")
+    return ColumnRoles(input_column, label_column, group_column, split, tuple(notes), inputs, labels)
 
 
-def _check_exists(sheet: Sheet, name: str, flag: str) -> None:
-    if name not in sheet.names:
-        near = get_close_matches(name, sheet.names, n=1)
-        hint = f" Did you mean --{flag} {near[0]}?" if near else ""
-        raise SourceError(f"{sheet.path} has no column {name!r}.{hint} Its columns:\n{sheet.show()}")
+def _named_columns(sheet: Sheet, name: str | None, flag: str) -> tuple[str, ...]:
+    """The columns that were named: one, or several by commas. Raises SourceError where there is no such column."""
+    if not name:
+        return ()
+    if name in sheet.names:
+        return (name,)
+    several = tuple(part.strip() for part in name.split(","))
+    if len(several) > 1 and set(several) <= set(sheet.names) and flag != "group":
+        return tuple(dict.fromkeys(several))
+    missing = next((n for n in several if n not in sheet.names), name) if len(several) > 1 else name
+    near = get_close_matches(missing, sheet.names, n=1)
+    hint = f" Did you mean --{flag} {near[0]}?" if near else ""
+    raise SourceError(f"{sheet.path} has no column {missing!r}.{hint} Its columns:\n{sheet.show()}")
 
 
 def _is_split(sheet: Sheet, name: str) -> bool:
@@ -99,13 +127,39 @@ def _find_input(sheet: Sheet, free: list[str], label: str | None) -> tuple[str, 
             return candidates[0], []
     known = {name for tier in LABEL_COLUMNS for name in tier} | set(LABEL_NAME_COLUMNS)
     candidates = [n for n in free if n.lower() not in known and _is_text(sheet, n)]
-    if len(candidates) == 1 and (label is not None or any(n.lower() in known for n in sheet.names)):
-        return candidates[0], [f"Column {candidates[0]!r} is taken as the input, because no other one holds words."]
-    raise _ask(sheet, "input", "No column is known to be the input (Headstart reads images and texts)", candidates)
+    if label is not None or any(n.lower() in known for n in sheet.names):
+        words = [n for n in candidates if looks_like_language(sheet.values(n)[:200])]
+        for some in (words, candidates):
+            if len(some) == 1:
+                return some[0], [f"Column {some[0]!r} is taken as the input, because no other one holds words."]
+    problem = "No column is known to be the input (Headstart reads images and texts)"
+    joined = f", or both: --input {shlex.quote(','.join(candidates[:2]))}" if len(candidates) > 1 else ""
+    raise _ask(sheet, "input", problem, candidates, joined)
 
 
 def _is_text(sheet: Sheet, name: str) -> bool:
-    return name not in sheet.binary and all(isinstance(v, str) for v in sheet.values(name)[:200] if v is not None)
+    values = [] if name in sheet.binary else [v for v in sheet.values(name)[:200] if not is_missing(v)]
+    return bool(values) and all(isinstance(v, str) for v in values) and not all(is_number(v) for v in values)
+
+
+def is_row_id(sheet: Sheet, name: str) -> bool:
+    """Whether a column numbers the rows, or names each by a word of its own: nothing to be learned.
+
+    Whole numbers that are all different but count nothing, as prices, are no row numbers.
+    """
+    if name in sheet.binary:
+        return False
+    values = [v for v in sheet.values(name) if not is_missing(v) and v != ""]
+    try:
+        distinct = set(values)
+    except TypeError:  # lists
+        return False
+    if len(distinct) < len(values) or len(values) < 3:
+        return bool(UNNAMED.fullmatch(name)) and bool(values) and all(is_number(str(v)) for v in values[:200])
+    whole = [int(str(v)) for v in values] if all(INTEGER.fullmatch(str(v)) for v in values) else []
+    counts = bool(whole) and max(whole) - min(whole) == len(whole) - 1
+    called_so = name.strip().lower() in ID_COLUMNS or bool(UNNAMED.fullmatch(name) or ID_ENDING.search(name))
+    return counts or called_so or read_numbers([str(v) for v in values[:200]], semicolons=False) is None
 
 
 def _find_label(sheet: Sheet, free: list[str]) -> tuple[str, list[str]]:
@@ -122,11 +176,29 @@ def _find_label(sheet: Sheet, free: list[str]) -> tuple[str, list[str]]:
             raise _ask(sheet, "label", "More than one column could be the label", tier)
         if tier:
             return tier[0], [_label_note(sheet, tier[0])]
-    if len(free) == 1 and free[0] not in sheet.binary:
-        return free[0], [_label_note(sheet, free[0])]
-    if not free:
-        raise SourceError(f"{sheet.path} has no column left that could be the label. Its columns:\n{sheet.show()}")
-    raise _ask(sheet, "label", "No column is known to be the label", free)
+    rest = [n for n in free if not is_row_id(sheet, n)]
+    if len(rest) == 1 and rest[0] not in sheet.binary:
+        return rest[0], [_label_note(sheet, rest[0])]
+    if not rest:
+        ids = f" ({', '.join(map(repr, free))} only numbers or names the rows)" if free else ""
+        raise SourceError(
+            f"{sheet.path} has no column left that could be the label{ids}. Say which with --label COLUMN, if there is "
+            f"one. Its columns:\n{sheet.show()}"
+        )
+    flags = [n for n in rest if n not in sheet.binary and _is_flag(sheet, n)]
+    several = f", or, as each says whether a tag is there: --label {shlex.quote(','.join(flags))}"
+    raise _ask(sheet, "label", "No column is known to be the label", rest, several if len(flags) > 1 else "")
+
+
+def _is_flag(sheet: Sheet, name: str) -> bool:
+    return {str(v).lower() for v in sheet.values(name) if not is_missing(v)} <= {
+        "0",
+        "1",
+        "0.0",
+        "1.0",
+        "true",
+        "false",
+    }
 
 
 def _is_one_to_one(sheet: Sheet, a: str, b: str) -> bool:
@@ -141,9 +213,9 @@ def _label_note(sheet: Sheet, name: str) -> str:
     return f"Label: column {name!r} ({len({str(v) for v in sheet.values(name) if v is not None})} values)."
 
 
-def _ask(sheet: Sheet, flag: str, problem: str, candidates: list[str]) -> SourceError:
+def _ask(sheet: Sheet, flag: str, problem: str, candidates: list[str], more: str = "") -> SourceError:
     which = f": {', '.join(map(repr, candidates))}" if candidates else ""
     first = " (the first line is taken for their names)" if sheet.path.suffix.lower() in DELIMITED_SUFFIXES else ""
     return SourceError(
-        f"{sheet.path}: {problem}{which}. Say which with --{flag} COLUMN. Its columns{first}:\n{sheet.show()}"
+        f"{sheet.path}: {problem}{which}. Say which with --{flag} COLUMN{more}. Its columns{first}:\n{sheet.show()}"
     )

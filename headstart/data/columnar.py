@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from headstart.core.errors import SourceError
 from headstart.core.memory import total_memory
@@ -22,6 +24,17 @@ def parse_columnar(path: Path) -> Sheet:
         schema, rows, column = _open_arrow(path) if path.suffix.lower() == ".arrow" else _open_parquet(path)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(_describe_damage(path, error)) from error
+    return sheet_of_arrow(path, schema, rows, column)
+
+
+def sheet_of_arrow(path: Path, schema: Any, rows: int, column: Callable[..., Any], in_memory: bool = False) -> Sheet:
+    """Columns of Arrow as a sheet.
+
+    path: as messages name it.  column: (name, inner field or "") -> its chunks.  in_memory: there is no file of them
+    Raises SourceError where two columns have one name.
+    """
+    import pyarrow as pa
+
     if len(set(schema.names)) < len(schema.names):
         raise SourceError(f"{path} has two columns of one name: {', '.join(schema.names)}.")
 
@@ -35,7 +48,8 @@ def parse_columnar(path: Path) -> Sheet:
         try:
             data = column(name)
             data = data.cast(pa.float64()) if pa.types.is_decimal(data.type) else data
-            return [value for chunk in data.chunks for value in _plain_values(chunk)]
+            chunks = [chunk.field("bytes") if is_image(data.type) else chunk for chunk in data.chunks]
+            return [value for chunk in chunks for value in _plain_values(chunk)]
         except (pa.ArrowException, OSError, ValueError) as error:
             raise SourceError(f"{path}: column {name!r} is damaged: {first_line(error)}. Fetch it again.") from error
 
@@ -46,7 +60,8 @@ def parse_columnar(path: Path) -> Sheet:
         return [p for chunk in column(name, "path").chunks for p in chunk.field("path").to_pylist()]
 
     binary = tuple(f.name for f in schema if is_bytes(f.type) or is_image(f.type))
-    return Sheet(path, tuple(schema.names), rows, values, binary, paths, _class_names(schema))
+    classes = _class_names(schema)
+    return Sheet(path, tuple(schema.names), rows, values, binary, paths, classes, in_memory=in_memory)
 
 
 def _describe_damage(path: Path, error: Exception) -> str:

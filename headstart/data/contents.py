@@ -6,12 +6,13 @@ import os
 import stat
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from pathlib import Path
 
 from headstart.core import digest
 from headstart.core.errors import Unreadable
+from headstart.core.input_contract import InputContract
 from headstart.core.messages import first_line
 from headstart.core.result import SetAside
 from headstart.core.task import Example, TableCell
@@ -23,6 +24,7 @@ IMAGE_SUFFIXES = (
     *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".avif", ".heic", ".heif", ".ico"),
 )
 ROWS_PER_BATCH = 64  # rows of a table held at once: 64 photos of 5 MB are 320 MB
+TEXT_SUFFIXES = (".txt", ".md")  # of files that hold one text each
 READ_BUFFER_BYTES = 1 << 20  # bytes read at a time from a table, instead of a whole column of a row group
 
 
@@ -38,6 +40,11 @@ class Reading:
     notes:    what was inferred and why, plain sentences
     aside:    what could not be read
     column:   name of the label column, "" where labels are not in a column
+    contract: how they were read, for whoever asks about more of the same
+    rows:     every example, and why there is none, in the order of the source
+    unlabelled: examples that were set aside for having no label, by part
+    label_form: "typed" by their container; "written" in text that has no types, or in a table that "semicolons" cut;
+        "names" of folders
     """
 
     kind: str
@@ -45,6 +52,10 @@ class Reading:
     notes: tuple[str, ...] = ()
     aside: tuple[SetAside, ...] = ()
     column: str = ""
+    contract: InputContract | None = None
+    rows: tuple[Example | SetAside, ...] = ()
+    unlabelled: Parts = field(default_factory=dict)
+    label_form: str = "typed"
 
 
 def iter_contents(examples: Iterable[Example]) -> Iterator[tuple[Example, bytes | str | Unreadable]]:
@@ -97,6 +108,20 @@ def read_file(path: str | Path) -> bytes:
     if len(data) > MAX_FILE_BYTES:
         raise Unreadable(f"is larger than {MAX_FILE_BYTES >> 20} MB")
     return data
+
+
+def read_text_file(path: str | Path) -> tuple[str, str | Unreadable, str]:
+    """A file's text, its digest or why there is none, and the encoding it needed, "" for UTF-8."""
+    try:
+        text, encoding = decode_text(read_file(path))
+    except Unreadable as reason:
+        return "", reason, ""
+    return text, text_digest(text), encoding
+
+
+def text_digest(text: str) -> str | Unreadable:
+    """The digest of a text, or that it is empty."""
+    return digest.of_bytes(text.encode()) if text.strip() else Unreadable("empty text")
 
 
 def valid_text(text: str) -> str:

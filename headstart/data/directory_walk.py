@@ -12,12 +12,21 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-IGNORED_NAMES = {"thumbs.db", "desktop.ini", "icon\r", "__macosx", "lost+found", "node_modules"}
+IGNORED_NAMES = {
+    *("thumbs.db", "desktop.ini", "icon\r", "__macosx", "lost+found", "node_modules"),
+    *("@eadir", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "system volume information"),
+}
+OWN_FILES = (("journal.jsonl",), ("card.json", "delta.safetensors"))  # a run, or a model, of ours
 
 
 def is_visible(name: str) -> bool:
     """Whether a file or folder of this name is meant to be read: it is not hidden, a backup or a system's own."""
     return not name.startswith((".", "~")) and name.lower() not in IGNORED_NAMES
+
+
+def is_own(folder: str) -> bool:
+    """Whether Headstart wrote a folder: what lies in a run is never data."""
+    return any(all(os.path.isfile(os.path.join(folder, name)) for name in names) for names in OWN_FILES)
 
 
 def list_files(root: str, tops: Sequence[str]) -> tuple[list[list[str]], list[tuple[str, str]]]:
@@ -49,7 +58,7 @@ def holds_file(folder: str, wanted: Callable[[str], bool], *, deep: bool = True)
                         return True
                 elif deep and is_visible(entry.name):
                     real = os.path.realpath(entry.path)
-                    if real not in seen and not contains(real, own):
+                    if real not in seen and not contains(real, own) and not is_own(entry.path):
                         seen.add(real)
                         below.append(entry.path)
         waiting += sorted(below, reverse=True)
@@ -100,6 +109,8 @@ class _Walk:
                 if entry.is_symlink():
                     (self.links if is_folder(entry) else self.linked_files).append((top, entry.path))
                 elif entry.is_dir(follow_symlinks=False):
+                    if is_own(entry.path):
+                        continue
                     below.append((entry.path, os.path.join(real, entry.name)))
                 else:
                     self.files[top].append(entry.path)
@@ -134,5 +145,7 @@ class _Walk:
         return other is not None
 
 
-def _by_folder(path: str) -> tuple[str, str]:
-    return os.path.split(path)
+def _by_folder(path: str) -> tuple[list[str], str]:
+    """Folder by folder, those below after it: one order, wherever the walk began."""
+    folder, name = os.path.split(path)
+    return folder.split(os.sep), name

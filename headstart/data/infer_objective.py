@@ -3,39 +3,154 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 
 from headstart.core.errors import NameNotFound, SourceError
 from headstart.core.messages import did_you_mean, join_quoted
 from headstart.core.plugins import member, names
+from headstart.core.result import SetAside
 from headstart.data.contents import Parts
+from headstart.data.label_values import NO_LABEL
+from headstart.data.number_text import MISSING_MARKS, NEARLY_ALL, NumberReading, read_numbers
 from headstart.data.objectives import classes, tags
+from headstart.data.objectives.classes import MIN_DISTINCT_NUMBERS
 
 # Columns called so hold classes: whole numbers from 0 on in them are codes, however many there are.
 CODE_COLUMNS = ("label", "labels", "class", "category", "intent", "class_id", "label_id", "class_label")
 
 
-def infer_objective(parts: Parts, column: str, task: str | None) -> tuple[ModuleType, Parts, str]:
-    """The member of objectives/ for the labels, the parts with their tags taken apart, and why, in a sentence.
+@dataclass(frozen=True, slots=True)
+class LabelReading:
+    """What labels mean.
+
+    module: the member of objectives/.  parts: with their labels as it takes them.  notes: why, in sentences
+    aside:  examples whose label turned out to be none.  numbers: how they were written, where labels are numbers
+    """
+
+    module: ModuleType
+    parts: Parts
+    notes: list[str]
+    aside: list[SetAside] = field(default_factory=list)
+    numbers: NumberReading | None = None
+
+
+def infer_objective(parts: Parts, column: str, task: str | None, label_form: str = "typed") -> LabelReading:
+    """What the labels mean, told by their values, or as the user says.
 
     column: name of the label column, "" where there is none.  task: the member's name, when the user said it
+    label_form: as of a Reading
     Raises SourceError, listing the choices, when several members fit or none.
     """
     labels = [e.label for part in parts.values() for e in part]
     if task is not None:
-        split = tags.split_tags(labels) if task == "tags" else None
-        return _objective_named(task), _replace_labels(parts, split), f"Task: {task}, as asked."
+        module, why = _objective_named(task), [f"Task: {task}, as asked."]
+        if task == "number" and (found := _read_as_numbers(labels, label_form, least=0.5)) is not None:
+            return _as_numbers(parts, found, why)
+        return LabelReading(module, _replace_labels(parts, tags.split_tags(labels) if task == "tags" else None), why)
     split = tags.parse_tag_column(labels, column)
     if split is not None:
-        why = f"Task: tags, because column {column!r} holds words with separators."
-        return tags, _replace_labels(parts, split), why
+        why = [f"Task: tags, because column {column!r} holds words with separators."]
+        return LabelReading(tags, _replace_labels(parts, split), why)
+    multi_hot = tags.positions_of_ones(labels)
+    if multi_hot is not None:
+        why = ["Task: tags, because each label is a list of 0 and 1; tags are called by their positions."]
+        return LabelReading(tags, _replace_labels(parts, multi_hot), why)
+    found = None if label_form == "names" else _read_as_numbers(labels, label_form)
+    return _by_values(parts, labels, column) if found is None else _by_numbers(parts, labels, column, found, label_form)
+
+
+def _by_values(parts: Parts, labels: list, column: str) -> LabelReading:
     fitting = [name for name in names("objectives") if member("objectives", name).fits(labels)]
     if "classes" in fitting and column.lower() in CODE_COLUMNS and classes.are_consecutive(labels):
         fitting = ["classes"]
     if len(fitting) != 1:
         raise SourceError(_unclear(labels, column, fitting))
-    return member("objectives", fitting[0]), parts, f"Task: {fitting[0]}, because the labels are {_describe(labels)}."
+    why = f"Task: {fitting[0]}, because the labels are {_describe(labels)}."
+    return LabelReading(member("objectives", fitting[0]), parts, [why])
+
+
+def _read_as_numbers(labels: list, label_form: str, least: float = NEARLY_ALL) -> NumberReading | None:
+    """Labels that are words, or some of them, as numbers; None where they are none."""
+    kinds = {type(v) for v in labels}
+    if str not in kinds or not kinds <= {str, int, float}:
+        return None
+    return read_numbers([str(v) for v in labels], semicolons=label_form == "semicolons", least=least)
+
+
+def _by_numbers(parts: Parts, labels: list, column: str, found: NumberReading, label_form: str) -> LabelReading:
+    """Numbers that are written as words: classes keep what is written, quantities become numbers."""
+    values = [v for v in found.values if v is not None]
+    written = [
+        str(v).strip() for v, number in zip(labels, found.values, strict=True) if number is not None or found.unclear
+    ]
+    few = len(set(written)) <= max(MIN_DISTINCT_NUMBERS, len(written) // 2)
+    if found.unclear:
+        if few:
+            return _by_values(parts, labels, column)
+        raise SourceError(f"The labels{_in(column)} are numbers, but {found.unclear}, or say --task classes.")
+    fitting = [name for name in ("classes", "number") if member("objectives", name).fits(values)]
+    if column.lower() in CODE_COLUMNS and classes.are_consecutive(values):
+        fitting = ["classes"]
+    if "number" in fitting and few and len(set(written)) > len(set(values)):
+        fitting = ["classes", "number"]  # 3.1 and 3.10 are one number and two names
+    named = label_form == "typed" or (found.unit not in ("", "%") and all(isinstance(v, int) for v in values))
+    if named and few and (fitting == ["classes", "number"] or found.odd):
+        fitting = ["classes"]
+    if found.odd and few:
+        fitting = ["classes"]
+    if fitting == ["classes"]:
+        odd_or_number = [v is not None or i in set(found.odd) for i, v in enumerate(found.values)]
+        kept, aside = _keep(parts, odd_or_number, labels)
+        why = f"Task: classes, because the labels are {_describe(values)}."
+        return LabelReading(classes, kept, [why, *_missing_note(found)], aside)
+    if len(fitting) != 1:
+        raise SourceError(_unclear(values, column, fitting, written))
+    if found.odd:
+        some = join_quoted(dict.fromkeys(str(labels[i]) for i in found.odd))
+        raise SourceError(
+            f"{len(values):,} of {len(labels):,} labels{_in(column)} are numbers, {len(found.odd):,} are not: {some}. "
+            'Say --task number to set those aside, or --task classes (in Python task="number").'
+        )
+    return _as_numbers(parts, found, [f"Task: number, because the labels are {_describe(values)}."])
+
+
+def _as_numbers(parts: Parts, found: NumberReading, why: list[str]) -> LabelReading:
+    if found.unclear:
+        raise SourceError(f"The labels are numbers, but {found.unclear}.")
+    kept, aside = _keep(parts, [v is not None for v in found.values], found.values)
+    said = [found.describe()] if found.describe() else []
+    if found.odd:
+        said.append(f"{len(found.odd):,} labels are no numbers and were set aside.")
+    module = member("objectives", "number")
+    return LabelReading(module, kept, [*why, *said, *_missing_note(found)], aside, found)
+
+
+def _keep(parts: Parts, wanted: list[bool], labels: Sequence) -> tuple[Parts, list[SetAside]]:
+    """The parts with other labels, less the examples that are not wanted, and those with the reason."""
+    given = iter(zip(wanted, labels, strict=True))
+    kept: Parts = {}
+    aside: list[SetAside] = []
+    for name, examples in parts.items():
+        kept[name] = []
+        for example, (use, label) in zip(examples, given, strict=False):
+            if use:
+                kept[name].append(replace(example, label=label))
+            else:
+                odd = str(example.label).strip()
+                said = "" if odd.lower() in MISSING_MARKS else f": {odd[:40]!r} is no number"
+                aside.append(SetAside(example.id, NO_LABEL + said))
+    return kept, aside
+
+
+def _missing_note(found: NumberReading) -> list[str]:
+    if not found.missing:
+        return []
+    return [f"{found.missing:,} examples are set aside, as their label says that it is missing (N/A, nan, - …)."]
+
+
+def _in(column: str) -> str:
+    return f" in {column!r}" if column else ""
 
 
 def _objective_named(task: str) -> ModuleType:
@@ -64,9 +179,10 @@ def _describe(labels: Sequence) -> str:
     return "numbers with fractions"
 
 
-def _unclear(labels: Sequence, column: str, fitting: list[str]) -> str:
-    where = f"The labels in {column!r}" if column else "The labels"
-    values = join_quoted(dict.fromkeys(map(str, labels)))
+def _unclear(labels: Sequence, column: str, fitting: list[str], written: Sequence[str] = ()) -> str:
+    """written: the labels as they stand in the source"""
+    where = f"The labels{_in(column)}"
+    values = join_quoted(dict.fromkeys(written or map(str, labels)))
     if not fitting:
         types = ", ".join(sorted({type(v).__name__ for v in labels}))
         return f"{where} are of type {types}, such as {values}. Words, numbers or lists of words are expected."

@@ -7,23 +7,29 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
 from headstart.core.errors import SourceError
-from headstart.core.messages import did_you_mean, join_quoted
+from headstart.core.input_contract import InputContract
+from headstart.core.messages import did_you_mean
 from headstart.core.options import DataOptions
-from headstart.core.plugins import members, name_of
+from headstart.core.plugins import member, members, name_of
 from headstart.core.result import SetAside
 from headstart.core.task import Example, Objective, Task
 from headstart.data import split
-from headstart.data.contents import Parts, Reading
+from headstart.data.contents import IMAGE_SUFFIXES, TEXT_SUFFIXES, Parts, Reading
+from headstart.data.directory_walk import holds_file, is_visible
 from headstart.data.infer_objective import infer_objective
+from headstart.data.labelled_parts import completed_contract, drop_unknown_labels, with_untagged
 from headstart.data.objectives import tags
 from headstart.data.price import check_price
 from headstart.data.split_names import assign_parts, part_of
 from headstart.data.subset import check_unusable_share, limit_shots
+from headstart.data.tabular import find_tables
 
 KINDS = ("image", "text", "vector")
 
@@ -44,10 +50,17 @@ def read(source: object, options: DataOptions = DataOptions(), regroup: Regroup 
         notes += more
         aside += other
     column = main.column or options.label or ""
-    module, parts, why = infer_objective(parts, column, options.task)
-    notes.append(why)
+    if not parts["train"]:
+        raise SourceError(f"No example can be used{_first_reason(main.aside)}.")
+    meaning = infer_objective(parts, column, options.task, main.label_form)
+    module, parts = meaning.module, meaning.parts
+    notes += meaning.notes
+    aside += meaning.aside
+    if module is tags and main.unlabelled:
+        parts, aside, more = with_untagged(parts, main, aside)
+        notes += more
     objective = module.of([e.label for e in parts["train"]])
-    parts, unseen, more = _drop_unknown_labels(parts, objective)
+    parts, unseen, more = drop_unknown_labels(parts, objective)
     aside += unseen
     notes += more
     check_unusable_share(aside, len(aside) + sum(map(len, parts.values())))
@@ -58,14 +71,16 @@ def read(source: object, options: DataOptions = DataOptions(), regroup: Regroup 
     notes += check_price(len(examples), objective, _check_examples(examples, main.kind))
     rows, folds, more = _split(parts, objective, options.seed, classes=name_of(objective) == "classes")
     final = module.of([examples[i].label for i in rows["train"]])
-    read_task = Task(main.kind, final, examples, rows, folds, (*main.notes, *notes, *more), tuple(aside))
+    contract = completed_contract(main, meaning)
+    read_task = Task(main.kind, final, examples, rows, folds, (*main.notes, *notes, *more), tuple(aside), contract)
     return read_task if options.shots is None else limit_shots(read_task, options.shots, options.seed)
 
 
-def read_source(source: object, options: DataOptions = DataOptions()) -> Reading:
+def read_source(source: object, options: DataOptions = DataOptions(), contract: InputContract | None = None) -> Reading:
     """What the reader that knows this source finds in it.
 
     options: `label` is "" when labels are not wanted: every example then counts, with the label None.
+    contract: how what was learned from was read: this is read alike, or refused
     Raises SourceError, saying what was seen and what is expected, when no reader knows it.
     """
     kind = options.kind
@@ -74,12 +89,32 @@ def read_source(source: object, options: DataOptions = DataOptions()) -> Reading
     if isinstance(source, str | Path):
         source = os.path.expanduser(source)
     try:
-        reader = next((m for m in members("readers") if m.reads(source)), None)
-        if reader is None:
-            raise SourceError(_describe_unknown_source(source))
-        return reader.read(source, label=options.label, input=options.input, kind=kind, group=options.group)
+        reader = _reader(source, contract)
+        kept = (
+            {"contract": contract} if contract is not None and "contract" in signature(reader.read).parameters else {}
+        )
+        found: Reading = reader.read(
+            source, label=options.label, input=options.input, kind=kind, group=options.group, **kept
+        )
+        return found
     except OSError as error:
         raise SourceError(f"{error.filename or source} cannot be read: {error.strerror or error}.") from error
+
+
+def _reader(source: object, contract: InputContract | None) -> ModuleType:
+    """The reader that knows a source.
+
+    A folder that holds both tables and files is read as what was learned from: for a contract of tables as tables.
+    """
+    if contract is not None and isinstance(source, str | Path) and os.path.isdir(source):
+        suffixes = IMAGE_SUFFIXES if contract.kind == "image" else TEXT_SUFFIXES
+        files = holds_file(str(source), lambda name: is_visible(name) and name.lower().endswith(suffixes))
+        tables = contract.container in ("tables", "hub") or not files
+        return member("readers", "tables" if tables and find_tables(Path(source)) else "folder")
+    reader = next((m for m in members("readers") if m.reads(source)), None)
+    if reader is None:
+        raise SourceError(_describe_unknown_source(source))
+    return reader
 
 
 def _describe_unknown_source(source: object) -> str:
@@ -131,7 +166,7 @@ def _read_test_part(
     options: DataOptions, main: Reading, parts: Parts
 ) -> tuple[list[Example], list[str], tuple[SetAside, ...]]:
     """The examples of the source that was named for testing, notes, and what could not be read."""
-    other = read_source(options.test, options)
+    other = read_source(options.test, _like(main, options), main.contract)
     if other.kind != main.kind:
         raise SourceError(f"The data are {main.kind}s, but the test data are {other.kind}s.")
     notes = []
@@ -152,30 +187,11 @@ def _read_test_part(
     return examples, notes, aside
 
 
-def _drop_unknown_labels(parts: Parts, objective: Objective) -> tuple[Parts, list[SetAside], list[str]]:
-    """The parts less the held-out examples whose label no training example has."""
-    known = set(objective.facts().get("names", ()))
-    if not known:
-        return parts, [], []
-    learnable: Parts = {}
-    aside: list[SetAside] = []
-    counts: Counter[str] = Counter()  # of examples by their unknown label
-    for part, examples in parts.items():
-        learnable[part] = []
-        for example in examples:
-            unknown = [name for name in _label_names(example.label, objective) if name not in known]
-            if unknown:
-                counts[unknown[0]] += 1
-                aside.append(SetAside(example.id, f"{unknown[0]!r} has no training example"))
-            else:
-                learnable[part].append(example)
-        if examples and not learnable[part]:
-            raise SourceError(
-                f"No label of the {part} part is in the training part: {join_quoted(counts)} there, "
-                f"{join_quoted(sorted(known))} here."
-            )
-    note = "{} held-out examples of {!r} are set aside: it has no training example."
-    return learnable, aside, [note.format(n, name) for name, n in counts.items()][:10]
+def _like(main: Reading, options: DataOptions) -> DataOptions:
+    """Options by which further data are read as the main ones were; what is no table has no columns."""
+    tabular = main.column and isinstance(options.test, str | Path) and not os.path.isdir(options.test)
+    label = main.column if options.label is None and tabular else options.label
+    return replace(options, label=label)
 
 
 def _regroup(parts: Parts, kind: str, regroup: Regroup) -> tuple[Parts, list[str]]:
@@ -200,10 +216,6 @@ def _regroup(parts: Parts, kind: str, regroup: Regroup) -> tuple[Parts, list[str
     if n_left_out:
         notes.append(f"{n_left_out:,} examples are left out of training: each has a duplicate in the test part.")
     return regrouped, notes
-
-
-def _label_names(label: object, objective: Objective) -> Sequence[str]:
-    return tags.tag_names(label) if objective.link == "sigmoid" else objective.strata([label])
 
 
 def _check_examples(examples: Sequence[Example], kind: str) -> int:

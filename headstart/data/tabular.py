@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
-from itertools import islice
+from itertools import dropwhile, islice
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,8 @@ METADATA_FILES = {
 }
 TEXT_TABLE_SHARE = 16  # a table of text may have a sixteenth of the memory: as Python's objects it takes ten times that
 BYTES_PER_ROW = 400  # of an example and its values in memory, at least
-INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|NaN|NAN")
 HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # the only way for one into a text that was decoded
-LEADING_ZERO = re.compile(r"0\d")
+BLANK = "is a blank line"
 
 
 def open_sheet(path: Path) -> Sheet:
@@ -65,7 +63,8 @@ def find_tables(root: Path) -> list[Path]:
     return sorted(p for p in visible if p.is_file())
 
 
-def _read_text(path: Path) -> tuple[str, list[str]]:
+def _read_text(path: Path) -> tuple[str, str, list[str]]:
+    """The text, the encoding that it needed ("" for UTF-8), and notes."""
     size, most = os.path.getsize(path), total_memory() // TEXT_TABLE_SHARE
     if size > most:
         raise SourceError(
@@ -80,12 +79,13 @@ def _read_text(path: Path) -> tuple[str, list[str]]:
     if "\0" in text:
         notes.append(f"{path.name}: {text.count(chr(0))} zero bytes were left out of its text.")
         text = text.replace("\0", "")
-    return text, notes
+    return text, fallback, notes
 
 
 def _parse_csv(path: Path) -> Sheet:
-    text, notes = _read_text(path)
-    records, more = _records(path, text)
+    text, encoding, notes = _read_text(path)
+    delimiter = "\t" if path.suffix.lower() in (".tsv", ".tab") else _delimiter(text)
+    records, more = _records(path, text, delimiter)
     if not records:
         raise SourceError(f"{path} is empty. A header and one row an example are expected.")
     header, body = [name.strip() for name in records[0]], records[1:]
@@ -93,22 +93,33 @@ def _parse_csv(path: Path) -> Sheet:
     if repeated:
         raise SourceError(f"{path} has two columns named {repeated[0]!r}. Its first line must name every column once.")
     names = tuple(name or f"column {i + 1}" for i, name in enumerate(header))
-    bad = {i: f"has {len(r)} fields, the header has {len(names)}" for i, r in enumerate(body) if len(r) != len(names)}
-    columns = {name: [None if i in bad else r[c] for i, r in enumerate(body)] for c, name in enumerate(names)}
-    return Sheet(path, names, len(body), lambda name: _infer_types(columns[name]), bad=bad, notes=(*notes, *more))
+    bad = {i: _misfit(r, len(names)) for i, r in enumerate(body) if len(r) != len(names)}
+    columns = {name: [None if i in bad else r[c] or None for i, r in enumerate(body)] for c, name in enumerate(names)}
+    sheet = Sheet(path, names, len(body), columns.__getitem__, bad=bad, notes=(*notes, *more), encoding=encoding)
+    return replace(sheet, typed=False, semicolons=delimiter == ";")
 
 
-def _records(path: Path, text: str) -> tuple[list[list[str]], list[str]]:
-    """Rows of fields, blank lines left out, and what had to be assumed."""
-    delimiter = "\t" if path.suffix.lower() in (".tsv", ".tab") else _delimiter(text)
+def _misfit(record: list[str], width: int) -> str:
+    return BLANK if _is_blank(record) else f"has {len(record)} fields, the header has {width}"
+
+
+def _is_blank(record: list[str]) -> bool:
+    return not record or (len(record) == 1 and not record[0].strip())
+
+
+def _records(path: Path, text: str, delimiter: str) -> tuple[list[list[str]], list[str]]:
+    """Rows of fields, and what had to be assumed. Blank lines keep their places, but before the header and at the end.
+
+    At the end of a table of one column, what stands in quotation marks is a row, were it empty.
+    """
     # The csv module knows one limit for the whole process: it is put back.
     limit = csv.field_size_limit(2**31 - 1)
     try:
-        return list(_parsed(text, delimiter, csv.QUOTE_MINIMAL)), []
+        return _trimmed(_parsed(text, delimiter, csv.QUOTE_MINIMAL)), []
     except csv.Error as error:
         if delimiter == "\t":
             note = f"{path.name}: quotation marks do not pair up, so they were read as ordinary characters."
-            return list(_parsed(text, delimiter, csv.QUOTE_NONE)), [note]
+            return _trimmed(_parsed(text, delimiter, csv.QUOTE_NONE)), [note]
         raise SourceError(
             f"{path} cannot be read as a table: {error}. A quotation mark inside quotes must be doubled."
         ) from error
@@ -116,14 +127,19 @@ def _records(path: Path, text: str) -> tuple[list[list[str]], list[str]]:
         csv.field_size_limit(limit)
 
 
+def _trimmed(parsed: Iterator[list[str]]) -> list[list[str]]:
+    records = list(dropwhile(_is_blank, parsed))
+    while records and (not records[-1] or (len(records[0]) > 1 and _is_blank(records[-1]))):
+        records.pop()
+    return records
+
+
 def _parsed(text: str, delimiter: str, quoting) -> Iterator[list[str]]:
     """Strict, because a stray quotation mark otherwise swallows the rows up to the next one in silence."""
     lines, strict = io.StringIO(text, newline=""), quoting == csv.QUOTE_MINIMAL
     reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=strict)
     try:
-        for record in reader:
-            if record and (len(record) > 1 or record[0].strip()):
-                yield record
+        yield from reader
     except csv.Error as error:
         raise csv.Error(f"line {reader.line_num}: {error}") from error
 
@@ -136,25 +152,14 @@ def _delimiter(text: str) -> str:
         rows: list[list[str]] = []
         with suppress(csv.Error):  # a row may be cut in the middle at line 60
             rows.extend(_parsed(head, delimiter, csv.QUOTE_MINIMAL))
-        width = len(rows[0]) if rows else 0
+        width = len(next(filter(None, rows), []))
         return (sum(len(r) == width for r in rows) if width > 1 else 0), width
 
     return max(",;\t|", key=rank)
 
 
-def _infer_types(values: list[str | None]) -> list:
-    """Text as whole numbers or as numbers where every value is one; "" is None. "007" stays text."""
-    values = [v if v and v.strip() else None for v in values]
-    filled = [v.strip() for v in values if v]
-    if filled and all(map(INTEGER.fullmatch, filled)):
-        return [int(v) if v else None for v in values]
-    if filled and all(map(NUMBER.fullmatch, filled)) and not any(map(LEADING_ZERO.match, filled)):
-        return [float(v) if v else None for v in values]
-    return values
-
-
 def _parse_json(path: Path) -> Sheet:
-    text, notes = _read_text(path)
+    text, encoding, notes = _read_text(path)
     bad: dict[int, str] = {}
     rows: list[dict] = []
     for number, item in _objects(path, text):
@@ -166,7 +171,8 @@ def _parse_json(path: Path) -> Sheet:
     if len(bad) == len(rows) > 0:
         raise SourceError(f'{path}: {bad[0]}. One JSON object a line is expected, like {{"text": "…", "label": "…"}}.')
     names = tuple(dict.fromkeys(str(key) for row in rows for key in row))
-    return Sheet(path, names, len(rows), lambda name: [row.get(name) for row in rows], bad=bad, notes=tuple(notes))
+    sheet = Sheet(path, names, len(rows), lambda name: [row.get(name) for row in rows], bad=bad, encoding=encoding)
+    return replace(sheet, notes=tuple(notes))
 
 
 def _objects(path: Path, text: str) -> Iterator[tuple[int, object]]:

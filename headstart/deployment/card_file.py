@@ -17,6 +17,7 @@ import numpy as np
 from headstart.core.card_schema import BACKBONE, IDENTIFIER, PROSE
 from headstart.core.errors import ArtifactError
 from headstart.core.file_names import check_name, regular_file
+from headstart.core.input_contract import CONTRACT_RULE
 from headstart.core.schema import (
     Rule,
     boolean,
@@ -89,6 +90,7 @@ _RULE = record(
         "notes": either(one_of(None), _notes),
         "summary": either(one_of(None), _both(_flat, table(_metric, 100, text(100, r"[\w.@%+ -]+")))),
         "delta": either(one_of(None), _both(_flat, _delta)),
+        "input": CONTRACT_RULE,
         "tolerance": table(number(0, math.inf), 100),
     },
     others=True,

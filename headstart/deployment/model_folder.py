@@ -22,6 +22,7 @@ from headstart.core.backbone import Backbone, Cut, restore
 from headstart.core.errors import ArtifactError, HeadstartError, PlanError
 from headstart.core.file_names import regular_file
 from headstart.core.files import make_folder, move, remove_folder, temporary_path, write_atomic
+from headstart.core.input_contract import InputContract
 from headstart.core.messages import type_and_first_line
 from headstart.core.plan import Above, Fitted, Model, Plan
 from headstart.core.plugins import member, name_of, names
@@ -60,6 +61,7 @@ def save(
             "schema": card_file.SCHEMA,
             "headstart": __version__,
             "kind": task.kind,
+            "input": (task.contract or InputContract(kind=task.kind)).facts(),
             "backbone": {**plan.backbone.facts(), "source_classes": []},  # 30 KB that no load reads
             "cut": plan.cut.at,
             "precision": plan.cut.precision,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import count, islice
 from pathlib import Path
@@ -13,15 +13,25 @@ import numpy as np
 
 from headstart.core import digest
 from headstart.core.disk_errors import disk_errors_in_words
-from headstart.core.errors import SourceError, Unreadable
+from headstart.core.errors import Unreadable
+from headstart.core.input_contract import InputContract, restore
 from headstart.core.plan import Model
 from headstart.core.plugins import member
 from headstart.core.result import SetAside
-from headstart.core.task import Example, TableCell
-from headstart.data.column_roles import PATH_COLUMNS, infer_roles
-from headstart.data.contents import IMAGE_SUFFIXES, iter_contents, read_file, valid_text
-from headstart.data.directory_walk import list_files
-from headstart.data.tabular import TABLE_SUFFIXES, open_sheet
+from headstart.core.task import Example
+from headstart.data.contents import (
+    IMAGE_SUFFIXES,
+    TEXT_SUFFIXES,
+    hash_files,
+    iter_contents,
+    read_text_file,
+    valid_text,
+)
+from headstart.data.frames import is_frame
+from headstart.data.label_values import is_missing
+from headstart.data.memory_labels import gives_pairs, pairs_apart
+from headstart.data.read_inputs import Item, read_inputs
+from headstart.data.tabular import TABLE_SUFFIXES
 from headstart.deployment import zip_model
 from headstart.deployment.model_folder import load
 from headstart.deployment.witness import embed_uncached
@@ -29,9 +39,8 @@ from headstart.features.cache import store
 from headstart.features.extract import SHARD
 from headstart.features.runner import Extractor
 
-Item = Example | SetAside  # an input, or why it was not found
-TEXT_SUFFIXES = {".txt", ".md"}
-FILE_SUFFIXES = TABLE_SUFFIXES | TEXT_SUFFIXES  # a word that ends so is no text
+VALUES, WORDS, FILES = "values", "words", "files"  # what strings are: see `collect_inputs`
+FILE_SUFFIXES = {*TABLE_SUFFIXES, *TEXT_SUFFIXES, *IMAGE_SUFFIXES}  # a word that ends so is no text
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,131 +67,144 @@ class Answer:
 @disk_errors_in_words
 def predict(
     folder: str | Path,
-    inputs: Iterable[object],
+    inputs: Any,
     *,
     input: str | None = None,
     lines: Iterable[str] | None = None,
     root: Path | None = None,
     base: str | None = None,
+    files: bool = False,
+    arguments: bool = False,
 ) -> list[Answer]:
     """Answers of a saved model, one an input and in order; what cannot be read has its reason in `error`.
 
     folder: a run folder, a model folder, or a ZIP file from an exported page
-    inputs: paths, folders, globs, tables, texts, or bytes, images and arrays in memory
-    input: the column of a table.  lines: what "-" among the inputs stands for.  root: the cache folder
+    inputs: what was learned from, or more of the same: a table's or folder's path, a frame, an array; or a list, of
+        which a pathlib.Path is a file, and a str a text where the model reads texts, the name of a file where photos
+    input: the column of a table or frame, where it is called otherwise than in what was learned from
+    lines: what "-" among the inputs stands for.  root: the cache folder
     base: the backbone of a model from elsewhere that names it by a path, or where its weights lie here
-    Raises ArtifactError when the model is damaged, its base is another one, or its witness gives other scores;
-    DiskError where a disk refuses.
+    files: strings and lines are names of files, whatever the model reads
+    arguments: strings are words of a command line: those that name files are these, the others texts
+    Raises SourceError where the inputs are not like what was learned from, ArtifactError when the model is damaged, its
+    base is another one, or its witness gives other scores; DiskError where a disk refuses.
     """
     root = root or store.default_root()
     model, extractor = load(zip_model.unpack_if_zip(Path(folder), root), root, base or "")
-    items = [inputs] if isinstance(inputs, str | Path | bytes) else inputs
-    return list(answer_inputs(model, extractor, collect_inputs(items, model.facts["kind"], input, lines)))
+    contract = restore(model.facts.get("input"), model.facts["kind"])
+    words = arguments or isinstance(inputs, str)
+    how = FILES if files else WORDS if words else VALUES
+    return list(answer_inputs(model, extractor, collect_inputs(inputs, contract, input, lines, how)))
 
 
 def collect_inputs(
-    items: Iterable[object], kind: str, column: str | None, lines: Iterable[str] | None
+    inputs: Any, contract: InputContract | str, column: str | None, lines: Iterable[str] | None, how: str = VALUES
 ) -> Iterator[Item]:
     """One example an input, in order; for what cannot be found, the reason.
 
-    items:  paths, globs, texts; "-" stands for `lines`; bytes, images or arrays in memory
-    kind:   "image", "text" or "vector": what the model reads
-    column: of a table, where its name does not tell
+    inputs: as of `predict`; "-" in a list stands for `lines`
+    contract: how what was learned from was read, or its kind alone
+    column: of a table, where it is not the one of the contract
+    how: what strings are: VALUES, which are texts where the model reads texts; WORDS of a command line; or FILES
+    Raises SourceError where a whole source is not like what was learned from.
     """
-    if isinstance(items, np.ndarray) and items.dtype.kind not in "UO":
-        yield from _from_memory(items, kind)
+    contract = InputContract(kind=contract) if isinstance(contract, str) else contract
+    if isinstance(inputs, str | Path | bytes):
+        inputs = [inputs]
+    source = _whole_source(inputs, contract)
+    if source is not None:
+        yield from read_inputs(source, contract, column)
         return
-    for item in items:
+    for position, item in enumerate(inputs):
         if isinstance(item, str) and item == "-" and lines is not None:
             for line in lines:
-                if line.strip():
-                    yield from _expand(line.rstrip("\r\n"), kind, column)
+                yield from _expand(line.rstrip("\r\n"), contract, column, FILES if how == FILES else VALUES)
         elif isinstance(item, str | Path):
-            yield from _expand(item, kind, column)
+            yield from _expand(item, contract, column, how)
+        elif is_missing(item):
+            yield SetAside(str(position), "there is nothing: the value is missing")
         else:
-            yield from _from_memory([item], kind)
+            found = list(read_inputs(item if is_frame(item) else ([item], None), contract, column))
+            yield from (replace(i, id=str(position)) if len(found) == 1 else i for i in found)
 
 
-def _expand(item: str | Path, kind: str, column: str | None) -> Iterator[Item]:
-    """The examples that a string or path names: a file's, a folder's, a glob's, a table's, or the text itself."""
-    text = str(item)
+def _whole_source(inputs: Any, contract: InputContract) -> Any:
+    """The inputs as a source for the readers, None where they are single ones, to be looked at one by one."""
+    if is_frame(inputs):
+        return inputs if contract.kind != "vector" else (inputs, None)
+    if isinstance(inputs, dict):
+        return inputs
+    if isinstance(inputs, tuple) and len(inputs) in (2, 3) and _are_examples(inputs[0], contract.kind):
+        return (inputs[0], None)  # (X, y), as it was fitted
+    if isinstance(inputs, np.ndarray) and inputs.dtype.kind not in "UO":
+        return (inputs, None)
+    if gives_pairs(inputs) and not isinstance(inputs, Iterator):
+        return (pairs_apart(inputs)[0], None)
+    return None
+
+
+def _are_examples(x: Any, kind: str) -> bool:
+    """Whether the first of a tuple is X, and not one input."""
+    if kind == "vector":
+        return np.ndim(x) == 2 or is_frame(x)
+    return is_frame(x) or isinstance(x, list | tuple | np.ndarray) or hasattr(x, "to_list")
+
+
+def _expand(item: str | Path, contract: InputContract, column: str | None, how: str) -> Iterator[Item]:
+    """The examples that a string or path stands for: a file's, a folder's, a glob's, a table's, or the text itself."""
+    text, kind = str(item), contract.kind
+    named = isinstance(item, Path) or how == FILES or kind == "image"  # surely the name of something
     if not text.strip():
-        yield SetAside(text, "the text is empty" if kind == "text" else "no file is named")
-        return
-    try:
-        path = Path(text)
-        exists = path.exists()
-    except (OSError, ValueError):  # a long text is no file name
-        exists = False
-    if exists and path.is_dir():
-        yield from _expand_folder(path, kind)
-    elif exists and path.suffix.lower() in TABLE_SUFFIXES:
-        yield from _expand_table(path, kind, column)
-    elif exists and (kind == "image" or path.suffix.lower() in TEXT_SUFFIXES):
-        yield _read_file(path, kind)
+        yield SetAside(text, "no file is named" if named else "empty text")
+    elif kind == "text" and not named and how == VALUES:
+        yield _text_example(text)
+    elif kind not in ("text", "image") and not _exists(text):
+        yield SetAside(text, "this model reads feature vectors: call headstart.predict with an array")
+    elif how != VALUES and text.startswith("hub:"):
+        yield from read_inputs(text, contract, column)
+    elif _exists(text):
+        yield from _expand_path(Path(text), contract, column, named)
     elif kind == "image" and glob.has_magic(text):
         matches = sorted(p for p in map(Path, glob.glob(text, recursive=True)) if p.is_file())
-        yield from (_read_file(p, kind) for p in matches)
+        for path in matches:
+            yield from _expand_path(path, contract, column, named)
         if not matches:
             yield SetAside(text, "no file has such a name")
-    elif isinstance(item, Path) or kind == "image" or (path.suffix.lower() in FILE_SUFFIXES and " " not in text):
+    elif named or (Path(text).suffix.lower() in FILE_SUFFIXES and " " not in text):
         yield SetAside(text, "no such file")
-    elif kind == "text":
-        yield _text_example(text, text)
     else:
-        yield SetAside(text, "this model reads feature vectors: call headstart.predict with an array")
+        yield _text_example(text)
 
 
-def _read_file(path: Path, kind: str) -> Item:
+def _exists(text: str) -> bool:
     try:
-        data = read_file(path)
-        content = path if kind == "image" else data.decode("utf-8")
-        return Example(valid_text(str(path)), content, digest.of_bytes(data), None)
-    except Unreadable as reason:
-        return SetAside(valid_text(str(path)), str(reason))
-    except UnicodeDecodeError:
-        return SetAside(str(path), "is not text in UTF-8")
+        return Path(text).exists()
+    except (OSError, ValueError):  # a long text is no file name
+        return False
 
 
-def _expand_folder(folder: Path, kind: str) -> Iterator[Item]:
-    suffixes = IMAGE_SUFFIXES if kind == "image" else TEXT_SUFFIXES
-    (below,), left_out = list_files(str(folder), [str(folder)])
-    files = [p for p in map(Path, below) if p.suffix.lower() in suffixes]
-    yield from (_read_file(p, kind) for p in files)
-    yield from (SetAside(*link) for link in left_out)
-    if not files:
-        yield SetAside(str(folder), f"no {'photos' if kind == 'image' else 'text files'} in this folder")
+def _expand_path(path: Path, contract: InputContract, column: str | None, named: bool) -> Iterator[Item]:
+    """The examples of a folder, a table or a file that is there. named: whether it surely is the name of something"""
+    suffix, name = path.suffix.lower(), valid_text(str(path))
+    if path.is_dir() or suffix in TABLE_SUFFIXES:
+        yield from read_inputs(path, contract, column)
+    elif contract.kind == "image":
+        (mark,) = hash_files([str(path)])
+        yield SetAside(name, str(mark)) if isinstance(mark, Unreadable) else Example(name, path, mark, None)
+    elif suffix in IMAGE_SUFFIXES:
+        yield SetAside(name, "is an image, and this model reads texts")
+    elif contract.kind == "text" and (suffix in TEXT_SUFFIXES or named):
+        text, mark, _ = read_text_file(path)
+        yield SetAside(name, str(mark)) if isinstance(mark, Unreadable) else Example(name, text, mark, None)
+    elif contract.kind == "text" and not suffix and path.name == str(path):
+        yield _text_example(str(path))  # a word that happens to be a file's name
+    else:
+        yield SetAside(name, f"is a file, but none of texts ({', '.join(TEXT_SUFFIXES)}) nor a table: say --files")
 
 
-def _expand_table(path: Path, kind: str, column: str | None) -> Iterator[Item]:
-    sheet = open_sheet(path)
-    name = infer_roles(sheet, label="", input=column, group=None).input
-    if name in sheet.binary:
-        # No digest: it is the key of cached features, which predictions do not use.
-        yield from (Example(f"{path.name}:{row}", TableCell(path, row, name), "", None) for row in range(sheet.rows))
-        return
-    for row, value in enumerate(sheet.values(name)):
-        if value is None or value == "":
-            yield SetAside(f"{path.name}:{row}", "the cell is empty")
-        elif kind == "image" or name.lower() in PATH_COLUMNS:
-            example = _read_file(path.parent / str(value), kind)
-            yield replace(example, id=str(value)) if isinstance(example, Example) else example
-        else:
-            yield _text_example(f"{path.name}:{row}", str(value))
-
-
-def _text_example(id: str, text: str) -> Example:
+def _text_example(text: str) -> Example:
     text = valid_text(text)
-    return Example(valid_text(id), text, digest.of_bytes(text.encode()), None)
-
-
-def _from_memory(items: Sequence | np.ndarray, kind: str) -> Iterator[Item]:
-    reading = member("readers", "arrays").read((items, None), label="", input=None, kind=kind)
-    if reading.kind != kind:
-        raise SourceError(f"These inputs are {reading.kind}; the model reads {kind}.")
-    unreadable = {a.id: a for a in reading.aside}
-    readable = iter(reading.examples[""])
-    yield from (unreadable[str(i)] if str(i) in unreadable else next(readable) for i in range(len(items)))
+    return Example(text, text, digest.of_bytes(text.encode()), None)
 
 
 def answer_inputs(model: Model, extractor: Extractor, items: Iterable[Item]) -> Iterator[Answer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from headstart.core.schema import check, distinct, record, text
 
 CALIBRATION_BINS = 15  # of confidence; the number of Guo et al. 2017
 MIN_DISTINCT_NUMBERS = 20  # distinct whole numbers that may be classes, however few examples there are
+NUMBER = re.compile(r"-?\d{1,15}(\.\d+)?")
 MAX_LABELS = 1 << 17
 FACTS = record({"names": distinct(text(100_000), MAX_LABELS, 1)}, {"name": text(64)})  # of classes, and of tags
 MAX_CONFUSIONS = 1500  # classes up to which the report holds every pair of them
@@ -56,8 +58,8 @@ def of(labels: Sequence) -> Classes:
     if tags is not None:
         raise SourceError(f"An example has {len(tags)} labels, {list(tags)!r}. For several at once say --task tags.")
     values = {class_name(v): v for v in labels}
-    numbers = all(isinstance(v, int | float) for v in values.values())
-    names = sorted(values, key=lambda n: float(values[n])) if numbers else sorted(values)
+    numbers = all(isinstance(v, int | float) or NUMBER.fullmatch(str(v)) for v in values.values())
+    names = sorted(values, key=lambda n: (float(values[n]), n)) if numbers else sorted(values)
     if len(names) < 2:
         only = repr(names[0]) if names else "nothing"
         raise SourceError(f"All examples have the same label, {only}. Two classes are the least.")

@@ -50,6 +50,21 @@ def split_tags(labels: Sequence) -> list[tuple] | None:
     return [tuple(tag.strip() for tag in v.split(separator) if tag.strip()) for v in labels]
 
 
+def positions_of_ones(labels: Sequence) -> list[tuple] | None:
+    """Lists of 0 and 1, all of one length, as the positions of the ones; None where labels are no such lists."""
+    if not labels or not all(isinstance(v, tuple | list) for v in labels):
+        return None
+    widths = {len(v) for v in labels}
+    marks = {str(entry) for v in labels for entry in v}
+    if (
+        len(widths) > 1
+        or min(widths) < 2
+        or not (marks <= {"0", "1"} or marks <= {"0.0", "1.0"} or marks <= {"True", "False"})
+    ):
+        return None
+    return [tuple(str(i) for i, entry in enumerate(v) if str(entry) in ("1", "1.0", "True")) for v in labels]
+
+
 def _parse_list(text: str) -> tuple:
     from ast import literal_eval
 

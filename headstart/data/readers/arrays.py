@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,18 @@ import numpy as np
 
 from headstart.core import digest
 from headstart.core.errors import SourceError, Unreadable
+from headstart.core.input_contract import InputContract
+from headstart.core.messages import first_line
 from headstart.core.result import SetAside
 from headstart.core.task import Example
-from headstart.data.contents import IMAGE_SUFFIXES, Reading, hash_files, valid_text
-from headstart.data.readers.table import clean_label
+from headstart.data.contents import Reading, hash_files, text_digest, valid_text
+from headstart.data.frames import frame_input, is_frame
+from headstart.data.image_bytes import encode_picture, is_pil_image
+from headstart.data.input_form import Place, decode_image_text, form_of_strings, resolve
+from headstart.data.label_values import NO_LABEL, clean_label, is_missing
+from headstart.data.memory_labels import gives_pairs, pairs_apart, plain_labels, plain_picture, plain_values
 from headstart.data.split_names import part_of
 
-LABEL_KINDS = "biufUSO"  # of numpy: no times, complex numbers or records, which would become numbers or tags
 SMALLEST_FEATURE = 1e-30  # of the largest number in X: below about 1e-38 float32 has no digits left
 EXPECTED = (
     "X is one of: a 2-D array of numbers (features computed elsewhere), a list of texts, of paths, of PIL images, "
@@ -30,18 +35,26 @@ EXPECTED = (
 
 
 def reads(source: object) -> bool:
-    """Whether it is a pair (X, y), a triple (X, y, groups), or a dict of these."""
-    return isinstance(source, tuple | dict)
+    """Whether it is a pair (X, y), a triple (X, y, groups), a dict of these, or a collection of pairs (x, y)."""
+    if isinstance(source, dict):
+        return not source or not all(map(is_frame, source.values()))
+    return isinstance(source, tuple) or gives_pairs(source)
 
 
 def read(
-    source: tuple | dict, *, label: str | None, input: str | None, kind: str | None, group: str | None = None
+    source: Any,
+    *,
+    label: str | None,
+    input: str | None,
+    kind: str | None,
+    group: str | None = None,
+    contract: InputContract | None = None,
 ) -> Reading:
     """Ids are "<position>", or "<part>:<position>".
 
     Raises SourceError when X is nothing known, or X and y differ in length.
     """
-    if label or input or group:
+    if label or (input and contract is None) or group:
         raise SourceError(
             "Data in memory have no columns: give (X, y) or (X, y, groups), without label, input or group."
         )
@@ -51,47 +64,59 @@ def read(
             f"The parts are named {', '.join(map(repr, source)) or 'nothing'}; train, val and test are expected."
         )
     examples: dict[str, list[Example]] = {}
-    aside: list[SetAside] = []
-    kinds, notes = set(), []
+    unlabelled: dict[str, list[Example]] = {}
+    rows: list[Example | SetAside] = []
+    read_as: list[_Contents] = []
+    notes: list[str] = []
+    columns: tuple[str, ...] = ()
     for part, data in parts.items():
-        x, labels, groups = _unpack(data, part, label)
-        part_kind, contents, digests, part_notes = _contents(x, kind)
-        kinds.add(part_kind)
-        notes += part_notes
+        x, labels, groups, columns = _unpack(data, part, label, contract)
+        found = _read_memory(x, kind, contract)
+        read_as.append(found)
+        notes += found.notes
         examples[part] = []
-        for i, (content, digest_or_reason, value) in enumerate(zip(contents, digests, labels, strict=True)):
+        for i, (content, mark, value) in enumerate(zip(found.contents, found.digests, labels, strict=True)):
             name = f"{part}:{i}" if part else str(i)
-            if isinstance(digest_or_reason, Unreadable):
-                aside.append(SetAside(name, str(digest_or_reason)))
-            elif value is None and label != "":
-                aside.append(SetAside(name, "no label"))
-            else:
-                examples[part].append(Example(name, content, digest_or_reason, value, groups[i]))
+            if isinstance(mark, Unreadable):
+                rows.append(SetAside(name, str(mark)))
+                continue
+            example = Example(name, content, mark, value, groups[i])
+            lacking = value is None and label != ""
+            (unlabelled.setdefault(part, []) if lacking else examples[part]).append(example)
+            rows.append(SetAside(name, NO_LABEL) if lacking else example)
+    kinds = {found.kind for found in read_as}
     if len(kinds) > 1:
         raise SourceError(f"The parts hold different things: {' and '.join(sorted(kinds))}.")
-    kind = kinds.pop()
-    return Reading(kind, examples, (f"Kind: {kind}, because of what X holds.", *dict.fromkeys(notes)), tuple(aside))
+    first = read_as[0]
+    made = InputContract(kind=first.kind, container="memory", form=first.form, columns=columns, suffixes=first.suffixes)
+    aside = tuple(row for row in rows if isinstance(row, SetAside))
+    notes = [f"Kind: {first.kind}, because of what X holds.", *dict.fromkeys(notes)]
+    return Reading(first.kind, examples, tuple(notes), aside, contract=made, rows=tuple(rows), unlabelled=unlabelled)
 
 
-def _unpack(data: object, part: str, label: str | None) -> tuple[Sequence, list, list[str]]:
-    """X, the labels and the groups of one part."""
+def _unpack(
+    data: Any, part: str, label: str | None, contract: InputContract | None
+) -> tuple[Sequence, list, list[str], tuple[str, ...]]:
+    """X, the labels, the groups and the columns of X of one part."""
     where = f" of part {part!r}" if part else ""
+    data = pairs_apart(data) if gives_pairs(data) else data
     if not isinstance(data, tuple | list) or len(data) not in (2, 3):
         raise SourceError(f"The data{where} are a {type(data).__name__}. A pair (X, y) is expected, or (X, y, groups).")
-    x, y = (_plain_values(column) for column in data[:2])
-    groups = _plain_values(data[2]) if len(data) == 3 else None
+    x, columns = frame_input(data[0], contract) if is_frame(data[0]) else (plain_values(data[0]), ())
+    x = list(x) if isinstance(x, Iterator) else x
+    groups = plain_values(data[2]) if len(data) == 3 else None
     if isinstance(x, str | bytes | Path) or not _has_length(x):
         raise SourceError(f"X{where} is a {type(x).__name__}. {EXPECTED}.")
-    if y is None and label != "":
+    if data[1] is None and label != "":
         raise SourceError(f"y{where} is missing: one label for each of the {len(x)} examples is expected.")
-    labels = [None] * len(x) if y is None else _plain_labels(y)
+    labels = [None] * len(x) if data[1] is None else plain_labels(data[1])
     names = [""] * len(x) if groups is None else ["" if g is None else str(g) for g in map(clean_label, groups)]
     for noun, values in (("labels", labels), ("groups", names)):
         if len(values) != len(x):
             raise SourceError(
                 f"X{where} has {len(x)} examples and there are {len(values)} {noun}. One each is expected."
             )
-    return x, labels, names
+    return x, labels, names, columns
 
 
 def _has_length(x: Any) -> bool:
@@ -101,88 +126,83 @@ def _has_length(x: Any) -> bool:
         return False
 
 
-def _plain_values(column: Any) -> Any:
-    """What a table library or a masked array holds, missing values as None or NaN; anything else as it is.
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """What X holds. digests: or why there is none.  form, suffixes: as in an InputContract"""
 
-    A frame of numbers becomes (n, d) float64, a frame of one column that column's values, a series a list.
-    Raises SourceError for a frame that mixes numbers with other things.
-    """
-    if isinstance(column, np.ma.MaskedArray):
-        if not np.ma.is_masked(column):
-            return column.data
-        numbers = column.ndim > 1 and column.dtype.kind in "fiub"
-        return np.ma.filled(column.astype(np.float64), np.nan) if numbers else column.tolist()
-    if hasattr(column, "to_pandas") and hasattr(column, "column_names"):
-        column = column.to_pandas()  # a table of pyarrow
-    if hasattr(column, "to_pylist"):
-        return column.to_pylist()  # an array of pyarrow
-    if not (hasattr(column, "to_numpy") and hasattr(column, "dtypes") and hasattr(column, "columns")):
-        return column.to_list() if hasattr(column, "to_list") else column  # a series
-    names = list(column.columns)
-    if len(names) == 1:
-        values = column[names[0]].to_list()
-        return values if any(isinstance(v, str) for v in values) else _number_rows([[v] for v in values], names)
-    return _number_rows([list(row) for row in zip(*(column[name].to_list() for name in names), strict=True)], names)
+    kind: str
+    form: str
+    contents: list
+    digests: list[str | Unreadable]
+    notes: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
 
 
-def _number_rows(rows: list[list], names: list) -> np.ndarray:
-    """The rows of a frame as (n, d) float64, NaN where a value is missing."""
-    for row in rows:
-        for i, value in enumerate(row):
-            if clean_label(value) is None:
-                row[i] = np.nan
-            elif not isinstance(value, bool | int | float | np.number | np.bool_):
-                raise SourceError(
-                    f"Column {str(names[i])!r} of a frame holds {type(value).__name__}, such as {str(value)[:40]!r}. "
-                    "A frame of numbers is expected, or one column of texts or paths: X[column]."
-                )
-    return np.array(rows, np.float64).reshape(len(rows), len(names))
-
-
-def _plain_labels(y: Any) -> list:
-    """Labels as plain Python values; rows of 0 and 1 become the positions of the ones."""
-    if isinstance(y, list | tuple):
-        return [clean_label(v) for v in y]
-    array = np.asarray(y)
-    if array.dtype.kind not in LABEL_KINDS:
-        raise SourceError(f"y holds {array.dtype}. Words, numbers or lists of words are expected.")
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim == 2 and array.dtype.kind in "fiub" and np.isin(array, (0, 1)).all():
-        return [tuple(str(i) for i in np.flatnonzero(row)) for row in array]
-    if array.ndim != 1:
-        raise SourceError(f"y has shape {array.shape}. One label an example is expected, or (n, tags) of 0 and 1.")
-    return [clean_label(v) for v in array.tolist()]
-
-
-def _contents(x: Sequence, kind: str | None) -> tuple[str, list, list[str | Unreadable], list[str]]:
-    """Kind, contents, digests (or why there is none), and notes."""
+def _read_memory(x: Sequence, kind: str | None, contract: InputContract | None) -> _Contents:
     array = _as_array(x)
     if array is not None and array.ndim == 2 and kind in (None, "vector"):
-        contents: list = [row.tobytes() for row in _single_precision(array)]
-        return "vector", contents, [digest.of_bytes(c) for c in contents], []
+        contents = [row.tobytes() for row in _single_precision(array)]
+        return _Contents("vector", "vector", contents, [digest.of_bytes(c) for c in contents])
     if array is not None and array.ndim in (3, 4):
         if array.dtype != np.uint8:
             raise SourceError(
                 f"X holds {array.dtype} pictures of shape {array.shape[1:]}. Give uint8 from 0 to 255. {EXPECTED}."
             )
         return _images([encode_png(picture) for picture in array])
-    items = list(x)
+    items = [None if is_missing(item) else plain_picture(item) for item in x]
     if not items:
         raise SourceError(f"X is empty. {EXPECTED}.")
-    if all(isinstance(i, str) or i is None for i in items):
-        return _texts_or_paths(items, kind)
-    if all(isinstance(i, os.PathLike) for i in items):
-        return "image", [Path(i) for i in items], hash_files([os.fspath(i) for i in items]), []
-    if all(isinstance(i, bytes) for i in items):
+    there = [item for item in items if item is not None]
+    if all(isinstance(i, str) for i in there):
+        return _texts_or_paths(items, kind, contract)
+    if all(isinstance(i, os.PathLike) for i in there):
+        paths = [os.fspath(i) if i is not None else "" for i in items]
+        digests = [d if p else Unreadable("no path") for p, d in zip(paths, hash_files(paths), strict=True)]
+        return _Contents("image", "path", [Path(p) for p in paths], digests)
+    if all(isinstance(i, bytes) for i in there):
         return _images(items)
-    if all(isinstance(i, np.ndarray) and i.dtype == np.uint8 for i in items):
-        return _images([encode_png(i) for i in items])
-    if all(_is_pil_image(i) for i in items):
-        return _images([_encode_lossless(i) for i in items])
-    found = ", ".join(sorted({type(i).__name__ for i in items})[:4])
+    if all(isinstance(i, np.ndarray) and i.dtype == np.uint8 for i in there):
+        return _images([None if i is None else encode_png(i) for i in items])
+    if all(is_pil_image(i) for i in there):
+        return _images([None if i is None else encode_picture(i) for i in items])
+    found = ", ".join(sorted({type(i).__name__ for i in there})[:4])
     shape = f" of type {x.dtype} and shape {x.shape}" if isinstance(x, np.ndarray) else ""
     raise SourceError(f"X holds {found}{shape}. {EXPECTED}.")
+
+
+def _images(contents: list[bytes | None]) -> _Contents:
+    digests = [Unreadable("no image") if c is None else digest.of_bytes(c) for c in contents]
+    return _Contents("image", "bytes", contents, digests)
+
+
+def _texts_or_paths(items: list, kind: str | None, contract: InputContract | None) -> _Contents:
+    """Strings are what they look like, or what `kind` says: texts, paths of images, images in base64."""
+    strings = ["" if i is None else valid_text(i) for i in items]
+    place = Place("X", Path(), column="", kind_flag="kind=")
+    found = form_of_strings(items, place, kind, contract if contract is not None and contract.columns else None)
+    if found.form == "text":
+        return _Contents("text", "text", strings, [text_digest(s) for s in strings])
+    if found.form == "base64":
+        decoded = [_decoded(s) for s in strings]
+        digests = [digest.of_bytes(d) if isinstance(d, bytes) else d for d in decoded]
+        return _Contents("image", "base64", decoded, digests, found.notes)
+    files = [resolve("", i, found.suffixes) for i in items]
+    digests = [d if f else Unreadable("no path") for f, d in zip(files, hash_files(files), strict=True)]
+    if contract is None and all(isinstance(d, Unreadable) for d in digests):
+        first = next((i for i, file in enumerate(files) if file), 0)
+        raise SourceError(
+            f"X holds paths of images, and none of the {len(files):,} can be read (first: {files[first]!r}: "
+            f'{digests[first]}, seen from {Path.cwd()}). Give whole paths, or say kind="text" if they are texts.'
+        )
+    note = "The strings in X are taken as paths, because they end like images."
+    return _Contents("image", "path", [Path(f) for f in files], digests, (note, *found.notes), found.suffixes)
+
+
+def _decoded(text: str) -> bytes | Unreadable:
+    try:
+        return decode_image_text(text) if text.strip() else Unreadable("no image")
+    except ValueError as error:
+        return Unreadable(f"is no base64: {first_line(error)}")
 
 
 def _single_precision(array: np.ndarray) -> np.ndarray:
@@ -211,7 +231,7 @@ def _as_array(x: Sequence) -> np.ndarray | None:
             return None
         if len({len(row) for row in x}) > 1:
             raise SourceError("The rows of X differ in length.")
-        x = [_plain_values(row) if isinstance(row, np.ma.MaskedArray) else row for row in x]
+        x = [plain_values(row) if isinstance(row, np.ma.MaskedArray) else row for row in x]
     array = np.asarray(x)
     if array.dtype == object and array.ndim == 2:
         with suppress(TypeError, ValueError, OverflowError):  # numbers, with None for missing ones
@@ -223,42 +243,6 @@ def _is_row(row: object) -> bool:
     if isinstance(row, np.ndarray):
         return row.ndim == 1 and row.dtype.kind in "fiub"
     return isinstance(row, list | tuple) and all(isinstance(v, int | float | np.number) for v in row)
-
-
-def _images(contents: list[bytes]) -> tuple[str, list, list[str | Unreadable], list[str]]:
-    return "image", contents, [digest.of_bytes(c) for c in contents], []
-
-
-def _texts_or_paths(items: list, kind: str | None) -> tuple[str, list, list[str | Unreadable], list[str]]:
-    """Strings are texts, unless each of them ends like an image and the first is a file, or `kind` says so."""
-    strings = [i or "" for i in items]
-    are_paths = all(s.lower().endswith(IMAGE_SUFFIXES) for s in strings) and _is_file(strings[0])
-    if kind == "image" or (kind is None and are_paths):
-        note = "The strings in X are taken as paths, because they end like images and the first is a file."
-        return "image", [Path(s) for s in strings], hash_files(strings), [] if kind else [note]
-    strings = [valid_text(s) for s in strings]
-    digests = [digest.of_bytes(s.encode()) if s.strip() else Unreadable("empty text") for s in strings]
-    return "text", strings, digests, []
-
-
-def _is_file(path: str) -> bool:
-    try:
-        return os.path.isfile(path)
-    except ValueError:  # half a character, or a zero byte: no name of a file
-        return False
-
-
-def _is_pil_image(item: object) -> bool:
-    """A PIL image, told by its module: importing PIL to ask would cost 0.1 s where there is none."""
-    return any(c.__module__ == "PIL.Image" and c.__name__ == "Image" for c in type(item).__mro__)
-
-
-def _encode_lossless(image) -> bytes:
-    """A PIL image as the bytes of a file that holds the same pixels and the same orientation."""
-    buffer = io.BytesIO()
-    fits_png = image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
-    image.save(buffer, "PNG" if fits_png else "TIFF", **({"exif": image.getexif()} if image.getexif() else {}))
-    return buffer.getvalue()
 
 
 def encode_png(picture: np.ndarray) -> bytes:

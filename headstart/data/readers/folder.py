@@ -7,17 +7,16 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from headstart.core import digest
 from headstart.core.errors import SourceError, Unreadable
+from headstart.core.input_contract import InputContract
 from headstart.core.messages import join_plain
 from headstart.core.result import SetAside
 from headstart.core.task import Example
-from headstart.data.contents import IMAGE_SUFFIXES, Reading, decode_text, hash_files, read_file, valid_text
-from headstart.data.directory_walk import holds_file, is_folder, is_visible, list_files
+from headstart.data.contents import IMAGE_SUFFIXES, TEXT_SUFFIXES, Reading, hash_files, read_text_file, valid_text
+from headstart.data.directory_walk import holds_file, is_folder, is_own, is_visible, list_files
 from headstart.data.split_names import part_of
 from headstart.data.tabular import find_tables
 
-TEXT_SUFFIXES = (".txt",)
 DOCUMENTATION_STEMS = {
     *("readme", "license", "licence", "copying", "changelog"),
     *("citation", "notice", "classes", "labels"),
@@ -34,9 +33,17 @@ def reads(source: object) -> bool:
 
 
 def read(
-    source: str | Path, *, label: str | None, input: str | None, kind: str | None, group: str | None = None
+    source: str | Path,
+    *,
+    label: str | None,
+    input: str | None,
+    kind: str | None,
+    group: str | None = None,
+    contract: InputContract | None = None,
 ) -> Reading:
     """One example a file; its id is the path from the folder on, its label the class folder's name.
+
+    contract: how what was learned from was read; files are read alike
 
     Suffixes say what a file is meant to be; whether it is so shows when it is decoded.
     Raises SourceError when there are no class folders, or both images and texts and no `kind`.
@@ -58,8 +65,19 @@ def read(
         counts = Counter(os.path.splitext(f.path)[1].lower() or "no suffix" for f in skipped)
         suffixes = ", ".join(f"{n} {suffix}" for suffix, n in counts.most_common(5))
         notes.append(f"{len(skipped)} files skipped, as they are no {kind}s: {suffixes}.")
-    examples, aside, encoding_notes = _examples(wanted, root, kind)
-    return Reading(kind, examples, (*notes, *encoding_notes), (*left_out, *aside))
+    rows, encodings = _examples(wanted, root, kind)
+    notes += [f"{n} texts are not UTF-8; they were read as {encoding}." for encoding, n in encodings.items()]
+    examples: dict[str, list[Example]] = {}
+    for part, row in rows:
+        if isinstance(row, Example):
+            examples.setdefault(part, []).append(row)
+    order = [row for _, row in rows]
+    aside = [*left_out, *(row for row in order if isinstance(row, SetAside))]
+    form = "path" if kind == "image" else "text"
+    found = InputContract(kind=kind, container="folder", form=form, encoding=next(iter(encodings), ""))
+    return Reading(
+        kind, examples, tuple(notes), tuple(aside), contract=found, rows=(*order, *left_out), label_form="names"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +106,7 @@ def _folders(root: Path | str) -> list[str]:
     """Names of the folders (or links to such) in a folder, sorted."""
     try:
         with os.scandir(root) as entries:
-            return sorted(e.name for e in entries if is_visible(e.name) and is_folder(e))
+            return sorted(e.name for e in entries if is_visible(e.name) and is_folder(e) and not is_own(e.path))
     except OSError as error:
         raise SourceError(f"{root} cannot be read: {error.strerror}.") from error
 
@@ -189,7 +207,9 @@ def _list_files(root: Path, folders: list[_ClassFolder]) -> tuple[list[_File], l
 
 def _id(path: str, root: Path) -> str:
     """The path from the data folder on."""
-    return valid_text(path[len(str(root)) + 1 :].replace(os.sep, "/"))
+    return valid_text(
+        os.path.normpath(path).removeprefix(os.path.join(os.path.normpath(root), "")).replace(os.sep, "/")
+    )
 
 
 def _select_kind(root: Path, files: list[_File], kind: str | None) -> tuple[str, list[_File], list[_File]]:
@@ -216,30 +236,19 @@ def _select_kind(root: Path, files: list[_File], kind: str | None) -> tuple[str,
     return kind, [f for f in usable if f.suffix in suffixes], [f for f in files if f.suffix not in suffixes]
 
 
-def _examples(files: list[_File], root: Path, kind: str) -> tuple[dict[str, list[Example]], list[SetAside], list[str]]:
-    examples: dict[str, list[Example]] = {}
-    aside: list[SetAside] = []
+def _examples(files: list[_File], root: Path, kind: str) -> tuple[list[tuple[str, Example | SetAside]], Counter[str]]:
+    """(part, example or why there is none) of each file, and how often another encoding than UTF-8 was needed."""
+    rows: list[tuple[str, Example | SetAside]] = []
     encodings: Counter[str] = Counter()
     digests = hash_files([f.path for f in files]) if kind == "image" else [""] * len(files)
     for file, mark in zip(files, digests, strict=True):
         name = _id(file.path, root)
         content: Path | str = Path(file.path)
         if kind == "text":
-            content, mark, encoding = _read_text(file.path)
-            encodings[encoding] += bool(encoding)
+            content, mark, encoding = read_text_file(file.path)
+            encodings.update([encoding] if encoding else [])
         if isinstance(mark, Unreadable):
-            aside.append(SetAside(name, str(mark)))
+            rows.append((file.folder.part, SetAside(name, str(mark))))
         else:
-            examples.setdefault(file.folder.part, []).append(Example(name, content, mark, file.folder.label))
-    notes = [f"{n} texts are not UTF-8; they were read as {encoding}." for encoding, n in encodings.items() if n]
-    return examples, aside, notes
-
-
-def _read_text(path: str) -> tuple[str, str | Unreadable, str]:
-    """A file's text, its digest or why there is none, and the encoding it needed."""
-    try:
-        text, encoding = decode_text(read_file(path))
-    except Unreadable as reason:
-        return "", reason, ""
-    mark = digest.of_bytes(text.encode()) if text.strip() else Unreadable("empty text")
-    return text, mark, encoding
+            rows.append((file.folder.part, Example(name, content, mark, file.folder.label)))
+    return rows, encodings

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from headstart.core.errors import SourceError, import_extra
+from headstart.core.input_contract import InputContract
 from headstart.core.messages import type_and_first_line
 from headstart.data.contents import Reading
 from headstart.data.readers.table import read_tables
@@ -18,7 +20,15 @@ def reads(source: object) -> bool:
     return isinstance(source, str) and source.startswith("hub:")
 
 
-def read(source: str, *, label: str | None, input: str | None, kind: str | None, group: str | None = None) -> Reading:
+def read(
+    source: str,
+    *,
+    label: str | None,
+    input: str | None,
+    kind: str | None,
+    group: str | None = None,
+    contract: InputContract | None = None,
+) -> Reading:
     """The data set's splits, from the cache of the `datasets` library where they are there.
 
     Raises MissingExtra without that library, SourceError when the data are neither cached nor reachable.
@@ -32,9 +42,9 @@ def read(source: str, *, label: str | None, input: str | None, kind: str | None,
     if not parts:
         raise SourceError(f"{source} has the splits {', '.join(splits)}; none is named train, validation or test.")
     sheets = {part: [(f"{part}/", open_sheet(f)) for f in _files(source, part, data)] for part, data in parts.items()}
-    reading = read_tables(sheets, label=label, input=input, kind=kind, group=group)
+    reading = read_tables(sheets, "hub", label=label, input=input, kind=kind, group=group, contract=contract)
     notes = [f"Splits left out, because no part is named so: {', '.join(others)}."] if others else []
-    return Reading(reading.kind, reading.examples, (*notes, *reading.notes), reading.aside, reading.column)
+    return replace(reading, notes=(*notes, *reading.notes))
 
 
 def _splits(name: str, configuration: str) -> dict:

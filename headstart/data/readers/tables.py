@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from headstart.core.errors import SourceError
+from headstart.core.input_contract import InputContract
 from headstart.core.messages import join_plain
 from headstart.data.contents import Reading
 from headstart.data.readers import folder
@@ -24,7 +26,13 @@ def reads(source: object) -> bool:
 
 
 def read(
-    source: str | Path, *, label: str | None, input: str | None, kind: str | None, group: str | None = None
+    source: str | Path,
+    *,
+    label: str | None,
+    input: str | None,
+    kind: str | None,
+    group: str | None = None,
+    contract: InputContract | None = None,
 ) -> Reading:
     """The parts as the file names say; a folder with one table is that table.
 
@@ -35,12 +43,12 @@ def read(
     sheets = {}
     for part, files in parts.items():
         sheets[part] = [(file.relative_to(root).as_posix().removesuffix(file.name), open_sheet(file)) for file in files]
-    reading = read_tables(sheets, label=label, input=input, kind=kind, group=group)
+    reading = read_tables(sheets, "tables", label=label, input=input, kind=kind, group=group, contract=contract)
     which = "; ".join(join_plain((f.name for f in files), 3) for files in parts.values())
     notes = [f"Tables read: {which}."]
     if unused:
         notes.append(f"Not read, because no part is named so: {join_plain(f.name for f in unused)}.")
-    return Reading(reading.kind, reading.examples, (*notes, *reading.notes), reading.aside, reading.column)
+    return replace(reading, notes=(*notes, *reading.notes))
 
 
 def _assign_tables(root: Path, tables: list[Path]) -> tuple[dict[str, list[Path]], list[Path]]:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from headstart.core.errors import HeadstartError, Unreadable
 from headstart.core.files import read_json
+from headstart.core.input_contract import restore
+from headstart.core.options import DataOptions
 from headstart.core.plan import Model
-from headstart.core.result import PREDICTION_COLUMNS, SetAside
+from headstart.core.result import PREDICTION_COLUMNS
 from headstart.core.spreadsheet import read_csv
-from headstart.data.contents import IMAGE_SUFFIXES, read_content, read_file
-from headstart.data.directory_walk import list_files
+from headstart.core.task import Example
+from headstart.data.contents import iter_contents
+from headstart.data.read import read_source
 from headstart.deployment import witness_replay
 from headstart.deployment.card_file import WITNESS
-from headstart.deployment.predict import TEXT_SUFFIXES, collect_inputs
 
 MAX_HELD_OUT = 400  # held-out inputs that judge a quantized model: one changed answer is a quarter of a point
 
@@ -32,7 +33,7 @@ def held_out_inputs(model: Model) -> tuple[list[str], list[bytes | str]]:
     """(labels, inputs) of the run's test part, at most MAX_HELD_OUT; nothing where its data are gone."""
     source, labels = _run_data(model)
     labels = dict(list(labels.items())[:: max(1, len(labels) // MAX_HELD_OUT)])
-    inputs = dict(_read_inputs(source, set(labels), model.facts["kind"])) if source and labels else {}
+    inputs = dict(_read_inputs(source, set(labels), model)) if source and labels else {}
     return [labels[id] for id in inputs], list(inputs.values())
 
 
@@ -41,16 +42,10 @@ def training_inputs(model: Model, limit: int) -> tuple[list[bytes | str], str]:
     source, test_labels = _run_data(model)
     if source is None or not test_labels:
         return witness_inputs(model), "inputs of the witness"
-    kind = model.facts["kind"]
-    if source.is_dir():
-        suffixes = IMAGE_SUFFIXES if kind == "image" else TEXT_SUFFIXES
-        (below,), _ = list_files(str(source), [str(source)])
-        ids = [str(p.relative_to(source)) for p in map(Path, below) if p.suffix.lower() in suffixes]
-    else:
-        ids = [e.id for e in _table_examples(source, kind)]
+    ids = [e.id for e in _examples(source, model)]
     ids = [id for id in ids if id not in test_labels]
     sample = np.random.default_rng(0).permutation(len(ids))[:limit]
-    inputs = dict(_read_inputs(source, {ids[i] for i in sample}, kind))
+    inputs = dict(_read_inputs(source, {ids[i] for i in sample}, model))
     return (list(inputs.values()), "training inputs") if inputs else (witness_inputs(model), "inputs of the witness")
 
 
@@ -65,20 +60,18 @@ def _run_data(model: Model) -> tuple[Path | None, dict[str, str]]:
     return source, {row["id"]: row["label"] for row in rows}
 
 
-def _read_inputs(source: Path, ids: set[str], kind: str) -> Iterator[tuple[str, bytes | str]]:
+def _read_inputs(source: Path, ids: set[str], model: Model) -> Iterator[tuple[str, bytes | str]]:
     """(id, content) of those of the examples that are still there."""
-    if source.is_dir():
-        for id in sorted(ids):
-            with suppress(Unreadable):  # it may have gone since
-                data = read_file(source / id)
-                yield id, data if kind == "image" else data.decode("utf-8", "replace")
-        return
-    yield from ((e.id, read_content(e)) for e in _table_examples(source, kind) if e.id in ids)
+    examples = [e for e in _examples(source, model) if e.id in ids]
+    yield from ((e.id, content) for e, content in iter_contents(examples) if not isinstance(content, Unreadable))
 
 
-def _table_examples(source: Path, kind: str) -> list:
-    """The examples of a table; none where its input column cannot be told."""
+def _examples(source: Path, model: Model) -> list[Example]:
+    """The examples of the run's data under their ids of then; none where they cannot be told any more."""
+    contract = restore(model.facts.get("input"), model.facts["kind"])
+    label = contract.label or (None if source.is_dir() else "")
     try:
-        return [e for e in collect_inputs([source], kind, None, None) if not isinstance(e, SetAside)]
+        found = read_source(source, DataOptions(label=label, kind=contract.kind), contract)
     except HeadstartError:
         return []
+    return [e for part in found.examples.values() for e in part]

@@ -1,0 +1,263 @@
+"""What the strings of a column are: texts, paths of images, ids beside a folder of images, or images in base64.
+
+Nothing becomes a text unasked: text is what is called so, or looks like language where nothing speaks for a path, an id
+or encoded bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from headstart.core.errors import SourceError
+from headstart.core.input_contract import TABLE, InputContract
+from headstart.core.messages import join_plain
+from headstart.data.contents import IMAGE_SUFFIXES
+from headstart.data.directory_walk import is_visible
+
+SAMPLE = 200  # strings that are looked at
+PROBED = 20  # of them, that files are looked for
+MAX_FOLDERS = 50  # beside a table, in which files are looked for
+MOST = 0.9  # of the strings: nearly all
+COLUMN_WORDS = re.compile(r"[a-z]+")
+IMAGE_WORDS = {
+    *("image", "images", "img", "imgs", "photo", "photos", "picture", "pictures", "pic", "pics", "path", "paths"),
+    *("file", "files", "filename", "filepath", "filenames", "jpg", "jpeg", "png", "thumbnail"),
+}
+TEXT_WORDS = {
+    *("text", "texts", "sentence", "sentences", "content", "contents", "utterance", "message", "messages", "review"),
+    *("reviews", "tweet", "comment", "comments", "question", "questions", "document", "body", "query", "prompt"),
+    *("description", "sms", "email", "title", "caption", "abstract", "summary", "headline", "transcript", "note"),
+    *("notes", "subject", "answer", "alt", "word", "words", "name", "names"),
+}
+MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
+DATA_ADDRESS = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
+BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
+
+
+@dataclass(frozen=True, slots=True)
+class StringForm:
+    """What strings are. form, base, suffixes: as in an InputContract.  notes: what was found out"""
+
+    form: str
+    base: str = ""
+    suffixes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where strings stand: in words, for messages; the folder that paths are relative to; the table's name, or "".
+
+    column: "" for strings in memory.  kind_flag: how one says what they are
+    """
+
+    where: str
+    folder: Path
+    table: str = ""
+    column: str = ""
+    kind_flag: str = "--kind"
+
+    def kind(self, kind: str) -> str:
+        """How one says that they are of a kind."""
+        return f"--kind {kind}" if self.kind_flag == "--kind" else f'kind="{kind}"'
+
+
+def form_of_strings(
+    strings: Sequence[object], place: Place, kind: str | None, contract: InputContract | None
+) -> StringForm:
+    """What the strings are.
+
+    kind: as the user says, or as the contract does: what was learned from
+    Raises SourceError, with what to type, where it is not clear, or where they are web addresses.
+    """
+    filled = [s for s in (str(v).strip() for v in strings if v is not None) if s]
+    sample = filled[:: max(1, len(filled) // SAMPLE)][:SAMPLE]
+    if kind == "text":
+        return StringForm("text")
+    if (
+        sample
+        and sum(s.lower().startswith(("http://", "https://", "s3://", "gs://")) for s in sample) > len(sample) / 2
+    ):
+        looked = [s for s in sample if " " not in s]
+        if kind == "image" or (len(looked) == len(sample) and (_names_images(place.column) or _share_of_paths(sample))):
+            raise SourceError(f"{_said(place)} holds web addresses. Download the images first.")
+    if _are_encoded_images(sample):
+        return StringForm("base64", notes=("The images are written in base64.",))
+    named = kind == "image" or _names_images(place.column)
+    if _share_of_paths(sample) > (0.5 if place.column or kind == "image" else MOST):
+        return _find_base(sample, place, contract, ("",)) or _where_fitted(contract)
+    bare = bool(sample) and sum(_is_bare(s) for s in sample) >= MOST * len(sample)
+    if bare and (named or not _names_text(place.column)):
+        found = _find_base(sample, place, contract, ("", *_suffixes(contract)), least=0.5)
+        if found is not None:
+            return found
+    if kind == "image":
+        return _where_fitted(contract)
+    if not named and (_names_text(place.column) or _are_language(sample)):
+        return StringForm("text")
+    raise SourceError(_unclear(sample, place))
+
+
+def resolve(base: str | Path, value: object, suffixes: Sequence[str] = ()) -> str:
+    """A path as a file here, "" for none; tables written on Windows have backslashes.
+
+    suffixes: what is appended to an id, the first that is there
+    """
+    text = str(value).strip() if value is not None else ""
+    if not text or "\0" in text:
+        return ""
+    if "\\" in text and not os.path.exists(os.path.join(base, text)):
+        text = text.replace("\\", "/")
+    path = os.path.join(base, text)
+    if not suffixes:
+        return path
+    others = (s for s in (*suffixes, *_suffixes(None)) if os.path.isfile(path + s))
+    return path if text.lower().endswith(IMAGE_SUFFIXES) else path + next(others, suffixes[0])
+
+
+def base_folder(place: Place, base: str) -> Path:
+    """The folder that a contract's `base` means for a table."""
+    return place.folder / (place.table if base == TABLE else base) if base else place.folder
+
+
+def decode_image_text(value: str) -> bytes:
+    """The bytes of a file that was written in base64. Raises ValueError where they are none."""
+    text = DATA_ADDRESS.sub("", value.strip(), count=1)
+    text = "".join(text.split()).translate(str.maketrans("-_", "+/"))
+    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+
+
+def looks_like_language(strings: Sequence[object]) -> bool:
+    """Whether strings are words or sentences, and not numbers, ids or paths."""
+    filled = [s for s in (str(v).strip() for v in strings if v is not None) if s]
+    return _are_language(filled[:SAMPLE]) and not _share_of_paths(filled[:SAMPLE]) > MOST
+
+
+def _are_web_addresses(sample: list[str]) -> bool:
+    return sum(s.lower().startswith(("http://", "https://", "s3://", "gs://")) for s in sample) > len(sample) / 2
+
+
+def _names_images(column: str) -> bool:
+    words = COLUMN_WORDS.findall(column.lower())
+    return bool(words) and not set(words) & TEXT_WORDS - {"name", "names"} and bool(set(words) & IMAGE_WORDS)
+
+
+def _names_text(column: str) -> bool:
+    return bool(set(COLUMN_WORDS.findall(column.lower())) & TEXT_WORDS) and not _names_images(column)
+
+
+def _share_of_paths(sample: list[str]) -> float:
+    return sum(s.lower().endswith(IMAGE_SUFFIXES) for s in sample) / max(len(sample), 1)
+
+
+def _is_bare(text: str) -> bool:
+    """Whether a string could be the name of a file without its suffix."""
+    return len(text) <= 255 and "\n" not in text and text.count(" ") <= 2 and "\0" not in text
+
+
+def _is_wordy(text: str) -> bool:
+    if text.isascii() and not any(c.isspace() for c in text):
+        return text.rstrip(".!?,").replace("'", "").replace("-", "").isalpha() and len(text) < 40
+    return any(c.isalpha() or ord(c) > 0x2000 for c in text)
+
+
+def _are_language(sample: list[str]) -> bool:
+    return bool(sample) and sum(map(_is_wordy, sample)) >= len(sample) / 2
+
+
+def _are_encoded_images(sample: list[str]) -> bool:
+    return bool(sample) and sum(map(_is_encoded_image, sample)) >= MOST * len(sample)
+
+
+def _is_encoded_image(text: str) -> bool:
+    if not DATA_ADDRESS.match(text) and (len(text) < 64 or not BASE64.fullmatch("".join(text[:80].split()))):
+        return False
+    try:
+        head = decode_image_text("".join(DATA_ADDRESS.sub("", text, count=1)[:120].split())[:64])
+    except (binascii.Error, ValueError):
+        return False
+    return head.startswith(MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:8] == b"ftyp"
+
+
+def _suffixes(contract: InputContract | None) -> tuple[str, ...]:
+    known = contract.suffixes if contract is not None else ()
+    return tuple(dict.fromkeys((*known, *IMAGE_SUFFIXES, *(s.upper() for s in IMAGE_SUFFIXES))))
+
+
+def _folders_beside(place: Place, contract: InputContract | None) -> list[str]:
+    """Where paths may be relative to, the likeliest first: as fitted, the table's folder, one of its name, images/ …"""
+    bases = [contract.base] if contract is not None and contract.form == "path" else []
+    if not place.table:
+        return [*bases, ""]
+    try:
+        with os.scandir(place.folder) as entries:
+            beside = sorted(e.name for e in entries if is_visible(e.name) and e.is_dir())
+    except OSError:
+        beside = []
+    likely = [b for b in (TABLE, "images") if (place.table if b == TABLE else b) in beside]
+    return list(dict.fromkeys([*bases, "", *likely, *(b for b in beside if b != place.table)][:MAX_FOLDERS]))
+
+
+def _find_base(
+    sample: list[str], place: Place, contract: InputContract | None, suffixes: tuple[str, ...], least: float = 0.0
+) -> StringForm | None:
+    """Where most of the paths lie, with what must be appended; None where less than a share of them lies anywhere."""
+    probed = sample[:: max(1, len(sample) // PROBED)][:PROBED]
+    best: tuple[int, str, Counter[str]] = (0, "", Counter())
+    for base in _folders_beside(place, contract):
+        folder = base_folder(place, base)
+        found = Counter(
+            s for text in probed for s in suffixes[: None if os.path.isdir(folder) else 0] if _is_file(folder, text, s)
+        )
+        # A folder that holds more of them must hold clearly more: the first is where it was, or where one looks first.
+        if found.total() > best[0]:
+            best = (found.total(), base, found)
+        if found.total() >= len(probed):
+            break
+    count, base, found = best
+    if count < max(1, least * len(probed)):
+        return None
+    appended = tuple(s for s, _ in found.most_common() if s)
+    notes = []
+    if base:
+        notes.append(f"Paths in {place.column!r} are relative to {base_folder(place, base)}.")
+    if appended:
+        notes.append(f"The values are ids: {probed[0]} is {resolve(base_folder(place, base), probed[0], appended)}.")
+    return StringForm("path", base, appended, tuple(notes))
+
+
+def _where_fitted(contract: InputContract | None) -> StringForm:
+    """Paths of which none is there: looked for where those were that were learned from."""
+    return StringForm("path", contract.base, contract.suffixes) if contract is not None else StringForm("path")
+
+
+def _is_file(folder: Path, text: str, suffix: str) -> bool:
+    try:
+        return os.path.isfile(resolve(folder, text) + suffix)
+    except ValueError:
+        return False
+
+
+def _said(place: Place) -> str:
+    return f"{place.where}: column {place.column!r}" if place.column else place.where
+
+
+def _unclear(sample: list[str], place: Place) -> str:
+    first = join_plain((repr(s[:40]) for s in sample), 2) if sample else "nothing"
+    endings = f"do not end like images ({', '.join(IMAGE_SUFFIXES[:5])} … are known)"
+    if place.table:
+        beside = [b for b in _folders_beside(place, None) if b not in ("", TABLE)]
+        looked = f"in {place.folder}" + (f" and its folders {join_plain(beside, 5)}" if beside else "")
+        endings += f", and no files of such names lie {looked}"
+    seems = "seems to hold paths or names of images" if _names_images(place.column) else "holds no plain texts"
+    return (
+        f"{_said(place)} {seems}, but the values (first: {first}) {endings}. "
+        f"Say {place.kind('image')} if they are paths, {place.kind('text')} if they are texts."
+    )
