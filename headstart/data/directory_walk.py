@@ -147,5 +147,5 @@ class _Walk:
 
 def _by_folder(path: str) -> tuple[list[str], str]:
     """Folder by folder, those below after it: one order, wherever the walk began."""
-    folder, name = os.path.split(path)
-    return folder.split(os.sep), name
+    *folders, name = path.split(os.sep)
+    return folders, name

@@ -10,6 +10,7 @@ from headstart.core.errors import NameNotFound, SourceError
 from headstart.core.messages import did_you_mean, join_quoted
 from headstart.core.plugins import member, names
 from headstart.core.result import SetAside
+from headstart.core.task import Example
 from headstart.data.contents import Parts
 from headstart.data.label_values import NO_LABEL
 from headstart.data.number_text import MISSING_MARKS, NEARLY_ALL, NumberReading, read_numbers
@@ -101,7 +102,7 @@ def _by_numbers(parts: Parts, labels: list, column: str, found: NumberReading, l
         fitting = ["classes"]
     if fitting == ["classes"]:
         odd_or_number = [v is not None or i in set(found.odd) for i, v in enumerate(found.values)]
-        kept, aside = _keep(parts, odd_or_number, labels)
+        kept, aside = _keep(parts, odd_or_number, labels, labels)
         why = f"Task: classes, because the labels are {_describe(values)}."
         return LabelReading(classes, kept, [why, *_missing_note(found)], aside)
     if len(fitting) != 1:
@@ -126,8 +127,13 @@ def _as_numbers(parts: Parts, found: NumberReading, why: list[str]) -> LabelRead
     return LabelReading(module, kept, [*why, *said, *_missing_note(found)], aside, found)
 
 
-def _keep(parts: Parts, wanted: list[bool], labels: Sequence) -> tuple[Parts, list[SetAside]]:
-    """The parts with other labels, less the examples that are not wanted, and those with the reason."""
+def _keep(parts: Parts, wanted: list[bool], labels: Sequence, as_read: Sequence = ()) -> tuple[Parts, list[SetAside]]:
+    """The parts with other labels, less the examples that are not wanted, and those with the reason.
+
+    as_read: the labels that the parts have now
+    """
+    if all(wanted) and labels is as_read:
+        return parts, []
     given = iter(zip(wanted, labels, strict=True))
     kept: Parts = {}
     aside: list[SetAside] = []
@@ -135,7 +141,7 @@ def _keep(parts: Parts, wanted: list[bool], labels: Sequence) -> tuple[Parts, li
         kept[name] = []
         for example, (use, label) in zip(examples, given, strict=False):
             if use:
-                kept[name].append(replace(example, label=label))
+                kept[name].append(Example(example.id, example.content, example.digest, label, example.group))
             else:
                 odd = str(example.label).strip()
                 said = "" if odd.lower() in MISSING_MARKS else f": {odd[:40]!r} is no number"

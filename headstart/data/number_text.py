@@ -66,6 +66,8 @@ def read_numbers(texts: Sequence[str], *, semicolons: bool, least: float = NEARL
     stripped = [text.strip() for text in texts]
     if all(map(INTEGER.fullmatch, stripped)):
         return NumberReading([int(text) for text in stripped], [], 0)
+    if not semicolons and all(map(NUMBER.fullmatch, stripped)) and not any(map(LEADING_ZERO.match, stripped)):
+        return NumberReading([int(t) if INTEGER.fullmatch(t) else float(t) for t in stripped], [], 0)
     parsed: list[tuple[str, str] | None] = []  # (body with its sign, unit)
     missing = 0
     for text in stripped:

@@ -20,16 +20,9 @@ from headstart.data.label_values import NO_LABEL, clean_label, is_missing
 from headstart.data.number_text import is_number
 from headstart.data.sheet import Sheet
 
+# The part a row belongs to, its example, or why there is none; both where only its label lacks.
+Row = tuple[str, Example | None, SetAside | None]
 Found = tuple[str, Path | TableCell | bytes | str, str | Unreadable]  # id, content, digest or why there is none
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of a table: the part it belongs to, its example or why there is none; both where only its label lacks."""
-
-    part: str
-    example: Example | None
-    aside: SetAside | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,13 +53,13 @@ class SheetReader:
         wanted = [not roles.label or label is not None for label in labels]
         for row, (name, content, mark) in enumerate(self._contents(wanted)):
             if row in sheet.bad:
-                yield Row(parts[row], None, SetAside(name, sheet.bad[row]))
+                yield parts[row], None, SetAside(name, sheet.bad[row])
             elif isinstance(mark, Unreadable):
                 reason = NO_LABEL if roles.label and labels[row] is None else str(mark)
-                yield Row(parts[row], None, SetAside(name, reason))
+                yield parts[row], None, SetAside(name, reason)
             else:
                 lacking = SetAside(name, NO_LABEL) if roles.label and labels[row] is None else None
-                yield Row(parts[row], Example(name, content, mark, labels[row], groups[row]), lacking)
+                yield parts[row], Example(name, content, mark, labels[row], groups[row]), lacking
 
     def notes(self) -> list[str]:
         """What there is to say of the labels."""

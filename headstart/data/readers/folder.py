@@ -207,9 +207,8 @@ def _list_files(root: Path, folders: list[_ClassFolder]) -> tuple[list[_File], l
 
 def _id(path: str, root: Path) -> str:
     """The path from the data folder on."""
-    return valid_text(
-        os.path.normpath(path).removeprefix(os.path.join(os.path.normpath(root), "")).replace(os.sep, "/")
-    )
+    prefix = os.path.join(root, "")  # paths below "." do not begin so
+    return valid_text(path.removeprefix(prefix).removeprefix("./").replace(os.sep, "/"))
 
 
 def _select_kind(root: Path, files: list[_File], kind: str | None) -> tuple[str, list[_File], list[_File]]:

@@ -86,13 +86,14 @@ def read_tables(
             name = prefix if sheet.in_memory else prefix + sheet.path.name
             folder = base_folder(_place(sheet, roles.input), own_form.base)
             reader = SheetReader(sheet, same, own_form, folder, name, split=not part, strict=contract is None)
-            for row in reader.rows():
-                if row.aside is not None:
-                    unusable.append(row.aside)
-                    order.append(row.aside)
-                if row.example is not None:
-                    (usable if row.aside is None else lacking).append((row.part, row.example))
-                    order += [row.example] if row.aside is None else []
+            for own_part, example, reason in reader.rows():
+                if reason is not None:
+                    unusable.append(reason)
+                    order.append(reason)
+                    lacking += [(own_part, example)] if example is not None else []
+                elif example is not None:
+                    usable.append((own_part, example))
+                    order.append(example)
             notes += [*sheet.notes, *reader.notes()]
         without_label = all(a.reason == NO_LABEL for a in unusable)
         if not usable and unusable and part_of(part) not in ("train", "") and without_label:
