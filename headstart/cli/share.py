@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -75,5 +76,6 @@ def pull(
     from headstart.deployment import share
 
     place = share.pull(name, into=into, endpoint=endpoint, base=base)
-    said = "{folder}\nIt answers as it was measured. Try it: headstart predict {folder} …"
-    show({"folder": str(place), "name": name}, lambda facts: said.format(**facts), as_json)
+    said = "{}\nIt answers as it was measured. Try it: headstart predict {} …"
+    facts = {"folder": str(place), "name": name}
+    show(facts, lambda facts: said.format(facts["folder"], shlex.quote(facts["folder"])), as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 import time
 from pathlib import Path
@@ -50,7 +51,11 @@ def fit_summary(result: dict) -> str:
     size += f", {against}" if against else ""
     lines += ["", f"  report    {folder}/report.html", f"  model     {folder}/model  ({size})"]
     what = {"image": "PHOTO…", "text": '"a text"'}.get(result["task"]["kind"], "DATA")
-    lines += [f"  try it    headstart predict {folder} {what}", f"  seconds   {seconds['total']:.2f} ({stages})", ""]
+    lines += [
+        f"  try it    headstart predict {shlex.quote(str(folder))} {what}",
+        f"  seconds   {seconds['total']:.2f} ({stages})",
+        "",
+    ]
     return "\n".join(lines)
 
 
@@ -131,7 +136,7 @@ def pretraining_summary(facts: dict) -> str:
     return (
         f"\n  made      {facts['backbone']}  ({size}, {_format_bytes(facts['size'])})\n"
         f"  loss      {figures['loss']:.4f}{scores}\n"
-        f"  try it    headstart fit DATA --backbone {facts['backbone']}\n"
+        f"  try it    headstart fit DATA --backbone {shlex.quote(facts['backbone'])}\n"
     )
 
 
@@ -258,7 +263,7 @@ def check_summary(facts: dict) -> str:
         lines.append(
             f"  cleaned   {done['folder']}  ({done['kept']:,} kept, {done['removed']:,} left out: removed.csv)"
         )
-        lines.append(f"  try it    headstart fit {done['folder']}")
+        lines.append(f"  try it    headstart fit {shlex.quote(str(done['folder']))}")
     lines += [f"  report    {facts['folder']}/check.html", ""]
     return "\n".join(lines)
 

@@ -91,9 +91,8 @@ def pairs_apart(source: Any) -> tuple[list, list | None]:
     if not any(pairs):
         return items, None
     if not all(pairs):
-        raise SourceError(
-            f"Item {pairs.index(False)} of a {type(source).__name__} is no pair (x, y), item {pairs.index(True)} is one."
-        )
+        odd, name = pairs.index(False), type(source).__name__
+        raise SourceError(f"Item {odd} of a {name} is no pair (x, y), and item {pairs.index(True)} is one.")
     x, y = [pair[0] for pair in items], [_plain_label(pair[1]) for pair in items]
     classes = getattr(source, "classes", None)
     whole = all(isinstance(v, int) and not isinstance(v, bool) for v in y)

@@ -107,7 +107,7 @@ def usage(result: dict, where: str) -> CardSection:
     lines = [f"pip install 'headstart[{extras}]'" if extras else "pip install headstart"]
     folder = f"models/{where.partition('/')[2]}" if hub else where
     lines += [f"headstart pull {where}"] if hub else []
-    lines += [f"headstart predict {folder} {input_path}"] if input_path != "rows.npy" else []
+    lines += [f"headstart predict {shlex.quote(str(folder))} {input_path}"] if input_path != "rows.npy" else []
     python = f'import headstart\n\nfor answer in headstart.predict("{folder}", [{python_input}]):\n'
     python += "    print(answer.label, answer.confidence)"
     note = "" if hub else f"{where} is the folder in which this card lies. "

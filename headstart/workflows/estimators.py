@@ -18,6 +18,8 @@ from headstart.core.plan import trains_in_steps
 from headstart.core.plugins import member
 from headstart.core.settings import setting_texts
 from headstart.core.task import Objective
+from headstart.data.contents import Reading
+from headstart.data.frames import KNOWN_COLUMNS, is_frame
 from headstart.features.cache import store
 from headstart.features.extract import embed
 from headstart.workflows.planner import method_of
@@ -34,7 +36,8 @@ except ImportError as error:
 class TransferClassifier(ClassifierMixin, BaseEstimator):
     """A classifier on what a frozen backbone sees in photos or texts, or on features computed elsewhere.
 
-    X in fit and predict: a list of paths, PIL images, bytes or texts; uint8 arrays (n, h, w[, 3]); or (n, d) features.
+    X in fit and predict: a list of paths, PIL images, bytes or texts; a frame with a column of these; uint8 arrays
+    (n, h, w[, 3]); or (n, d) features. Strings are texts or paths in predict as they were in fit.
 
     backbone:  "family:name", "own" (what comes with Headstart) or "auto" (see headstart.fit). Not for features
     method:    a file in training/methods/; settings: its fields, as {"class_weight": "balanced"}
@@ -137,12 +140,14 @@ def _fit_rows(estimator, x, y, numeric: bool = False) -> tuple[np.ndarray, np.nd
     y = column_or_1d(y)
     if len(y) != len(x):
         raise ValueError(f"X has {len(x)} examples and y {len(y)} labels.")
-    first = member("readers", "arrays").read((_listed(x)[:1], None), label="", input=None, kind=None)
     name = estimator.backbone
-    if name in ("own", "auto"):
-        name = default_backbone(first.kind, allow_hub=name == "auto")[0]
-    estimator.card_ = find_card(name, _root(estimator))
-    return _rows(estimator, x), y
+    card = None if name in ("own", "auto") else find_card(name, _root(estimator))
+    kind = member("preprocess", card.preprocess.kind).SERVES[0] if card is not None else None
+    reading = member("readers", "arrays").read((_listed(x), None), label="", input=None, kind=kind)
+    if card is None:
+        card = find_card(default_backbone(reading.kind, allow_hub=name == "auto")[0], _root(estimator))
+    estimator.card_, estimator.contract_ = card, reading.contract
+    return _embedded(estimator, reading), y
 
 
 def _rows(estimator, x) -> np.ndarray:
@@ -152,7 +157,18 @@ def _rows(estimator, x) -> np.ndarray:
         return validate_data(estimator, x, dtype=np.float64, reset=False).astype(np.float32)
     if _are_features(x):
         raise ValueError(f"X holds features; this estimator was fitted on inputs for {card.name}.")
-    reading = member("readers", "arrays").read((_listed(x), None), label="", input=None, kind=None)
+    contract = estimator.contract_
+    return _embedded(
+        estimator,
+        member("readers", "arrays").read(
+            (_listed(x), None), label="", input=None, kind=contract.kind, contract=contract
+        ),
+    )
+
+
+def _embedded(estimator, reading: Reading) -> np.ndarray:
+    """(n, d) float32 of what was read. Raises ValueError for another kind, SourceError for what cannot be read."""
+    card: Backbone = estimator.card_
     if reading.kind not in member("preprocess", card.preprocess.kind).SERVES:
         raise ValueError(f"X holds {reading.kind}; {card.name} does not read that.")
     examples = reading.examples[""]
@@ -192,6 +208,8 @@ def _are_features(x) -> bool:
         return not x or isinstance(x[0], int | float | np.number) or (isinstance(x[0], list | tuple))
     if isinstance(x, np.ndarray) and x.ndim > 2:
         return False
+    if is_frame(x) and {str(name).lower() for name in x.columns} & KNOWN_COLUMNS:
+        return False
     kinds = {np.dtype(t).kind if isinstance(t, np.dtype) else "O" for t in _dtypes(x)}
     words = bool(kinds) and kinds <= set("OUST")
     # A column of words is texts; a table of words is scikit-learn's to refuse.
@@ -208,8 +226,8 @@ def _dtypes(x) -> list:
 
 
 def _listed(x):
-    """Photos and texts one after the other; a column of a frame is flattened."""
-    if isinstance(x, list | tuple):
-        return list(x)
+    """Photos and texts one after the other; a frame stays what it is, for its columns have names."""
+    if isinstance(x, list | tuple) or is_frame(x):
+        return x if is_frame(x) else list(x)
     array = np.asarray(x)
     return array if array.ndim > 2 else list(array.ravel())

@@ -71,7 +71,7 @@ def read(
     columns: tuple[str, ...] = ()
     for part, data in parts.items():
         x, labels, groups, columns = _unpack(data, part, label, contract)
-        found = _read_memory(x, kind, contract)
+        found = _read_memory(x, kind, contract, columns)
         read_as.append(found)
         notes += found.notes
         examples[part] = []
@@ -138,11 +138,13 @@ class _Contents:
     suffixes: tuple[str, ...] = ()
 
 
-def _read_memory(x: Sequence, kind: str | None, contract: InputContract | None) -> _Contents:
+def _read_memory(x: Sequence, kind: str | None, contract: InputContract | None, columns: tuple[str, ...]) -> _Contents:
     array = _as_array(x)
     if array is not None and array.ndim == 2 and kind in (None, "vector"):
         contents = [row.tobytes() for row in _single_precision(array)]
         return _Contents("vector", "vector", contents, [digest.of_bytes(c) for c in contents])
+    if array is not None and array.ndim == 2 and contract is not None:
+        raise SourceError(f"These inputs are feature vectors; the model reads {kind}s.")
     if array is not None and array.ndim in (3, 4):
         if array.dtype != np.uint8:
             raise SourceError(
@@ -154,7 +156,7 @@ def _read_memory(x: Sequence, kind: str | None, contract: InputContract | None) 
         raise SourceError(f"X is empty. {EXPECTED}.")
     there = [item for item in items if item is not None]
     if all(isinstance(i, str) for i in there):
-        return _texts_or_paths(items, kind, contract)
+        return _texts_or_paths(items, kind, contract, ",".join(columns))
     if all(isinstance(i, os.PathLike) for i in there):
         paths = [os.fspath(i) if i is not None else "" for i in items]
         digests = [d if p else Unreadable("no path") for p, d in zip(paths, hash_files(paths), strict=True)]
@@ -175,10 +177,10 @@ def _images(contents: list[bytes | None]) -> _Contents:
     return _Contents("image", "bytes", contents, digests)
 
 
-def _texts_or_paths(items: list, kind: str | None, contract: InputContract | None) -> _Contents:
+def _texts_or_paths(items: list, kind: str | None, contract: InputContract | None, column: str) -> _Contents:
     """Strings are what they look like, or what `kind` says: texts, paths of images, images in base64."""
     strings = ["" if i is None else valid_text(i) for i in items]
-    place = Place("X", Path(), column="", kind_flag="kind=")
+    place = Place("X", Path(), column=column, kind_flag="kind=")
     found = form_of_strings(items, place, kind, contract if contract is not None and contract.columns else None)
     if found.form == "text":
         return _Contents("text", "text", strings, [text_digest(s) for s in strings])

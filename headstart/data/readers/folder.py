@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,9 +134,10 @@ def _check_tables_beside(root: Path) -> list[str]:
     for table in beside:
         words = table.stem.lower().replace("-", "_").split("_")
         if table.parent == root and (any(part_of(w) for w in words) or any(w in LABEL_TABLE_WORDS for w in words)):
+            typed = shlex.quote(str(table))
             raise SourceError(
                 f"{root} holds class folders ({join_plain(_data_folders(root))}) and the table {table.name}. "
-                f"Which has the labels? Name the table, as in: headstart fit {table}  or move it elsewhere to use the "
+                f"Which has the labels? Name the table, as in: headstart fit {typed}  or move it elsewhere to use the "
                 "folders."
             )
     return [f"{', '.join(t.name for t in beside[:3])} beside the class folders was not read."] if beside else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from headstart.core.errors import SourceError
@@ -147,7 +148,7 @@ def _same_columns(
     if missing:
         raise SourceError(
             f"{sheet.path} has no column {missing[0]!r}, unlike {lead.path.name}. "
-            f"To leave it out, name the table alone: headstart fit {lead.path}\n{sheet.show()}"
+            f"To leave it out, name the table alone: headstart fit {shlex.quote(str(lead.path))}\n{sheet.show()}"
         )
     same = infer_roles(sheet, label=roles.label, input=roles.input, group=group)
     return same, _input_form(sheet, same, found.kind, found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,8 +102,9 @@ def _unclear(root: Path, tables: list[Path]) -> str:
     part_and_name = {t: _part_and_name(root, t) for t in tables}
     train = next((t for t in tables if part_of(part_and_name[t][0]) == "train"), tables[0])
     other = next((t for t in tables if t != train and part_and_name[t][1] == part_and_name[train][1]), tables[-1])
+    test = f" --test {shlex.quote(str(other))}" if other != train else ""
     return (
         f"{root} holds {len(tables)} tables, and their names do not say which is the training part: {names}. "
         "Expected: train.parquet, validation.parquet, test.parquet (or .csv, .jsonl). "
-        f"Or name the table: headstart fit {train}" + (f" --test {other}" if other != train else "")
+        f"Or name the table: headstart fit {shlex.quote(str(train))}{test}"
     )
