@@ -91,7 +91,7 @@ def frame_input(frame: Any, contract: InputContract | None) -> tuple[Any, tuple[
         if missing and len(names) > 1:
             raise SourceError(
                 f"The frame has no column {missing[0]!r}, which the model learned from; it has {join_quoted(names)}. "
-                "Give that column alone: X[[column]]."
+                "Give the columns that were learned from: X[columns]."
             )
         names = names if missing else contract.columns
     elif len(names) > 1 and set(map(str.lower, names)) & KNOWN_COLUMNS:

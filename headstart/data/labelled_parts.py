@@ -9,7 +9,6 @@ from dataclasses import replace
 from headstart.core.errors import SourceError
 from headstart.core.input_contract import InputContract
 from headstart.core.messages import join_quoted
-from headstart.core.plugins import name_of
 from headstart.core.result import SetAside
 from headstart.core.task import Objective
 from headstart.data.contents import Parts, Reading
@@ -23,7 +22,7 @@ def completed_contract(main: Reading, meaning: LabelReading) -> InputContract:
     """The contract with what became of the labels."""
     contract = main.contract or InputContract(kind=main.kind)
     written = {name: getattr(meaning.numbers, name) for name in ("decimal", "thousands", "unit") if meaning.numbers}
-    return replace(contract, label=main.column, label_type=name_of(meaning.module), **written)
+    return replace(contract, label=main.column, label_type=meaning.module.__name__.rpartition(".")[2], **written)
 
 
 def with_untagged(parts: Parts, main: Reading, aside: list[SetAside]) -> tuple[Parts, list[SetAside], list[str]]:

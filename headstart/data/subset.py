@@ -15,6 +15,7 @@ from headstart.core.plugins import name_of
 from headstart.core.result import SetAside
 from headstart.core.task import Task
 from headstart.data.split import MIN_PER_CLASS
+from headstart.data.tabular import BLANK
 
 MAX_UNUSABLE_SHARE = 0.05  # set aside; with more, the figures would be about other data than the user's
 
@@ -72,7 +73,11 @@ def too_many_unusable(unusable: int, total: int) -> bool:
 
 
 def check_unusable_share(aside: Sequence[SetAside], total: int) -> None:
-    """Raises Stopped, with the first names and reasons, when too many of `total` were set aside."""
+    """Raises Stopped, with the first names and reasons, when too many of `total` were set aside.
+
+    Blank lines of a table keep their place, and are nobody's examples.
+    """
+    aside = [a for a in aside if a.reason != BLANK]
     if too_many_unusable(len(aside), total):
         first = "\n".join(f"  {a.id}: {a.reason}" for a in aside[:10])
         more = f"\n  … and {len(aside) - 10:,} more" if len(aside) > 10 else ""

@@ -130,6 +130,8 @@ def collect_inputs(
 
 def _whole_source(inputs: Any, contract: InputContract) -> Any:
     """The inputs as a source for the readers, None where they are single ones, to be looked at one by one."""
+    if hasattr(inputs, "to_pylist") and not is_frame(inputs):
+        return (inputs, None)  # an array of pyarrow
     if is_frame(inputs):
         return inputs if contract.kind != "vector" else (inputs, None)
     if isinstance(inputs, dict):
