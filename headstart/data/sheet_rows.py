@@ -117,9 +117,11 @@ class SheetReader:
                 f"(first: {files[first]}: {digests[first]}). "
                 f"Paths in column {self.roles.input!r} are relative to the folder of the table."
             )
+        before = f"{self.file}:" if self.sheet.in_memory and self.file else self.file[: self.file.rfind("/") + 1]
         repeated = {v for v, n in Counter(values).items() if n > 1}
         for n, (value, file, mark) in enumerate(zip(values, files, digests, strict=True)):
-            yield self._id(n) if not value or value in repeated else valid_text(str(value)), Path(file), mark
+            name = self._id(n) if not value or value in repeated else valid_text(f"{before}{value}")
+            yield name, Path(file), mark
 
     def _embedded_images(self) -> Iterator[Found]:
         column, table = self.roles.input, self.sheet.path

@@ -58,7 +58,9 @@ def find_tables(root: Path) -> list[Path]:
     here = os.path.realpath(root)
     named = [p for p in sorted(root.iterdir()) if p.name == "data" or part_of(p.name)]
     folders = [root, *(p for p in named if p.is_dir() and not contains(os.path.realpath(p), here))]
-    files = [p for folder in folders for p in folder.iterdir() if p.suffix.lower() in TABLE_SUFFIXES - {".arrow"}]
+    files = [p for folder in folders for p in folder.iterdir() if p.suffix.lower() in TABLE_SUFFIXES]
+    saved = {folder for folder in folders if (folder / "state.json").is_file()}  # by `save_to_disk`
+    files = [p for p in files if p.suffix.lower() != ".arrow" or (p.parent in saved and p.stem[:6] != "cache-")]
     visible = [p for p in files if not p.name.startswith(".") and p.name.lower() not in METADATA_FILES]
     return sorted(p for p in visible if p.is_file())
 

@@ -182,3 +182,20 @@ def test_any_bytes_give_a_task_or_a_message(suffix, data):
         except HeadstartError:
             return
         assert len(task.examples) == sum(map(len, task.parts.values())) > 1
+
+
+def test_layouts_of_hugging_face(tmp_path):
+    for part, count in (("train", 40), ("test", 10)):
+        rows = [("file_name", "label"), *((f"{i}.png", "ab"[i % 2]) for i in range(count))]
+        write_text(tmp_path / "photos" / part / "metadata.csv", "".join(f"{a},{b}\n" for a, b in rows))
+        for i in range(count):
+            (tmp_path / "photos" / part / f"{i}.png").write_bytes(png_bytes(100 * count + i))
+    task = read(tmp_path / "photos")
+    assert (task.kind, len(task.part("test"))) == ("image", 10)
+    datasets = pytest.importorskip("datasets")
+    saved = datasets.Dataset.from_dict({"text": [f"some words {i}" for i in range(60)], "label": ["a", "b"] * 30})
+    saved.save_to_disk(str(tmp_path / "saved"), num_shards=2)
+    assert len(read(tmp_path / "saved").examples) == 60
+    parts = datasets.DatasetDict({"train": saved.select(range(40)), "test": saved.select(range(40, 60))})
+    parts.save_to_disk(str(tmp_path / "parts"))
+    assert len(read(tmp_path / "parts").part("test")) == 20

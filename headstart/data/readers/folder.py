@@ -30,7 +30,13 @@ def reads(source: object) -> bool:
     """Whether it is a folder with class folders, or one without tables."""
     if not (isinstance(source, str | Path) and os.path.isdir(source)):
         return False
-    return not find_tables(Path(source)) or len(_data_folders(Path(source))) > 1
+    root, tables = Path(source), find_tables(Path(source))
+    listed = {
+        t.parent for t in tables if t.stem.lower() == "metadata" and t.parent != root
+    }  # Hugging Face's ImageFolder
+    if listed and not any(_data_folders(part) for part in listed):
+        return False
+    return not tables or len(_data_folders(root)) > 1
 
 
 def read(

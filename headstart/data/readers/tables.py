@@ -62,7 +62,8 @@ def _assign_tables(root: Path, tables: list[Path]) -> tuple[dict[str, list[Path]
             by_name.setdefault(name, {}).setdefault(part, []).append(table)
         else:
             unused.append(table)
-    if not by_name and len(unused) == 1:
+    shards = {SHARD.sub("", table.stem) for table in unused}
+    if not by_name and (len(unused) == 1 or (len(shards) == 1 and all(SHARD.search(t.stem) for t in unused))):
         return {"": unused}, []
     chosen = by_name[""] if any(part_of(p) == "train" for p in by_name.get("", {})) else None
     if chosen is None and len(by_name) == 1:
