@@ -36,7 +36,7 @@ def parse_columnar(path: Path) -> Sheet:
             data = column(name)
             data = data.cast(pa.float64()) if pa.types.is_decimal(data.type) else data
             return [value for chunk in data.chunks for value in _plain_values(chunk)]
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # Overflow: a date that is none
             raise SourceError(f"{path}: column {name!r} is damaged: {first_line(error)}. Fetch it again.") from error
 
     def paths(name: str) -> list:

@@ -40,13 +40,13 @@ def read(file: Path, objective: Objective, schema: int) -> dict[str, np.ndarray]
     """
     arrays = read_npz(file)
     scores = arrays.get("scores", np.zeros(0))
-    n, texts = len(scores), "windows0" in arrays
+    n, texts = len(scores) if scores.ndim else 0, "windows0" in arrays
     if n > WITNESS_COUNT:
         raise ArtifactError(f"{file} has {n:,} inputs; {WITNESS_COUNT} are the most that we write. {FIX}")
     needed = [f"input{i}" for i in range(n)]
     needed += [f"{name}{i}" for i in range(n) for name in ("row", "windows")] if texts else ["rows"]
     missing = [name for name in needed if name not in arrays]
-    if missing or scores.ndim != 2 or not n or (not texts and len(arrays["rows"]) != n):
+    if missing or scores.ndim != 2 or not n or (not texts and arrays["rows"].shape[:1] != (n,)):
         raise ArtifactError(f"{file} lacks {', '.join(missing[:3]) or 'scores of its inputs'}. {FIX}")
     width = objective.width
     if scores.shape[1] != width:

@@ -10,6 +10,7 @@ import sys
 import zlib
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from PIL import Image
 
 from headstart.core.backbone import Preprocess
 from headstart.core.errors import ArtifactError
-from headstart.deployment import model_folder, witness_images
+from headstart.deployment import model_folder, stored_arrays, witness_images
 from headstart.workflows import fit
 from tests.support.hostile_folders import array, blank_png, edit, header, npy, preprocess, raw_header, recipe, sparse
 from tests.support.sources import png_bytes
@@ -95,6 +96,25 @@ def test_a_small_folder_takes_little(case, photo_model, tmp_path):
     taken = measured(tmp_path / "model", cache)
     assert re.search(words, taken["said"]), taken
     assert taken["mb"] <= needed["mb"] + MAX_MB and taken["seconds"] <= needed["seconds"] + MAX_SECONDS, taken
+
+
+@pytest.mark.skipif(not hasattr(os, "SEEK_DATA"), reason="this system tells of no holes")
+@pytest.mark.parametrize(("written", "refused"), [(range(40), False), (range(0, 40, 4), True), (range(2), True)])
+def test_a_hole_is_told_from_a_file_that_takes_few_blocks(written, refused, tmp_path, monkeypatch):
+    """ZFS and btrfs count few blocks for whole files: compressed ones, or those written a second ago."""
+    piece, file = os.urandom(1 << 20), tmp_path / "delta.safetensors"
+    with open(file, "wb") as stream:
+        stream.truncate(40 << 20)
+        for i in written:
+            stream.seek(i << 20)
+            stream.write(piece)
+    few = SimpleNamespace(st_size=40 << 20, st_blocks=1)
+    monkeypatch.setattr(Path, "stat", lambda self, **_: few)
+    if refused:
+        with pytest.raises(ArtifactError, match="most of it is a hole"):
+            stored_arrays.check_file_size(file, 1 << 30)
+    else:
+        assert stored_arrays.check_file_size(file, 1 << 30) == 40 << 20
 
 
 RECIPES = {

@@ -62,7 +62,7 @@ def size_limit() -> int:
     limit = os.environ.get("HEADSTART_CACHE_GB") or DEFAULT_LIMIT_GB
     try:
         return int(float(limit) * 1e9)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise CacheError(f"HEADSTART_CACHE_GB is {limit!r}; a number of gigabytes is expected, as in 20.") from error
 
 
