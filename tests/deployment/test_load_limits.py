@@ -19,6 +19,7 @@ from PIL import Image
 from headstart.core.backbone import Preprocess
 from headstart.core.errors import ArtifactError
 from headstart.deployment import model_folder, stored_arrays, witness_images
+from headstart.deployment.export import calibration_inputs
 from headstart.workflows import fit
 from tests.support.hostile_folders import array, blank_png, edit, header, npy, preprocess, raw_header, recipe, sparse
 from tests.support.sources import png_bytes
@@ -151,6 +152,8 @@ def image_bytes(size: tuple[int, int], mode: str = "RGB", kind: str = "PNG", **o
         ([image_bytes((40, 30))] * 12, 12),
         ([image_bytes((40, 30), kind="WEBP")] * 12, 12),
         ([image_bytes((5000, 4000), kind="JPEG")] * 12, 12),  # a camera's: decoded at a quarter
+        ([image_bytes((4000, 4000), kind="WEBP")] * 12, 12),
+        ([image_bytes((6000, 4000), kind="WEBP")] * 12, 0),
         ([blank_png(13_000, 13_000)], 0),
         ([blank_png(6000, 6000)] * 12, 8),
         ([image_bytes((4000, 4000), "RGBA")], 0),
@@ -175,6 +178,19 @@ def test_a_fit_on_photos_too_large_for_a_witness_loads(tmp_path):
     with np.load(run / "model" / "witness.npz") as kept:
         assert len(kept["scores"]) == 1 and "decoded" not in kept
     model_folder.load(run, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("large", [3, 12])
+def test_a_model_of_before_this_bound_replays_the_photos_that_are_within_it(large, tmp_path, monkeypatch):
+    shutil.copytree(GOLDEN / "runs" / "centroid" / "model", tmp_path / "model")
+    whole = witness_images.affordable
+    monkeypatch.setattr(witness_images, "affordable", lambda inputs, spec: whole(inputs, spec)[large:])
+    if large == 12:
+        with pytest.raises(ArtifactError, match="as an earlier version took them along"):
+            model_folder.load(tmp_path / "model", tmp_path / "cache")
+    else:
+        model, _ = model_folder.load(tmp_path / "model", tmp_path / "cache")
+        assert len(calibration_inputs.witness_inputs(model)) == 12 - large
 
 
 def test_a_word_as_long_as_a_file_gives_no_more_features_than_a_book(monkeypatch):
