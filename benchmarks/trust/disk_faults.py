@@ -30,7 +30,7 @@ SOUND = ("right", "refused")
 
 def main() -> int:
     """Runs the faults. Gives the exit code."""
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--every", type=int, default=1, help="try only every n-th call")
     every = options.parse_args().every
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -26,7 +26,7 @@ COLUMNS = ("right", "refused", "SILENT", "TRACEBACK", "HANG", "no words")
 
 def main() -> int:
     """Runs the flips. Gives the exit code."""
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--flips", type=int, default=300)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--quick", action="store_true", help="leave out what needs torch and OpenVINO")

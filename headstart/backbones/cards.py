@@ -47,11 +47,7 @@ def find_base(pinned: str, root: Path, named: str = "") -> Backbone:
         return find_card(named, root)
     folder = _folder(pinned)
     if folder is not None and not _was_named(pinned, folder, root):
-        raise ArtifactError(
-            f"The model names its base by a path on this machine, {pinned[:300]!r}, which you have not named here yet. "
-            f"A folder from elsewhere could make any file be read that way. If those are the weights that you want, "
-            f"say so: --base {pinned[:300]!r} (in Python base=…), or name the place where you have them."
-        )
+        raise ArtifactError(f"The model names its base by a path, {pinned[:300]!r}, {_way_out(pinned, folder)}")
     return _find(pinned, root)
 
 
@@ -104,6 +100,22 @@ def _folder(name: str) -> Path | None:
     own_folder = getattr(provider, "local_folder", hub.local_folder)
     folder = own_folder(local)
     return None if folder is None else folder.resolve()
+
+
+def _way_out(pinned: str, folder: Path) -> str:
+    """What to type where a model names its base by a path. folder: that the path leads to"""
+    if not folder.exists():
+        return (
+            f"and seen from here there is no {folder}. Name the place where you have those weights: "
+            f"--base {pinned.partition(':')[0]}:FOLDER (in Python base=…)."
+        )
+    from shlex import quote
+
+    return (
+        "which you have not named here yet. A folder from elsewhere could make any file be read that way. If those are "
+        f"the weights that you want, say so once, as in headstart predict DIR --base {quote(pinned[:300])} FILE (in "
+        "Python base=…), or name another place where you have them."
+    )
 
 
 def _was_named(name: str, folder: Path, root: Path) -> bool:

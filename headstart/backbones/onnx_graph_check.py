@@ -14,6 +14,7 @@ import numpy as np
 from headstart.core.errors import ArtifactError
 
 FLOAT = 1  # TensorProto.DataType
+MAX_KEY = (1 << 32) - 1  # of a field: readers of protobuf drop the bits beyond, and would see another field than we do
 FIX = "Make the backbone again, or do not trust this folder and ask whoever made it."
 # Message -> number of a field -> the message in it. Source: onnx.proto3 of ONNX 1.18.
 HOLDS = {
@@ -85,6 +86,8 @@ def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     while at < len(content):
         key, at = _varint(content, at)
         kind = key & 7
+        if key > MAX_KEY:
+            raise ValueError("it has a field that there cannot be")
         if kind == 0:
             value, at = _varint(content, at)
             yield key >> 3, value

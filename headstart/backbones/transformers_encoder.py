@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.backbones import transformers_files
+from headstart.backbones.tokenizer_file import library_errors, open_tokenizer
 from headstart.backbones.weights_file import building
 from headstart.core.backbone import Preprocess
-from headstart.core.errors import PlanError, import_extra, missing_extra
+from headstart.core.errors import ArtifactError, PlanError, missing_extra
 from headstart.core.messages import first_line
 
 if TYPE_CHECKING:
@@ -89,16 +90,20 @@ def load_encoder(name: str, paths: Mapping[str, Path]) -> nn.Module:
         raise PlanError(f"{name}: its weights do not fit a {type(model).__name__}: {', '.join(mismatches[:4])}{more}.")
     if "pooler" in children:
         model.pooler = None
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()  # the library lays them upon the file, with which they would change
     return model.eval()
 
 
 def check_tokenizer(name: str, model: Any, tokenizer: Path) -> None:
     """Raises PlanError where a tokenizer cannot be opened, or gives tokens that the encoder does not know."""
-    library = import_extra("tokenizers", "text", f"The backbone {name}")
     try:
-        largest = max(library.Tokenizer.from_file(str(tokenizer)).get_vocab(with_added_tokens=True).values(), default=0)
-    except Exception as error:  # the library raises Exception itself
+        opened = open_tokenizer(tokenizer)
+        with library_errors():
+            ids = [*opened.get_vocab(with_added_tokens=True).values(), *opened.encode("a").ids]
+    except (ArtifactError, ValueError) as error:
         raise PlanError(f"{name}: {tokenizer} is no tokenizer ({first_line(error)}). Download it again.") from error
+    largest = max(ids, default=0)
     known = model.get_input_embeddings().num_embeddings
     if largest >= known:
         raise PlanError(

@@ -35,14 +35,16 @@ FORBIDDEN = re.compile(
 # Names that only describe: the library would keep them, and some of its classes open what they name.
 DESCRIPTIVE = re.compile(
     r"_?name_or_path|_commit_hash|id2label|label2id|task_specific_params|transformers_version|finetuning_task|license|"
-    r"language|tags|problem_type|title_sep|doc_sep|prefix"
+    r"language|tags|problem_type|title_sep|doc_sep|prefix|_attn_implementation_autoset|sentence_transformers|unsloth\w*|"
+    r"wandb\w*|model_name|base_model|authors?|description|date"
 )
 ATTENTION = re.compile(r"\w*attn_implementation\w*")
+SIZELESS = re.compile(r"(\w*_)?(theta|seed)|rotary_emb_base")  # numbers of which nothing is built
 COUNT = re.compile(r"(?!vocab)\w*(layer|block|depth|head|stage)s?(_\w+)?")
-WORD = re.compile(r"[\w<>|\[\]+\-, ]{0,200}")  # no path, no URL, no repository, no module
+WORD = re.compile(r"[\w<>|\[\]+\-, ]{0,200}|\d+(\.\d+){1,3}")  # no path, no URL, no repository, no module; or a version
 MODEL_TYPE = re.compile(r"[a-z0-9_\-]{1,64}")
 OPENERS = re.compile(r"timm_\w+|rag|dpr_\w+")  # types of models that open another library, or a dataset
-MAX_NUMBER, MAX_COUNT, MAX_ITEMS, MAX_DEPTH = 1 << 24, 10_000, 10_000, 8
+MAX_NUMBER, MAX_SIZELESS, MAX_COUNT, MAX_ITEMS, MAX_DEPTH = 1 << 24, 1 << 62, 10_000, 10_000, 8
 FIX = "If you trust it, delete that from a copy of the folder and name the copy; otherwise use another backbone."
 
 
@@ -117,6 +119,7 @@ def _config(value: Any, where: str, depth: int, field: str = "") -> Any:
         problem = "" if WORD.fullmatch(value) else "only plain words are passed on: no path, no URL, no repository"
     elif type(value) in (int, float):
         most = MAX_COUNT if COUNT.fullmatch(field.lower()) and type(value) is int else MAX_NUMBER
+        most = MAX_SIZELESS if SIZELESS.fullmatch(field.lower()) else most
         problem = "" if type(value) is float or abs(value) <= most else f"{most:,} is the most that is built"
     elif value is not None and type(value) is not bool:
         problem = f"only lists of {MAX_ITEMS:,} and objects {MAX_DEPTH} deep are read"

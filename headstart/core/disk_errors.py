@@ -1,13 +1,16 @@
-"""What a disk refuses, in words: caught once, at the public functions, and never shown as a traceback."""
+"""What a disk or the memory refuses, in words: caught once, at the public functions, never shown as a traceback."""
 
 from __future__ import annotations
 
 import errno
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from headstart.core.errors import DiskError
+from headstart.core.errors import DiskError, HeadstartError
+from headstart.core.messages import type_and_first_line
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,8 +36,27 @@ def in_words(error: OSError) -> DiskError:
     return DiskError(f"{path}: {said}. {way_out}" if path else f"The disk says: {said}. {way_out}")
 
 
+@contextmanager
+def library_writes(path: Path) -> Iterator[None]:
+    """A context in which a library does nothing but write below a path. Raises DiskError, and OSError, where it cannot.
+
+    Libraries in C++ and Rust know a disk that refuses by errors of their own, which are no OSError.
+    """
+    try:
+        yield
+    except (OSError, MemoryError, HeadstartError):
+        raise
+    except Exception as error:  # RuntimeError, SafetensorError and what else they raise
+        raise DiskError(
+            f"{path} cannot be written: {type_and_first_line(error)}. Free space there, {ELSEWHERE}"
+        ) from error
+
+
 def disk_errors_in_words(function: F) -> F:
-    """A public function that raises DiskError where a disk refuses, with the path, the cause and the way out."""
+    """A public function that raises DiskError where a disk refuses, with the path, the cause and the way out.
+
+    Where the memory is used up, it raises HeadstartError.
+    """
 
     @functools.wraps(function)
     def worded(*arguments: Any, **options: Any) -> Any:
@@ -44,5 +66,11 @@ def disk_errors_in_words(function: F) -> F:
             raise  # the reader of our output has gone: the command line knows what to do
         except OSError as error:
             raise in_words(error) from error
+        except MemoryError as error:
+            said = f" ({error})" if str(error) else ""
+            raise HeadstartError(
+                f"The memory that this process may use is used up{said}. Take a sample of the data or a smaller "
+                "backbone, raise the limit (ulimit -v), or use a machine with more."
+            ) from error
 
     return cast(F, worded)

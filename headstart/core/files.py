@@ -24,6 +24,7 @@ Content = bytes | memoryview | str
 STALE_SECONDS = 3600.0  # seconds after which a temporary file of a process that is gone is swept
 MAGIC = b"HEADSTART KEPT 1 "  # then 64 hex digits of BLAKE2b over the payload, a line break, the payload
 DIGEST_BYTES = 32
+GLOB_ATTEMPTS = 100  # at a folder in which others delete
 
 
 def read_json(path: Path) -> dict | None:
@@ -133,9 +134,17 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name[:180]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """What matches in a folder, by path: `folder.glob`, but for what other processes delete while it is looked at."""
+    for _ in range(GLOB_ATTEMPTS):
+        with suppress(FileNotFoundError):  # a folder on the way has gone, and is not met next time
+            return sorted(folder.glob(pattern))
+    return sorted(folder.glob(pattern))
+
+
 def remove_stale_temporaries(folder: Path) -> None:
     """Removes temporary files and folders that a killed process left in a folder. Raises nothing: another may sweep."""
-    for path in folder.glob(".*.tmp"):
+    for path in matching(folder, ".*.tmp"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(path) if path.is_dir() else os.unlink(path)

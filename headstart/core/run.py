@@ -144,7 +144,8 @@ def _previous(into: Path) -> Path | None:
         return None
     if not (into / JOURNAL).exists():
         raise SourceError(f"{into} exists and is not a run of Headstart. {advice}")
-    previous = into.with_name(into.name + ".previous")
+    place = into.absolute()  # "." has no name
+    previous = place.with_name(place.name + ".previous")
     if previous.exists() and not (previous / JOURNAL).exists():
         raise SourceError(f"{into} holds an earlier run and {previous} is in the way. {advice}")
     return previous

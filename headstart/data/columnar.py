@@ -50,7 +50,7 @@ def sheet_of_arrow(path: Path, schema: Any, rows: int, column: Callable[..., Any
             data = data.cast(pa.float64()) if pa.types.is_decimal(data.type) else data
             chunks = [chunk.field("bytes") if is_image(data.type) else chunk for chunk in data.chunks]
             return [value for chunk in chunks for value in _plain_values(chunk)]
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # Overflow: a date that is none
             raise SourceError(f"{path}: column {name!r} is damaged: {first_line(error)}. Fetch it again.") from error
 
     def paths(name: str) -> list:

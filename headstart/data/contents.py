@@ -101,8 +101,11 @@ def read_file(path: str | Path) -> bytes:
         if facts.st_size > MAX_FILE_BYTES:
             raise Unreadable(f"is larger than {MAX_FILE_BYTES >> 20} MB")
         with open(path, "rb") as file:
-            # What a driver makes up as it is read, as below /proc, has no size beforehand.
-            data = file.read(MAX_FILE_BYTES + 1)
+            data = file.read(facts.st_size + 1)
+            if (
+                len(data) > facts.st_size
+            ):  # what a driver makes up as it is read, as below /proc, has no size beforehand
+                data += file.read(MAX_FILE_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise Unreadable(describe_os_error(error)) from error
     if len(data) > MAX_FILE_BYTES:

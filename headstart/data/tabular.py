@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -36,6 +37,7 @@ TEXT_TABLE_SHARE = 16  # a table of text may have a sixteenth of the memory: as 
 BYTES_PER_ROW = 400  # of an example and its values in memory, at least
 HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # the only way for one into a text that was decoded
 BLANK = "is a blank line"
+MAX_NESTING = 100  # of lists and objects in one another
 
 
 def open_sheet(path: Path) -> Sheet:
@@ -46,7 +48,7 @@ def open_sheet(path: Path) -> Sheet:
         sheet = parse(path)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
-    if sheet.rows * BYTES_PER_ROW > total_memory():
+    if sheet.rows * BYTES_PER_ROW > total_memory() // 2:
         raise SourceError(f"{path} claims {sheet.rows:,} rows, which this machine's memory cannot hold. Take a sample.")
     if not sheet.rows:
         raise SourceError(f"{path} has no rows. A header and one row an example are expected.")
@@ -91,7 +93,7 @@ def _parse_csv(path: Path) -> Sheet:
     if not records:
         raise SourceError(f"{path} is empty. A header and one row an example are expected.")
     header, body = [name.strip() for name in records[0]], records[1:]
-    repeated = sorted({name for name in header if name and header.count(name) > 1})
+    repeated = sorted(name for name, n in Counter(header).items() if name and n > 1)
     if repeated:
         raise SourceError(f"{path} has two columns named {repeated[0]!r}. Its first line must name every column once.")
     names = tuple(name or f"column {i + 1}" for i, name in enumerate(header))
@@ -199,8 +201,22 @@ def _objects(path: Path, text: str) -> Iterator[tuple[int, object]]:
 
 
 def _valid_json(value: Any, text: str) -> Any:
-    """The value that was parsed from the text, all its texts and names such as UTF-8 can hold."""
+    """The value that was parsed from the text, all its texts and names such as UTF-8 can hold.
+
+    Raises ValueError where it is nested so deep that walking it would exhaust the stack.
+    """
+    if text.count("[") + text.count("{") > MAX_NESTING and _is_deep(value):
+        raise ValueError(f"more than {MAX_NESTING} lists or objects in one another")
     return _valid(value) if HALF_CHARACTER.search(text) else value
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether lists and objects lie in one another more than MAX_NESTING deep."""
+    level = [value]
+    for _ in range(MAX_NESTING + 1):
+        nested = [v for v in level if isinstance(v, dict | list)]
+        level = [inner for v in nested for inner in (v.values() if isinstance(v, dict) else v)]
+    return bool(level)
 
 
 def _valid(value: Any) -> Any:

@@ -20,11 +20,10 @@ MAX_PIXELS = 300_000_000  # of all witnesses together, a second for each 50 to 1
 SURELY_SMALL = 12_500_000  # pixels: twelve of these are within both, of any kind
 # Bytes that decoding takes for a pixel: Pillow holds RGB in four, and turning a photo upright holds it twice. With
 # transparency it is laid over white, and grey levels of more than eight bits are scaled in double precision.
-PLAIN_BYTES, OTHER_BYTES, PROGRESSIVE_BYTES = 8, 32, 6
-PLAIN_MODES, PLAIN_FORMATS = (
-    ("1", "L", "P", "RGB", "CMYK", "YCbCr"),
-    ("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF"),
-)
+PLAIN_BYTES, WHOLE_BYTES, OTHER_BYTES, PROGRESSIVE_BYTES = 8, 18, 32, 6
+PLAIN_MODES = ("1", "L", "P", "RGB", "CMYK", "YCbCr")
+PLAIN_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF")
+WHOLE_FORMATS = ("WEBP", "AVIF")  # whose libraries hold a photo beside Pillow's
 SLOWNESS = {"JPEG2000": 6, "AVIF": 3, "ICO": 3}  # times a pixel of PNG
 
 
@@ -45,8 +44,9 @@ def cost(raw: bytes, min_side: int) -> tuple[int, int]:
             image.draft(image.mode, (min_side, min_side))
     except Exception:  # decoders raise what they like on damaged bytes, and decode_image words it
         return 0, 0
-    plain = image.mode in PLAIN_MODES and image.format in PLAIN_FORMATS and "transparency" not in image.info
-    memory = image.width * image.height * (PLAIN_BYTES if plain else OTHER_BYTES)
+    opaque = image.mode in PLAIN_MODES and "transparency" not in image.info
+    formats = {**dict.fromkeys(PLAIN_FORMATS, PLAIN_BYTES), **dict.fromkeys(WHOLE_FORMATS, WHOLE_BYTES)}
+    memory = image.width * image.height * (formats.get(image.format or "", OTHER_BYTES) if opaque else OTHER_BYTES)
     memory += whole * PROGRESSIVE_BYTES if image.info.get("progressive") else 0
     return memory, whole * SLOWNESS.get(image.format or "", 1)
 

@@ -30,6 +30,7 @@ from headstart.deployment.witness import (
 )
 from headstart.features.runner import Extractor
 
+BOUNDED_SINCE = 4  # schema of cards; earlier versions took photos of any size along
 SAME_PROBABILITY = 1e-5  # apart, where the scores are the same
 
 
@@ -40,13 +41,13 @@ def read(file: Path, objective: Objective, schema: int) -> dict[str, np.ndarray]
     """
     arrays = read_npz(file)
     scores = arrays.get("scores", np.zeros(0))
-    n, texts = len(scores), "windows0" in arrays
+    n, texts = len(scores) if scores.ndim else 0, "windows0" in arrays
     if n > WITNESS_COUNT:
         raise ArtifactError(f"{file} has {n:,} inputs; {WITNESS_COUNT} are the most that we write. {FIX}")
     needed = [f"input{i}" for i in range(n)]
     needed += [f"{name}{i}" for i in range(n) for name in ("row", "windows")] if texts else ["rows"]
     missing = [name for name in needed if name not in arrays]
-    if missing or scores.ndim != 2 or not n or (not texts and len(arrays["rows"]) != n):
+    if missing or scores.ndim != 2 or not n or (not texts and arrays["rows"].shape[:1] != (n,)):
         raise ArtifactError(f"{file} lacks {', '.join(missing[:3]) or 'scores of its inputs'}. {FIX}")
     width = objective.width
     if scores.shape[1] != width:
@@ -132,6 +133,26 @@ def stored_inputs(witness: dict[str, np.ndarray], kind: str) -> list[bytes | str
     return [c.decode("utf-8", "replace") if kind == "text" else c for c in contents]
 
 
+def without_costly(witness: dict[str, np.ndarray], model: Model) -> dict[str, np.ndarray]:
+    """The witness without photos that take more memory or time than a load may. None is decoded.
+
+    Raises ArtifactError unless it is of a version that had no such bound, and holds photos within it too.
+    """
+    spec, schema = model.backbone.preprocess, model.facts["schema"]
+    inputs = stored_inputs(witness, model.facts["kind"])
+    taken = witness_images.affordable(inputs, spec)
+    if len(taken) == len(inputs):
+        return witness
+    if schema >= BOUNDED_SINCE or not taken:
+        never = "as none of ours do" if schema >= BOUNDED_SINCE else "as an earlier version took them along"
+        raise ArtifactError(
+            f"{model.folder}: witness: its photos take more than {witness_images.MAX_BYTES >> 20} MB to decode, or "
+            f"have more than {witness_images.MAX_PIXELS // 10**6} megapixels together, {never}. {FIX}"
+        )
+    of_all = {name: array[taken] for name, array in witness.items() if name != "answers" and name[:5] != "input"}
+    return {**of_all, **{f"input{i}": witness[f"input{position}"] for i, position in enumerate(taken)}}
+
+
 def verify_head(fitted: Fitted, witness: dict[str, np.ndarray], folder: Path) -> None:
     """Scores the witness's stored features, before a network is opened below the cut.
 
@@ -167,9 +188,10 @@ def verify_witness(
     scores.
     """
     spec, tolerance = model.backbone.preprocess, TOLERANCES[precision]
+    witness = without_costly(witness, model)
     inputs, stored = stored_inputs(witness, model.facts["kind"]), _stored_rows(witness)
     try:
-        prepared = _prepare(inputs, spec, model.folder)
+        prepared = _prepare(inputs, spec)
         rows, reasons = embed_uncached(prepared, spec, model.cut, extractor)
         if not reasons:
             change = relative_difference(model.fitted.scores(rows), witness["scores"])
@@ -194,17 +216,9 @@ def verify_witness(
     )
 
 
-def _prepare(inputs: Sequence[bytes | str], spec: Preprocess, folder: Path) -> list:
-    """The inputs as the network takes them, one by one where they are large.
-
-    Raises ArtifactError for photos that take more memory or time than a witness may, before one is decoded.
-    """
+def _prepare(inputs: Sequence[bytes | str], spec: Preprocess) -> list:
+    """The inputs as the network takes them, one by one where they are large."""
     prepare = member("preprocess", spec.kind).prepare
-    if len(witness_images.affordable(inputs, spec)) < len(inputs):
-        raise ArtifactError(
-            f"{folder}: witness: its photos take more than {witness_images.MAX_BYTES >> 20} MB to decode, or have more "
-            f"than {witness_images.MAX_PIXELS // 10**6} megapixels together, as none of ours do. {FIX}"
-        )
     if spec.kind != "image" or all(isinstance(i, bytes) and witness_images.is_surely_small(i) for i in inputs):
         return prepare(inputs, spec)
     return [units for content in inputs for units in prepare([content], spec)]

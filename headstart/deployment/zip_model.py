@@ -13,7 +13,7 @@ from pathlib import Path
 from headstart.core import digest
 from headstart.core.checked_folder import read_manifest, write_manifest
 from headstart.core.errors import ArtifactError
-from headstart.core.files import make_folder, write_atomic
+from headstart.core.files import make_folder, move, remove_folder, temporary_path, write_atomic
 from headstart.deployment.stored_arrays import DAMAGED_ZIP, check_file_size, check_zip_directory
 
 # A page's delta has a few megabytes for a thousand classes; its witness holds a dozen photos.
@@ -42,17 +42,24 @@ def unpack_if_zip(path: Path, root: Path) -> Path:
 
 
 def unpack(file: Path, into: Path) -> Path:
-    """Writes the model folder in a ZIP file to `into`, which is made. Gives it.
+    """Writes the model folder in a ZIP file to `into`, whole or not at all; one that is there is mended. Gives it.
 
     Raises ArtifactError naming what is wrong with it; nothing is written then.
     """
     contents = read_zip(file)
+    folder = into if into.exists() else temporary_path(into)
     try:
-        make_folder(into)
+        make_folder(folder)
         for name, content in contents.items():
-            write_atomic(into / name, content)
+            write_atomic(folder / name, content)
+        if folder != into and not into.exists():  # another process may have been faster
+            move(folder, into)
     except OSError as error:
         raise ArtifactError(f"{into} cannot be written: {error.strerror or error}. Name another folder.") from error
+    finally:
+        if folder != into:
+            with suppress(OSError):  # what cannot be deleted is swept later
+                remove_folder(folder)
     return into
 
 

@@ -7,17 +7,19 @@ stays, with a note in the column `look`: a person has to decide.
 
 from __future__ import annotations
 
-import csv
+import json
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
-from headstart.core.errors import SourceError
-from headstart.core.files import write_atomic
+from headstart.core.errors import SourceError, Unreadable
+from headstart.core.files import make_folder, move, remove_folder, temporary_path, write_atomic, write_file
 from headstart.core.observations import DataSurvey
 from headstart.core.plugins import name_of
-from headstart.core.spreadsheet import csv_text
+from headstart.core.spreadsheet import csv_cell, csv_text
 from headstart.core.task import Example, Task
 from headstart.data import contents
+from headstart.data.contents import valid_text
 from headstart.data.duplicates import near_duplicates
 from headstart.evaluation.guards import labels
 
@@ -25,10 +27,11 @@ IMAGE_SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", 
 
 
 def write_cleaned(survey: DataSurvey, into: Path) -> dict:
-    """Writes train.csv and test.csv (data.csv without a test split) and removed.csv; gives the counts.
+    """Writes train.csv, test.csv where there is a test split, and removed.csv; gives the counts.
 
-    Images stored in a table are written as files beside the list, byte for byte.
-    Raises SourceError where the folder exists already or cannot be written, or where examples are vectors.
+    The lists are JSONL where a spreadsheet would run a cell of theirs. Images stored in a table, or in a file whose
+    name is not UTF-8, are written as files beside the list, byte for byte.
+    Raises SourceError where the folder exists already or examples are vectors, and OSError; nothing is there then.
     """
     task = survey.task
     if task.kind == "vector":
@@ -41,17 +44,23 @@ def write_cleaned(survey: DataSurvey, into: Path) -> dict:
     is_classes = name_of(task.objective) == "classes"
     disputed = labels.disputed_labels(survey)[1] if is_classes else []
     label_notes = {id: f"looks like {other}" for id, _, other in disputed}
-    splits = {"train": [*task.parts["train"], *task.parts["val"]], "test": [*task.parts["test"]]}
-    if not splits["test"]:
-        splits = {"data": splits["train"]}
+    splits = {"train": [*task.parts["train"], *task.parts["val"]]}
+    if len(task.parts["test"]):
+        splits["test"] = [*task.parts["test"]]
+    temporary = temporary_path(into)
+    make_folder(temporary)
     try:
-        into.mkdir(parents=True)
+        tables: dict[str, list[list[str]]] = {}
         for split, rows in splits.items():
             examples = [task.examples[i] for i in sorted(rows) if task.examples[i].id not in removed]
-            _write_split(into, split, examples, label_notes)
-        write_atomic(into / "removed.csv", csv_text([("id", "why"), *removed.items()]))
-    except OSError as error:
-        raise SourceError(f"Cannot write into {into}: {error.strerror}. Name another folder with --fix.") from error
+            tables[split], gone = _list_split(temporary, split, examples, label_notes)
+            removed |= gone
+        _write_lists(temporary, tables)
+        write_atomic(temporary / "removed.csv", csv_text([("id", "why"), *removed.items()]))
+        move(temporary, into)
+    finally:
+        with suppress(OSError):  # the error that led here says more
+            remove_folder(temporary)
     return {"folder": str(into), "removed": len(removed), "kept": len(task.examples) + len(task.aside) - len(removed)}
 
 
@@ -82,27 +91,46 @@ def _exact_duplicates(task: Task) -> dict[str, str]:
     return reasons
 
 
-def _write_split(into: Path, split: str, examples: list[Example], label_notes: dict[str, str]) -> None:
+def _list_split(
+    into: Path, split: str, examples: list[Example], label_notes: dict[str, str]
+) -> tuple[list[list[str]], dict[str, str]]:
+    """The rows of a list, its header first; and why examples are not in it that could be read a moment ago."""
     grouped = any(e.group for e in examples)
-    with open(into / f"{split}.csv", "w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        is_text = bool(examples) and isinstance(examples[0].content, str)
-        table.writerow(["text" if is_text else "path", "label", *(["group"] if grouped else []), "look"])
-        for n, (example, content) in enumerate(contents.iter_contents(examples)):
-            content_cell = _text_or_path(into, f"{split}-{n:06}", example, content)
-            label = ";".join(map(str, example.label)) if isinstance(example.label, tuple) else example.label
-            group = [example.group] if grouped else []
-            table.writerow([content_cell, label, *group, label_notes.get(example.id, "")])
+    is_text = bool(examples) and isinstance(examples[0].content, str)
+    table = [["text" if is_text else "path", "label", *(["group"] if grouped else []), "look"]]
+    gone: dict[str, str] = {}
+    for n, (example, content) in enumerate(contents.iter_contents(examples)):
+        if isinstance(content, Unreadable):
+            gone[example.id] = str(content)
+            continue
+        content_cell = _text_or_path(into, f"{split}-{n:06}", example, content)
+        label = ";".join(map(str, example.label)) if isinstance(example.label, tuple) else str(example.label)
+        group = [example.group] if grouped else []
+        table.append([content_cell, label, *group, label_notes.get(example.id, "")])
+    return table, gone
 
 
-def _text_or_path(into: Path, name: str, example: Example, content: object) -> str:
+def _write_lists(into: Path, tables: dict[str, list[list[str]]]) -> None:
+    """Each table as CSV, or all as JSONL: a list is read again, so that no cell of it may be marked as text."""
+    runs = any(csv_cell(cell) != cell for rows in tables.values() for row in rows for cell in row)
+    for split, (head, *rows) in tables.items():
+        if runs:
+            lines = (json.dumps(dict(zip(head, row, strict=True))) + "\n" for row in rows)
+            write_atomic(into / f"{split}.jsonl", "".join(lines))
+        else:
+            write_atomic(into / f"{split}.csv", csv_text([head, *rows]))
+
+
+def _text_or_path(into: Path, name: str, example: Example, content: bytes | str) -> str:
     """The text itself, the path of the file, or that of a copy written beside the list."""
     if isinstance(example.content, Path):
-        return str(example.content.resolve())
+        path = str(example.content.resolve())
+        if valid_text(path) == path:
+            return path
     if not isinstance(content, bytes):
-        return str(content)
+        return content
     suffix = next((suffix for magic, suffix in IMAGE_SUFFIXES.items() if content.startswith(magic)), ".png")
-    path = into / "images" / f"{name}{suffix}"
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(content)
-    return str(path.relative_to(into))
+    copy = into / "images" / f"{name}{suffix}"
+    make_folder(copy.parent)
+    write_file(copy, content)
+    return str(copy.relative_to(into))

@@ -12,6 +12,7 @@ from typing import Any
 from headstart.backbones import hub
 from headstart.backbones.cards import find_card
 from headstart.core.backbone import Backbone, Block, Preprocess
+from headstart.core.disk_errors import library_writes
 from headstart.core.errors import PlanError, missing_extra
 from headstart.core.plugins import member
 from headstart.core.settings import own_value
@@ -155,7 +156,7 @@ def save_text_student(student: Student, folder: Path, facts: dict) -> Backbone:
 
     spec, network = student.spec, student.model
     folder.mkdir(parents=True, exist_ok=True)
-    with transformers_encoder.quiet_loading(transformers):
+    with transformers_encoder.quiet_loading(transformers), library_writes(folder):
         network.cpu().eval().save_pretrained(folder)  # type: ignore[operator]
     shutil.copyfile(hub.asset_file(spec, "tokenizer"), folder / "tokenizer.json")
     name = f"own:{folder}"

@@ -53,7 +53,9 @@ class CardSection:
 def result_from_card(facts: dict) -> dict:
     """The part of result.json that a model's card.json holds."""
     objective, kept = facts["objective"], facts.get("delta") or {}
-    metrics = {k: {"chance": None, "level": 0.95, "better": "higher", **m} for k, m in (facts.get("summary") or {}).items()}
+    metrics = {
+        k: {"chance": None, "level": 0.95, "better": "higher", **m} for k, m in (facts.get("summary") or {}).items()
+    }
     return {
         "version": facts.get("headstart", ""),
         "task": {"kind": facts["kind"], "objective": objective["name"], "classes": objective.get("names", []), "n": {}},

@@ -13,13 +13,14 @@ from headstart.backbones.catalogue import default_backbone
 from headstart.core.backbone import Backbone
 from headstart.core.disk_errors import disk_errors_in_words
 from headstart.core.errors import PlanError, SourceError, missing_extra
-from headstart.core.features import Features
+from headstart.core.features import LARGEST_FEATURE, Features
 from headstart.core.plan import trains_in_steps
 from headstart.core.plugins import member
 from headstart.core.settings import setting_texts
 from headstart.core.task import Objective
-from headstart.data.contents import Reading
+from headstart.data.contents import Reading, valid_text
 from headstart.data.frames import KNOWN_COLUMNS, is_frame
+from headstart.data.objectives.number import LARGEST_LABEL
 from headstart.features.cache import store
 from headstart.features.extract import embed
 from headstart.workflows.planner import method_of
@@ -71,7 +72,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"Two classes are the least; y holds only 1 class, {self.classes_[0]!r}.")
-        objective = member("objectives", "classes").restore({"names": [str(c) for c in self.classes_]})
+        objective = member("objectives", "classes").restore({"names": [valid_text(str(c)) for c in self.classes_]})
         self.head_ = _head(self, rows, codes.astype(np.int64), objective)
         self.objective_ = objective
         return self
@@ -114,6 +115,8 @@ class TransferRegressor(RegressorMixin, BaseEstimator):
         """
         rows, y = _fit_rows(self, X, y, numeric=True)
         y = np.asarray(y, np.float64)
+        if (largest := np.abs(y).max()) > LARGEST_LABEL:
+            raise ValueError(f"Input y contains {largest:g}, a value too large: {LARGEST_LABEL:g} is the most.")
         # A constant y is legal here: its spread of 0 is taken as 1.
         scale = {"mean": float(y.mean()), "spread": float(y.std()) or 1.0}
         self.objective_ = member("objectives", "number").restore(scale)
@@ -136,7 +139,7 @@ def _fit_rows(estimator, x, y, numeric: bool = False) -> tuple[np.ndarray, np.nd
             )
         x, y = validate_data(estimator, x, y, dtype=np.float64, y_numeric=numeric)
         estimator.card_ = None
-        return x.astype(np.float32), y
+        return _single_precision(x), y
     y = column_or_1d(y)
     if len(y) != len(x):
         raise ValueError(f"X has {len(x)} examples and y {len(y)} labels.")
@@ -154,7 +157,7 @@ def _rows(estimator, x) -> np.ndarray:
     """(n, d) float32 at the top of the estimator's backbone, from the cache where they are there."""
     card: Backbone | None = estimator.card_
     if card is None:
-        return validate_data(estimator, x, dtype=np.float64, reset=False).astype(np.float32)
+        return _single_precision(validate_data(estimator, x, dtype=np.float64, reset=False))
     if _are_features(x):
         raise ValueError(f"X holds features; this estimator was fitted on inputs for {card.name}.")
     contract = estimator.contract_
@@ -179,6 +182,13 @@ def _embedded(estimator, reading: Reading) -> np.ndarray:
             f"{len(bad)} inputs cannot be read, and an estimator answers all or none: {'; '.join(bad[:5])}."
         )
     return rows.x
+
+
+def _single_precision(x: np.ndarray) -> np.ndarray:
+    """Features as they are computed with. Raises ValueError where products of them would have no end."""
+    if (largest := np.abs(x).max(initial=0.0)) > LARGEST_FEATURE:
+        raise ValueError(f"Input X contains {largest:g}, a value too large: {LARGEST_FEATURE:g} is the most.")
+    return x.astype(np.float32)
 
 
 def _head(estimator, rows: np.ndarray, y: np.ndarray, objective: Objective):

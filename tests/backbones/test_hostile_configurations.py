@@ -270,7 +270,10 @@ def test_fields_that_only_describe_are_no_obstacle(text_folder):
             _name_or_path="/home/someone/bert", id2label={"0": "a/b", "1": "http://x"}, label2id={"a/b": 0},
             transformers_version="4.36.0.dev0", torch_dtype="float32", use_pretrained_backbone=False, auto_map=None,
             quantization_config=None, task_specific_params={"summarization": {"prefix": "summarize: "}},
-            _attn_implementation="sdpa", pretrained_window_sizes=[0, 0], finetuning_task="mnli",
+            _attn_implementation="sdpa", pretrained_window_sizes=[0, 0], finetuning_task="mnli", rope_theta=50_000_000,
+            # As transformers 4.48, sentence-transformers and fine-tuners leave them behind.
+            _attn_implementation_autoset=True, unsloth_version="2025.3.1", tool_version="4.1.0", seed=2**40,
+            sentence_transformers={"activation_fn": "torch.nn.modules.linear.Identity"}, model_name="someone/bert",
         ),
     )  # fmt: skip
     described = encoder_provider.card(f"{text_folder}?pooling=mean&max_length=8")

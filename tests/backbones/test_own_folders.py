@@ -10,10 +10,10 @@ import pytest
 from headstart.backbones import onnx_graph_check, own_card
 from headstart.backbones.network import open_network
 from headstart.backbones.providers import own
-from headstart.core import digest
 from headstart.core.errors import ArtifactError, HeadstartError, PlanError
 from headstart.features.cache.store import shelf_key
 from headstart.features.runner import start_engine
+from tests.support.own_folders import rewrite, setting
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "backbones"
 UNITS = [np.full((32, 32, 3), 20 * i, np.uint8) for i in range(3)]
@@ -27,24 +27,6 @@ def folder(request, tmp_path) -> Path:
 @pytest.fixture
 def photos(tmp_path) -> Path:
     return Path(shutil.copytree(GOLDEN / "photos" / "backbone", tmp_path / "own"))
-
-
-def rewrite(folder: Path, change=lambda facts: None, *, repin: bool = True) -> None:
-    """Changes the card, which pins the files as they lie now."""
-    facts = json.loads((folder / "card.json").read_text())
-    if repin:
-        facts["files"] = {name: digest.of_files([folder / name]) for name in facts["files"]}
-        facts["backbone"]["weights"] = digest.of_files([folder / "model.safetensors"])
-    change(facts)
-    (folder / "card.json").write_text(json.dumps(facts))
-
-
-def setting(name: str, value: object):
-    def change(facts: dict) -> None:
-        settings = dict(facts["backbone"]["preprocess"]["settings"]) | {name: value}
-        facts["backbone"]["preprocess"]["settings"] = sorted([k, v] for k, v in settings.items())
-
-    return change
 
 
 def rows(card) -> np.ndarray:
@@ -169,6 +151,15 @@ def test_what_is_no_graph_is_refused(photos, content):
         rows(own.card(str(photos)))
 
 
+def test_an_error_of_the_runtime_leaves_the_output_alone(photos, capsys):
+    content = (photos / "model.onnx").read_bytes()
+    (photos / "model.onnx").write_bytes(content.replace(b"Conv", b"\xcb\xff\xff\xff", 1))  # the error quotes it
+    rewrite(photos)
+    with pytest.raises(ArtifactError, match="cannot be run"):
+        rows(own.card(str(photos)))
+    assert not capsys.readouterr().out
+
+
 def elsewhere(graph, path: str) -> None:
     """A tensor that nobody provides, so that the runtime would fetch it from a file."""
     tensor = next(t for t in graph.graph.initializer if t.external_data)
@@ -215,6 +206,17 @@ def test_a_graph_that_would_read_more_than_its_weights_is_refused(photos, monkey
     (photos / "model.onnx").write_bytes(graph.SerializeToString())
     rewrite(photos)
     with pytest.raises(ArtifactError, match="graph"):
+        rows(own.card(str(photos)))
+
+
+@pytest.mark.parametrize("high", [1, 7])
+def test_a_field_that_the_runtime_would_read_as_another_is_no_field(photos, high):
+    content = (photos / "model.onnx").read_bytes()
+    key = (high << 32) | (25 << 3) | 2  # of a model's functions, to whoever drops the bits beyond 32
+    varint = bytes([*((key >> shift) & 127 | 128 for shift in range(0, 28, 7)), key >> 28])
+    (photos / "model.onnx").write_bytes(content + varint + b"\0")
+    rewrite(photos)
+    with pytest.raises(ArtifactError, match="a field that there cannot be"):
         rows(own.card(str(photos)))
 
 

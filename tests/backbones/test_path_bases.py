@@ -23,6 +23,8 @@ def test_a_path_is_opened_only_after_the_user_named_it(own_folder, tmp_path):
     with watching() as seen, pytest.raises(ArtifactError, match="--base"):
         cards.find_base(name, root)
     assert not seen.inside(own_folder)
+    with pytest.raises(ArtifactError, match=rf"named here yet.* headstart predict DIR --base {name} FILE"):
+        cards.find_base(name, root)
     card = cards.find_card(name, root)
     assert cards.find_base(name, root) == card
     assert cards.find_base(f"{name}/backbone", root).weights == card.weights  # the same folder, named otherwise
@@ -62,6 +64,15 @@ def test_a_link_that_leads_elsewhere_since_is_not_what_was_named(own_folder, tmp
     link.symlink_to(other)
     with pytest.raises(ArtifactError, match="by a path"):
         cards.find_base(f"own:{link}", root)
+
+
+def test_a_path_that_leads_nowhere_from_here_is_not_what_to_type(own_folder, tmp_path, monkeypatch):
+    """The model was fitted in another working folder, or its backbone was moved."""
+    monkeypatch.chdir(tmp_path)
+    cards.find_card(f"own:{own_folder.name}", tmp_path / "cache")
+    own_folder.rename(tmp_path / "moved")
+    with pytest.raises(ArtifactError, match=rf"there is no {own_folder}\. Name the place .* --base own:FOLDER"):
+        cards.find_base(f"own:{own_folder.name}", tmp_path / "cache")
 
 
 def test_a_base_that_the_user_names_takes_the_place_of_the_pinned_one(own_folder, tmp_path):

@@ -77,3 +77,16 @@ def test_stale_temporaries_are_swept_and_fresh_ones_stay(tmp_path):
     os.utime(old, (1, 1))
     files.remove_stale_temporaries(tmp_path)
     assert os.listdir(tmp_path) == [fresh.name]
+
+
+def test_a_folder_in_which_others_delete_is_listed_all_the_same(tmp_path, monkeypatch):
+    (tmp_path / "kept.seg").touch()
+    glob, gone = type(tmp_path).glob, [FileNotFoundError(errno.ENOENT, "gone")]
+
+    def racing(folder, pattern):
+        yield from glob(folder, pattern)
+        if gone:
+            raise gone.pop()
+
+    monkeypatch.setattr(type(tmp_path), "glob", racing)
+    assert files.matching(tmp_path, "*.seg") == [tmp_path / "kept.seg"] and not gone

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +71,12 @@ def test_a_stream_takes_texts_and_bytes_as_they_are():
     assert found[:2] == ["text", b"bytes"]
     assert isinstance(found[2], Unreadable)
     assert [str(mark) for mark in contents.hash_files(["/none"])] == ["there is no such file"]
+
+
+def test_a_small_file_takes_no_more_memory_than_it_has(tmp_path):
+    (tmp_path / "small.jpg").write_bytes(b"x" * 5000)
+    tracemalloc.start()
+    assert len(contents.read_file(tmp_path / "small.jpg")) == 5000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20, "and not all that the largest one may have"

@@ -3,10 +3,13 @@
 import datetime
 import io
 import json
+import time
 import zlib
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from headstart.core import memory
 from headstart.core.errors import SourceError, Unreadable
@@ -241,3 +244,29 @@ def test_no_image_format_is_opened_that_is_not_allowed():
     header = b"IHDR" + (13_500).to_bytes(4, "big") * 2 + b"\x08\0\0\0\0"
     with pytest.raises(Unreadable, match="million"):
         open_image(b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + zlib.crc32(header).to_bytes(4, "big") + b"\0\0\0\0IDAT")
+
+
+def test_what_is_nested_without_end_is_a_bad_row_wherever_it_stands(tmp_path):
+    rows = [json.dumps({"text": f"hello {i}", "label": "xy"[i % 2]}) for i in range(120)]
+    for row, place in enumerate(("text", "label", "extra")):
+        deep = "[" * 500 + "1" + "]" * 500
+        rows[row] = rows[row][:-1] + f', "{place}": {deep}}}'
+    task = read(write_text(tmp_path / "t.jsonl", "\n".join(rows)), DataOptions(task="classes"))
+    assert len(task.examples) == 117
+    assert all("more than 100 lists or objects in one another" in aside.reason for aside in task.aside[:3])
+
+
+def test_a_date_that_no_calendar_has_is_damage(tmp_path):
+    dates = pa.array([2**30, 1] * 20, pa.date32())
+    parquet.write_table(pa.table({"text": [f"t {i}" for i in range(40)], "label": dates}), tmp_path / "t.parquet")
+    with pytest.raises(SourceError, match="column 'label' is damaged"):
+        read(tmp_path / "t.parquet")
+
+
+def test_a_table_of_very_many_columns_is_read_in_their_number_and_not_its_square(tmp_path):
+    many = "," * 50_000
+    rows = [f"{many}hello {i},{'xy'[i % 2]}" for i in range(40)]
+    head = "".join(f"c{i}," for i in range(50_000)) + "text,label"
+    began = time.process_time()
+    assert len(read(write_text(tmp_path / "t.csv", "\n".join([head, *rows]))).examples) == 40
+    assert time.process_time() - began < 10, "seconds; it was a minute"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,7 +21,15 @@ from headstart.core.head import Head
 from headstart.core.plugins import member
 from headstart.deployment.export.calibration_inputs import witness_inputs
 from headstart.deployment.export.head_matrices import head_of
-from headstart.deployment.export.parity import ExportResult, Outputs, check_parity, measure_parity, reference_outputs
+from headstart.deployment.export.parity import (
+    ExportResult,
+    Outputs,
+    check_parity,
+    exported_outputs,
+    measure_parity,
+    reference_outputs,
+)
+from headstart.deployment.export.torch_module import PixelModule, build_torch_module
 from headstart.deployment.model_folder import load
 from headstart.features.cache import store
 from headstart.features.preprocess import image
@@ -255,6 +264,55 @@ def test_the_default_for_texts_is_one_graph_and_a_head_for_numpy(tmp_path):
     np.save(tmp_path / "row.npy", mine.embedding[0])
     (found,) = answered(head.folder, str(tmp_path / "row.npy"))
     assert abs(found["early"] - mine.probabilities[0, 0]) < 1e-5
+
+
+def test_the_default_for_photos_is_one_module_with_its_statistics(shared):
+    headstart.fit(shared / "data", into=shared / "default", root=shared / "cache")
+    model, running = load(shared / "default", shared / "cache")
+    module, contents = PixelModule(build_torch_module(model)), witness_inputs(model)
+
+    def run(unit):
+        return tuple(output.numpy() for output in module(torch.from_numpy(np.array(unit))[None]))
+
+    mine, found = reference_outputs(model, running, contents), exported_outputs(model, contents, run)
+    assert measure_parity(model, mine, found).largest < 1e-4
+
+
+def test_an_export_into_the_folder_where_one_stands(tmp_path, monkeypatch):
+    headstart.fit(texts(tmp_path / "t.csv"), into=tmp_path / "run", backbone="stats:text", root=tmp_path / "cache")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    done = headstart.export(tmp_path / "run", "numpy", into=".", root=tmp_path / "cache")
+    assert done.folder == tmp_path / "here" and (done.folder / "export.json").is_file()
+    with pytest.raises(SourceError, match="root of a disk"):
+        headstart.export(tmp_path / "run", "numpy", into="/", root=tmp_path / "cache")
+
+
+def test_what_the_program_prints_of_a_name_steers_no_terminal(tmp_path):
+    names = ["\x9b31m\u202e\u2066 a", "é"]
+    rows = [json.dumps({"text": f"word{i % 2} {i}", "label": names[i % 2]}) for i in range(60)]
+    (tmp_path / "t.jsonl").write_text("\n".join(rows))
+    headstart.fit(tmp_path / "t.jsonl", into=tmp_path / "run", backbone="stats:text", root=tmp_path / "cache")
+    done = headstart.export(tmp_path / "run", "numpy", root=tmp_path / "cache")
+    np.save(tmp_path / "row.npy", np.zeros(load(tmp_path / "run", tmp_path / "cache")[0].backbone.width, np.float32))
+    program = [sys.executable, done.folder / "predict.py", tmp_path / "row.npy"]
+    said = subprocess.run(program, capture_output=True, check=True).stdout
+    assert said.isascii() and json.loads(said).keys() == set(names)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are POSIX's")
+@pytest.mark.parametrize("to", ["openvino", "torch"])
+def test_a_disk_that_takes_no_more_of_an_export_is_said_in_words(to, tmp_path):
+    """Libraries in C++ write these: one raises an error of its own, the other ends the process."""
+    headstart.fit(texts(tmp_path / "t.csv"), into=tmp_path / "run")
+    code = (
+        "import resource, sys; from headstart.cli import app; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
+        f"sys.argv = ['headstart', 'export', {str(tmp_path / 'run')!r}, '--to', {to!r}]; sys.exit(app.run())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("Error: ") and "Traceback" not in done.stderr
+    assert not (tmp_path / "run" / "export" / to).exists()
 
 
 def test_real_weights_and_photos_through_the_command(hub, real_data, tmp_path):

@@ -10,6 +10,7 @@ import sys
 import zlib
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from PIL import Image
 
 from headstart.core.backbone import Preprocess
 from headstart.core.errors import ArtifactError
-from headstart.deployment import model_folder, witness_images
+from headstart.deployment import model_folder, stored_arrays, witness_images
+from headstart.deployment.export import calibration_inputs
 from headstart.workflows import fit
 from tests.support.hostile_folders import array, blank_png, edit, header, npy, preprocess, raw_header, recipe, sparse
 from tests.support.sources import png_bytes
@@ -97,6 +99,25 @@ def test_a_small_folder_takes_little(case, photo_model, tmp_path):
     assert taken["mb"] <= needed["mb"] + MAX_MB and taken["seconds"] <= needed["seconds"] + MAX_SECONDS, taken
 
 
+@pytest.mark.skipif(not hasattr(os, "SEEK_DATA"), reason="this system tells of no holes")
+@pytest.mark.parametrize(("written", "refused"), [(range(40), False), (range(0, 40, 4), True), (range(2), True)])
+def test_a_hole_is_told_from_a_file_that_takes_few_blocks(written, refused, tmp_path, monkeypatch):
+    """ZFS and btrfs count few blocks for whole files: compressed ones, or those written a second ago."""
+    piece, file = os.urandom(1 << 20), tmp_path / "delta.safetensors"
+    with open(file, "wb") as stream:
+        stream.truncate(40 << 20)
+        for i in written:
+            stream.seek(i << 20)
+            stream.write(piece)
+    few = SimpleNamespace(st_size=40 << 20, st_blocks=1)
+    monkeypatch.setattr(Path, "stat", lambda self, **_: few)
+    if refused:
+        with pytest.raises(ArtifactError, match="most of it is a hole"):
+            stored_arrays.check_file_size(file, 1 << 30)
+    else:
+        assert stored_arrays.check_file_size(file, 1 << 30) == 40 << 20
+
+
 RECIPES = {
     "lora": ("", partial(recipe, rank=131_072)),
     "adapter-photos": (f"own:{GOLDEN}/backbones/photos", partial(recipe, width=10_000_000)),
@@ -131,6 +152,8 @@ def image_bytes(size: tuple[int, int], mode: str = "RGB", kind: str = "PNG", **o
         ([image_bytes((40, 30))] * 12, 12),
         ([image_bytes((40, 30), kind="WEBP")] * 12, 12),
         ([image_bytes((5000, 4000), kind="JPEG")] * 12, 12),  # a camera's: decoded at a quarter
+        ([image_bytes((4000, 4000), kind="WEBP")] * 12, 12),
+        ([image_bytes((6000, 4000), kind="WEBP")] * 12, 0),
         ([blank_png(13_000, 13_000)], 0),
         ([blank_png(6000, 6000)] * 12, 8),
         ([image_bytes((4000, 4000), "RGBA")], 0),
@@ -155,6 +178,19 @@ def test_a_fit_on_photos_too_large_for_a_witness_loads(tmp_path):
     with np.load(run / "model" / "witness.npz") as kept:
         assert len(kept["scores"]) == 1 and "decoded" not in kept
     model_folder.load(run, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("large", [3, 12])
+def test_a_model_of_before_this_bound_replays_the_photos_that_are_within_it(large, tmp_path, monkeypatch):
+    shutil.copytree(GOLDEN / "runs" / "centroid" / "model", tmp_path / "model")
+    whole = witness_images.affordable
+    monkeypatch.setattr(witness_images, "affordable", lambda inputs, spec: whole(inputs, spec)[large:])
+    if large == 12:
+        with pytest.raises(ArtifactError, match="as an earlier version took them along"):
+            model_folder.load(tmp_path / "model", tmp_path / "cache")
+    else:
+        model, _ = model_folder.load(tmp_path / "model", tmp_path / "cache")
+        assert len(calibration_inputs.witness_inputs(model)) == 12 - large
 
 
 def test_a_word_as_long_as_a_file_gives_no_more_features_than_a_book(monkeypatch):

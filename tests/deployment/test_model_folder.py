@@ -181,6 +181,8 @@ WITNESSES = {
     "rows of NaN": (witness(lambda b, k: np.savez(b, **{**k, "rows": k["rows"] * np.nan})), "the head gives other"),
     "short rows": (witness(lambda b, k: np.savez(b, **{**k, "rows": k["rows"][:, :3]})), "cannot answer its witness"),
     "rows of words": (witness(lambda b, k: np.savez(b, **{**k, "rows": k["rows"].astype("U9")})), "are no numbers"),
+    "a score alone": (array(scores=np.float32(1)), "lacks scores of its inputs"),
+    "a feature alone": (array(rows=np.float32(1)), "lacks scores of its inputs"),
     "odd grids": (array(grids=np.zeros(3, np.uint8)), "grids is uint8"),
     "wide input": (array(input0=np.zeros((2, 3), np.uint8)), "input0 is uint8 .2, 3."),
     "no answers": (array(answers=None), "lacks the answers"),

@@ -1,5 +1,7 @@
 """A model as a ZIP file, which may be a stranger's."""
 
+import errno
+import os
 import zipfile
 from pathlib import Path
 
@@ -34,6 +36,25 @@ def test_a_zip_file_that_is_no_model_is_refused_and_nothing_is_written(names, sa
     with pytest.raises(ArtifactError, match=said):
         zip_model.unpack(file, tmp_path / "into")
     assert [p.name for p in tmp_path.iterdir()] == ["odd.zip"]
+
+
+def test_a_model_is_unpacked_whole_or_not_at_all(tmp_path, monkeypatch):
+    file, write = zipped(GOOD, tmp_path / "model.zip"), zip_model.write_atomic
+
+    def full(path, content):
+        if path.name == "witness.npz":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write(path, content)
+
+    monkeypatch.setattr(zip_model, "write_atomic", full)
+    with pytest.raises(ArtifactError, match="No space left"):
+        zip_model.unpack(file, tmp_path / "into")
+    monkeypatch.setattr(zip_model, "write_atomic", write)
+    assert [p.name for p in tmp_path.iterdir()] == ["model.zip"]
+    zip_model.unpack(file, tmp_path / "into")
+    (tmp_path / "into" / "card.json").write_bytes(b"damaged")
+    zip_model.unpack(file, tmp_path / "into")
+    assert {p.name: p.read_bytes() for p in (tmp_path / "into").iterdir()} == GOOD
 
 
 def test_what_is_no_zip_file_is_refused(tmp_path):

@@ -181,9 +181,10 @@ def test_the_limit_is_the_users(monkeypatch):
     assert store.size_limit() == 20_000_000_000
     monkeypatch.setenv("HEADSTART_CACHE_GB", "0.5")
     assert store.size_limit() == 500_000_000
-    monkeypatch.setenv("HEADSTART_CACHE_GB", "lots")
-    with pytest.raises(CacheError, match="gigabytes"):
-        store.size_limit()
+    for no_number in ("lots", "nan", "inf"):
+        monkeypatch.setenv("HEADSTART_CACHE_GB", no_number)
+        with pytest.raises(CacheError, match="gigabytes"):
+            store.size_limit()
 
 
 def test_the_least_recently_used_goes_first(tmp_path):

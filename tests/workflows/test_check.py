@@ -1,7 +1,10 @@
 """`headstart check` finds what is wrong with data before anything is trained, shows it, and writes a clean list."""
 
 import csv
+import errno
 import json
+import os
+import shutil
 import sys
 
 import numpy as np
@@ -9,8 +12,9 @@ import pytest
 from PIL import Image
 
 from headstart.cli import app
-from headstart.core.errors import SourceError
+from headstart.core.errors import DiskError, SourceError
 from headstart.data.demo.photos import write_photos
+from headstart.evaluation import cleaning
 from headstart.evaluation.guards.shortcut import naive_bayes_accuracy
 from headstart.workflows import check, fit
 from tests.support.browser import TEXT_CLASHES
@@ -88,10 +92,49 @@ def test_texts_are_cleaned_too(tmp_path):
         fix=tmp_path / "clean",
     ).facts
     assert any(f["guard"] == "conflict" for f in facts["findings"])
-    with open(tmp_path / "clean" / "data.csv", newline="") as file:
+    with open(tmp_path / "clean" / "train.csv", newline="") as file:
         kept = list(csv.DictReader(file))
     assert len(kept) == 31, "one repeated text, and two that contradict each other, are gone"
     assert (tmp_path / "out" / "check.html").is_file()
+
+
+FORMULAS = ["=cmd|' /C calc'!A0", "@SUM(1+1)", "-1+1|x", "fine"]
+
+
+def test_no_cell_of_a_clean_list_is_run_by_a_spreadsheet_and_all_are_read_back(tmp_path):
+    rows = [{"text": f"{FORMULAS[i % 4]} word{i % 4} and more of it {i}", "label": FORMULAS[i % 4]} for i in range(48)]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, [*rows, rows[0]])))
+    options = {"backbone": "stats:text", "root": tmp_path / "cache"}
+    done = check.check(tmp_path / "t.jsonl", into=tmp_path / "a", fix=tmp_path / "clean", **options).facts["cleaned"]
+    assert done["kept"] == 48 and {p.name for p in (tmp_path / "clean").iterdir()} == {"train.jsonl", "removed.csv"}
+    kept = [json.loads(line) for line in (tmp_path / "clean" / "train.jsonl").read_text().splitlines()]
+    assert [{"text": row["text"], "label": row["label"]} for row in kept] == rows
+    assert sum(check.check(tmp_path / "clean", into=tmp_path / "b", **options).facts["task"]["n"].values()) == 48
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names that are not UTF-8")
+def test_a_photo_whose_name_is_no_text_stands_in_the_clean_list_as_a_copy(flawed, tmp_path):
+    folder, data = flawed
+    shutil.copytree(data, tmp_path / "data")
+    odd = min((tmp_path / "data" / "train").iterdir()) / os.fsdecode(b"\xff\xfe.jpg")
+    with Image.open(sorted(odd.parent.iterdir())[-1]) as picture:
+        picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(odd, "JPEG")
+    checked(folder, tmp_path / "data", "odd", fix=tmp_path / "clean")
+    (copy,) = (tmp_path / "clean" / "images").iterdir()
+    assert copy.read_bytes() == odd.read_bytes()
+    assert sum(checked(folder, tmp_path / "clean", "odd-again")["task"]["n"].values()) > 100
+
+
+def test_a_full_disk_leaves_no_half_of_a_clean_list(flawed, tmp_path, monkeypatch):
+    folder, data = flawed
+
+    def full(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(cleaning, "write_atomic", full)
+    with pytest.raises(DiskError, match=r"clean.*The disk is full"):
+        checked(folder, data, "full", fix=tmp_path / "clean")
+    assert not list(tmp_path.iterdir())
 
 
 def test_twins_stay_on_one_side_when_asked(flawed):

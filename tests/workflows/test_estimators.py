@@ -66,3 +66,20 @@ def test_an_input_that_cannot_be_read_is_named(tmp_path):
     model = headstart.TransferClassifier(backbone="stats")
     with pytest.raises(headstart.HeadstartError, match="empty"):
         model.fit([tmp_path / "a.jpg", tmp_path / "a.jpg"], ["x", "y"])
+
+
+def test_numbers_too_large_to_compute_with_are_refused_and_give_no_nan():
+    x = np.random.default_rng(0).standard_normal((60, 4))
+    model = headstart.TransferClassifier().fit(x, x[:, 0] > 0)
+    assert np.isfinite(model.predict_proba(x * 1e31)).all()
+    for call in (model.predict, model.predict_proba, headstart.TransferRegressor().fit(x, x[:, 0]).predict):
+        with pytest.raises(ValueError, match="1e\\+32 is the most"):
+            call(np.full((2, 4), 1e300))
+    with pytest.raises(ValueError, match="Input y contains"):
+        headstart.TransferRegressor().fit(x, x[:, 0] * 1e300)
+
+
+def test_names_that_no_file_can_hold_come_back_as_they_were_given():
+    x, names = np.random.default_rng(0).standard_normal((60, 4)), np.array(["\ud800", "\x1b"])
+    model = headstart.TransferClassifier().fit(x, names[(x[:, 0] > 0).astype(int)])
+    assert set(model.predict(x)) == set(names)

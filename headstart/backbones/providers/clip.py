@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.backbones import encoder_files, hub, transformers_encoder, transformers_files
 from headstart.backbones.encoder_files import PREPROCESSOR
 from headstart.backbones.providers.transformers import classifier, runs  # noqa: F401
+from headstart.backbones.tokenizer_file import open_tokenizer
 from headstart.backbones.weights_file import open_weights
 from headstart.core import digest
 from headstart.core.backbone import Backbone, Block, Preprocess
@@ -72,7 +73,9 @@ def card(local: str) -> Backbone:
 def parts(card: Backbone) -> tuple[nn.Module, list[nn.Module], nn.Module]:
     """(stem, blocks, pool), proven on these weights to be get_image_features."""
     paths = _checked_paths(card)
-    division = _divide(card.name, _load_without_text_tower(card.name, paths), card.preprocess)
+    model = _load_without_text_tower(card.name, paths)
+    _checked_paths(card)  # again: what was opened is what was compared
+    division = _divide(card.name, model, card.preprocess)
     return division.parts_of(card)
 
 
@@ -219,6 +222,8 @@ def _embed_texts(card: Backbone, texts: tuple[str, ...]) -> np.ndarray:
         )
     transformers_files.check_files(card.name, paths)
     transformers = transformers_encoder.import_transformers(card.name)
+    if "tokenizer.json" in paths:
+        open_tokenizer(paths["tokenizer.json"])  # bounded, before the library's own reader opens it
     config = transformers_encoder.load_config(card.name, paths)
     import torch
 

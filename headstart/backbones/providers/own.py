@@ -80,6 +80,7 @@ def parts(card: Backbone):
         from headstart.backbones import static_embeddings
 
         static = static_embeddings.load(folder)
+        _unchanged(card)
         if static.width != card.width:
             raise ArtifactError(f"{folder} gives {static.width} numbers a text where its card says {card.width}.")
         return static_embeddings.parts(static)
@@ -95,6 +96,7 @@ def parts(card: Backbone):
 
         size: Any = card.preprocess["input_size"]
         division = divide(model, tuple(size))
+    _unchanged(card)  # again: what was opened is what was compared
     return division.parts_of(card)
 
 
@@ -111,6 +113,7 @@ def graph(card: Backbone) -> tuple[bytes, dict[str, np.ndarray]]:
         raise ArtifactError(f"{folder / GRAPH} has {size:,} bytes; without weights, {MAX_GRAPH_BYTES:,} are the most.")
     content = (folder / GRAPH).read_bytes()
     check_graph(content, folder / GRAPH, named)
+    _unchanged(card)  # again: what was read is what was compared
     return content, named
 
 

@@ -105,6 +105,7 @@ def parts(card: Backbone) -> tuple[nn.Module, list[nn.Module], nn.Module]:
     hub.check_weights_unchanged(card, [paths[f] for f in REQUIRED_FILES])
     config, cfg = _config(card.name, paths["config.json"], hub.split_overrides(card.local)[1])
     model = _load(card.name, config, cfg, paths["model.safetensors"])
+    hub.check_weights_unchanged(card, [paths[f] for f in REQUIRED_FILES])  # again: what was opened is what was compared
     from headstart.backbones.block_division import divide
 
     division = divide(model, tuple(cfg["input_size"]), _classifier_names(cfg))

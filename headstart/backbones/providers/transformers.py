@@ -43,6 +43,7 @@ OPTIONAL_FILES = (
 
 OVERRIDES = ("pooling", "normalize", "max_length", "pad", "prompt")
 MAX_WINDOWS = 64  # of one text, at most
+SHORTEST = 8  # tokens that an encoder must read at once
 NO_LIMIT = 1_000_000  # transformers writes 1e30 for tokenizers that know no limit
 # Vision encoders whose own classifiers read the class token.
 CLS_POOLED = ("vit", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit", "vit_msn")
@@ -91,6 +92,7 @@ def parts(card: Backbone) -> tuple[nn.Module, list[nn.Module], nn.Module]:
     paths = _paths(card.local)
     hub.check_weights_unchanged(card, [paths[f] for f in REQUIRED_FILES])
     model = transformers_encoder.load_encoder(card.name, paths)
+    hub.check_weights_unchanged(card, [paths[f] for f in REQUIRED_FILES])  # again: what was opened is what was compared
     division = transformers_encoder.divide_encoder(card.name, model, card.preprocess)
     return division.parts_of(card)
 
@@ -227,9 +229,12 @@ def _max_length(name: str, paths: dict[str, Path], config, overrides: dict[str, 
         ),
         limit,
     )
-    if overrides.get("max_length", 8) > limit or overrides.get("max_length", 8) < 8:
+    if limit < SHORTEST:
+        raise PlanError(f"{name}: it reads {limit} tokens at once by its config.json; {SHORTEST} are the least.")
+    if not SHORTEST <= overrides.get("max_length", SHORTEST) <= limit:
         raise PlanError(
-            f"{name}: max_length={overrides['max_length']} is not possible; it reads 8 to {limit} tokens at once."
+            f"{name}: max_length={overrides['max_length']} is not possible; it reads {SHORTEST} to {limit} tokens at "
+            "once."
         )
     length = min(int(length), limit)
     return length if length < NO_LIMIT else None

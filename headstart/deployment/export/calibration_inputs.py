@@ -26,7 +26,7 @@ MAX_HELD_OUT = 400  # held-out inputs that judge a quantized model: one changed 
 def witness_inputs(model: Model) -> list[bytes | str]:
     """The inputs stored with the model: file bytes, or texts."""
     stored = witness_replay.read(model.folder / WITNESS, model.objective, model.facts["schema"])
-    return witness_replay.stored_inputs(stored, model.facts["kind"])
+    return witness_replay.stored_inputs(witness_replay.without_costly(stored, model), model.facts["kind"])
 
 
 def held_out_inputs(model: Model) -> tuple[list[str], list[bytes | str]]:

@@ -74,7 +74,7 @@ def export(
     something else lies at `into`, DiskError where a disk refuses.
     """
     root, folder = root or store.default_root(), Path(folder)
-    target = Path(into) if into else folder / "export" / to
+    target = Path(into).absolute() if into and not Path(into).name else Path(into or folder / "export" / to)
     format: Any = member("formats", to)
     parsed = settings_of(format, settings or {})
     _check_target(target, None if into else folder)
@@ -104,6 +104,8 @@ def _check_target(target: Path, inside: Path | None) -> None:
     """
     if inside is not None and not target.resolve().is_relative_to(inside.resolve()):
         raise SourceError(f"{target} is a link that leads out of the folder. Name another folder with --into.")
+    if not target.name:
+        raise SourceError(f"{target} is the root of a disk. Name another folder with --into.")
     for path in (target, target.with_name(target.name + ".previous")):
         if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not (path / FACTS).exists())):
             raise SourceError(f"{path} exists and is no export of Headstart. Name another folder with --into.")

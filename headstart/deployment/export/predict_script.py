@@ -9,13 +9,14 @@ import math
 from typing import Any
 
 from headstart.core.plan import Model
+from headstart.data.image_formats import FORMATS
 from headstart.deployment.export.parity import INPUT_NAMES
 from headstart.features.preprocess.image import MAX_ASPECT_RATIO, min_decoded_side
 
 READ_IMAGE = '''
 def read(path):
     """A photo as RGB pixels, upright, over white where it is transparent."""
-    photo = Image.open(path)
+    photo = Image.open(path, formats={formats})
     photo.draft(photo.mode, ({least}, {least}))  # a large JPEG at a fraction of its size, as in training
     photo = ImageOps.exif_transpose(photo)
     if photo.mode in ("RGBA", "LA", "PA") or "transparency" in photo.info:
@@ -119,7 +120,7 @@ def input_code(model: Model) -> tuple[str, str, tuple[str, ...]]:
     facts: dict[str, Any] = dict(spec.settings)
     code = WORD_WINDOWS if spec.kind == "words" else ""
     if spec.kind == "image":
-        code = READ_IMAGE.replace("{least}", str(min_decoded_side(spec)))
+        code = READ_IMAGE.replace("{least}", str(min_decoded_side(spec))).replace("{formats}", repr(FORMATS))
     if spec.kind == "pieces":
         code = WORDPIECE_WINDOWS.replace("{most}", str(facts["most"]))
     if spec.kind == "text":
@@ -160,7 +161,7 @@ def build_program(title: str, imports: list[str], setup: str, ask: str, model: M
     loop = "\n".join(f"    {line}" if line else "" for line in ask.strip("\n").splitlines())
     text = "\n".join(lines) + "\n\nHERE = Path(__file__).resolve().parent\n"
     text += f"{setup.strip(chr(10))}\n{chr(10) + functions if functions else ''}\n\nfor item in sys.argv[1:]:\n{loop}\n"
-    return text + f"    print(json.dumps({answer_code(model)}, ensure_ascii=False))\n"
+    return text + f"    print(json.dumps({answer_code(model)}))\n"
 
 
 def graph_program(model: Model, title: str, imports: list[str], setup: str, ask: str, image: str, vector: str) -> str:

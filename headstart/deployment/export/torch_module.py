@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from headstart.backbones.network import open_network
+from headstart.backbones.providers import stats
 from headstart.core.backbone import Backbone, Cut
 from headstart.core.errors import PlanError
 from headstart.core.head import Head
@@ -132,7 +133,8 @@ class _Frozen(nn.Module):
             raise PlanError(f"{card.name} has {beside} beside it, which has no form as a graph.")
         if beside:
             settings = tuple((k, v) for k, v in card.preprocess.settings if k != "beside")
-            card = replace(card, preprocess=replace(card.preprocess, settings=settings))
+            preprocess = replace(card.preprocess, settings=settings)
+            card = replace(card, preprocess=preprocess, width=card.width - stats.WIDTH)
         self.below = _network_below(card, cut)
         self.beside = ImageStatistics() if beside else None
 

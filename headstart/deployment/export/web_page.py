@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -11,7 +10,7 @@ from headstart.core.plan import Model
 from headstart.core.version import __version__
 from headstart.deployment.export import onnxruntime_web
 from headstart.reporting.canvas import THEMES
-from headstart.reporting.formatting import finite_number, metric_format
+from headstart.reporting.formatting import escape, finite_number, metric_format
 
 PAGE = Path(__file__).with_name("web")
 # In the order in which they depend on one another.
@@ -44,18 +43,18 @@ def page(model: Model, has_runtime: bool, size: int) -> str:
         ("Length of an embedding", f"{card.width:,}"),
         ("Page", f"{size / 1e6:.1f} MB, with the runtime" if has_runtime else f"{size / 1e6:.1f} MB"),
     ]
-    rows = "".join(f"<div><dt>{html.escape(k)}</dt><dd>{html.escape(str(v))}</dd></div>" for k, v in entries if v)
+    rows = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(str(v))}</dd></div>" for k, v in entries if v)
     scripts = [onnxruntime_web.SCRIPT] if has_runtime else []
     scripts += ["pieces.js", "facts.js", *(f"{s}.js" for s in SCRIPTS[1:])]
     licence = f' ONNX Runtime Web is Microsoft\'s, under the <a href="licences/{LICENCE}">MIT licence</a>.'
     fill = {
-        "title": html.escape(f"{_question(names)} · Headstart"),
-        "name": html.escape(model.folder.parent.name if model.folder.name == "model" else model.folder.name),
-        "question": html.escape(_question(names)),
-        "figure": html.escape(_figure(summary)),
+        "title": escape(f"{_question(names)} · Headstart"),
+        "name": escape(model.folder.parent.name if model.folder.name == "model" else model.folder.name),
+        "question": escape(_question(names)),
+        "figure": escape(_figure(summary)),
         "weight": f"{size / 1e6:.1f} MB",
         "facts": rows,
-        "version": html.escape(__version__),
+        "version": escape(__version__),
         "licence": licence if has_runtime else "",
         "scripts": "\n".join(f'<script src="{name}"></script>' for name in scripts),
     }

@@ -18,6 +18,7 @@ from pathlib import Path
 from headstart.core.checked_folder import read_manifest
 from headstart.core.errors import CacheError
 from headstart.core.files import (
+    matching,
     read_checked,
     read_checked_json,
     read_json,
@@ -71,7 +72,7 @@ def evict(root: Path, max_bytes: int, keep: Collection[str] = ()) -> list[str]:
     """
     sweep(root)
     sizes = {path: _size(path) for path in (*_shelves(root), *_graphs(root))}
-    sizes |= {path: _size(path) for name in RECOMPUTABLE for path in (root / name).glob("[!.]*")}
+    sizes |= {path: _size(path) for name in RECOMPUTABLE for path in matching(root / name, "[!.]*")}
     others = [path for path in _others(root) if path.name not in RECOMPUTABLE]
     total, deleted = sum(sizes.values()) + sum(map(_size, (*others, *_temporaries(root)))), []
     for path in sorted(sizes, key=_used):
@@ -127,7 +128,7 @@ def sweep(root: Path) -> list[Path]:
 
 def _verify_shelves(root: Path) -> Iterator[str]:
     for folder in _shelves(root):
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
+        for path in matching(folder, f"*{SUFFIX}"):
             try:
                 if _is_of_earlier_version(path, (MAGIC_1,)):
                     continue
@@ -140,7 +141,7 @@ def _verify_shelves(root: Path) -> Iterator[str]:
                 yield f"{path} cannot be read: {error.strerror or error}."
                 continue
             yield _dropped(path, "its rows will be computed again")
-        for path in (folder / "shelf.json", *sorted(folder.glob("receipt-*.json"))):
+        for path in (folder / "shelf.json", *matching(folder, "receipt-*.json")):
             yield from _verify_file(path)
 
 
@@ -152,7 +153,7 @@ def _verify_others(root: Path) -> Iterator[str]:
     for folder in _others(root):
         if folder.name == "web-runtime":
             continue
-        for path in sorted(p for p in folder.iterdir() if not _is_temporary(p)):
+        for path in (p for p in matching(folder, "*") if not _is_temporary(p)):
             manifest = path.with_name(f"{path.name}.json")
             if path.is_dir() and manifest.is_file() and read_manifest(manifest, path) is None:
                 yield _dropped(path, "it will be made again")
@@ -195,22 +196,22 @@ def _delete(path: Path) -> str:
 
 
 def _shelves(root: Path) -> list[Path]:
-    return [f for f in sorted((root / "features").glob("[!.]*")) if f.is_dir()]
+    return [f for f in matching(root / "features", "[!.]*") if f.is_dir()]
 
 
 def _graphs(root: Path) -> list[Path]:
     """Folders of one compiled graph each."""
-    return [f for f in sorted((root / "compiled").glob("[!.]*")) if f.is_dir()]
+    return [f for f in matching(root / "compiled", "[!.]*") if f.is_dir()]
 
 
 def _others(root: Path) -> list[Path]:
     """The other folders of the cache."""
-    return [f for f in sorted(root.glob("[!.]*")) if f.is_dir() and f.name not in ("features", "compiled")]
+    return [f for f in matching(root, "[!.]*") if f.is_dir() and f.name not in ("features", "compiled")]
 
 
 def _temporaries(root: Path) -> Iterator[Path]:
     for pattern in (".*.tmp", "*/.*.tmp", "*/*/.*.tmp"):
-        yield from root.glob(pattern)
+        yield from matching(root, pattern)
 
 
 def _is_temporary(path: Path) -> bool:
@@ -229,7 +230,7 @@ def _facts(folder: Path) -> dict:
 
 def _count_rows(folder: Path) -> int:
     count = 0
-    for path in folder.glob(f"*{SUFFIX}"):
+    for path in matching(folder, f"*{SUFFIX}"):
         with suppress(OSError):  # merged by another process meanwhile, or not ours to read
             segment = read_segment(path)
             count += len(segment.digests) if segment else 0
@@ -239,7 +240,7 @@ def _count_rows(folder: Path) -> int:
 def _size(path: Path) -> int:
     """Bytes of a file, or of all files in a folder. Temporaries are counted by themselves."""
     total = 0
-    for file in path.rglob("*") if path.is_dir() else [path]:
+    for file in matching(path, "**/*") if path.is_dir() else [path]:
         with suppress(OSError):  # another process merged or swept it meanwhile
             if not (_is_temporary(file) and file != path):
                 total += file.stat().st_size if file.is_file() else 0

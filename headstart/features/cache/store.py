@@ -30,6 +30,7 @@ from headstart.core.errors import CacheError
 from headstart.core.features import Ragged
 from headstart.core.files import (
     make_folder,
+    matching,
     read_checked_json,
     remove,
     remove_stale_temporaries,
@@ -62,7 +63,7 @@ def size_limit() -> int:
     limit = os.environ.get("HEADSTART_CACHE_GB") or DEFAULT_LIMIT_GB
     try:
         return int(float(limit) * 1e9)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise CacheError(f"HEADSTART_CACHE_GB is {limit!r}; a number of gigabytes is expected, as in 20.") from error
 
 
@@ -92,7 +93,7 @@ class Shelf:
             if read_checked_json(self.folder / "shelf.json") is None:
                 write_checked_json(self.folder / "shelf.json", {**self.facts, "schema": SCHEMA})
             touch(self.folder / "used")
-        for folder in (self.folder, *root.glob("*/")):
+        for folder in (self.folder, *matching(root, "*/")):
             remove_stale_temporaries(folder)
         self.damaged = 0
         self._open()
@@ -103,7 +104,7 @@ class Shelf:
     def _open(self) -> None:
         """Reads every segment's index. What cannot be read counts as absent and is computed again."""
         opened: dict[Path, Segment | None] = {}
-        while todo := sorted(set(self.folder.glob(f"*{SUFFIX}")) - opened.keys()):
+        while todo := sorted(set(matching(self.folder, f"*{SUFFIX}")) - opened.keys()):
             # One that is gone was merged by another process into a segment that is listed next time.
             for path in todo:
                 opened[path] = None
@@ -191,7 +192,7 @@ class Shelf:
 
     def receipts(self) -> list[Receipt]:
         """All receipts, oldest first."""
-        stored = [read_checked_json(path) for path in sorted(self.folder.glob("receipt-*.json"))]
+        stored = [read_checked_json(path) for path in matching(self.folder, "receipt-*.json")]
         known = {f.name for f in fields(Receipt)}  # a later version may say more
         receipts = [{k: v for k, v in facts.items() if k in known} for facts in stored if facts]
         return [Receipt(**{**facts, "moved": tuple(facts["moved"])}) for facts in receipts]

@@ -53,7 +53,8 @@ class OnnxExtractor:
         self._values = [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
         options.add_external_initializers(list(weights), self._values)
         try:
-            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            # Its fallback would try the same again, and print to the output that --json promises to a document.
+            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)
             (self._input,) = (node.name for node in self._session.get_inputs())
             (_,) = self._session.get_outputs()
         except Exception as error:  # of a dozen types of the runtime; ValueError where it has other inputs or outputs

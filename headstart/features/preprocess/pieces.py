@@ -10,7 +10,7 @@ import numpy as np
 
 from headstart.backbones import hub, wordpiece
 from headstart.core.backbone import Preprocess
-from headstart.core.errors import Unreadable
+from headstart.core.errors import ArtifactError, Unreadable
 from headstart.features import one_unit
 
 SERVES = ("text",)
@@ -47,5 +47,15 @@ def _encode(raw: bytes | str, tokenizer: wordpiece.WordPiece, most: int) -> list
 
 @lru_cache(maxsize=4)
 def _tokenizer(settings: Preprocess, files: tuple[Path, ...]) -> wordpiece.WordPiece:
-    """The WordPiece tokenizer. files: of the settings, which are compared without them"""
-    return wordpiece.from_vocabulary(hub.asset_file(settings, "vocabulary").read_text(encoding="utf-8"))
+    """The WordPiece tokenizer. files: of the settings, which are compared without them
+
+    Raises ArtifactError where the vocabulary is no text, or does not say what an unknown word is.
+    """
+    file = hub.asset_file(settings, "vocabulary")
+    try:
+        tokenizer = wordpiece.from_vocabulary(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ArtifactError(f"{file} is not UTF-8 text (byte {error.start}). Restore it from a copy.") from error
+    if wordpiece.UNKNOWN_TOKEN not in tokenizer.vocabulary:
+        raise ArtifactError(f"{file} lacks {wordpiece.UNKNOWN_TOKEN}, so unknown words have no token. Restore it.")
+    return tokenizer

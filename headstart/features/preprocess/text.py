@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart.backbones import hub
+from headstart.backbones.tokenizer_file import FIX, library_errors, open_tokenizer
 from headstart.core.backbone import Preprocess
-from headstart.core.errors import ArtifactError, Unreadable, import_extra
-from headstart.core.messages import first_line
+from headstart.core.errors import ArtifactError, Unreadable
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -71,7 +71,11 @@ def _encode_windows(
     max_windows = int(str(settings["windows"]))
     text = str(settings["prompt"]) + text.strip()[: max_windows * room * MAX_CHARACTERS_PER_TOKEN]
     # One by one: the library's own threads complain about every later fork, and tokens are not what takes time here.
-    ids = tokenizer.encode(text.lower() if settings["lower"] else text, add_special_tokens=False).ids
+    try:
+        with library_errors():
+            ids = tokenizer.encode(text.lower() if settings["lower"] else text, add_special_tokens=False).ids
+    except ValueError as error:
+        return Unreadable(f"cannot be split into tokens ({error})")
     if not ids:
         return Unreadable("no token is left of the text")
     bounds = _window_bounds(len(ids), room)[:max_windows]
@@ -112,20 +116,18 @@ def _tokenizer(settings: Preprocess, files: tuple[Path, ...]) -> tuple[Tokenizer
     """The tokenizer, and the special tokens that it puts before and after a text.
 
     files: of the settings, which are compared without them
-    Raises ArtifactError where none of the backbone's files is the tokenizer.
+    Raises ArtifactError where none of the backbone's files is the tokenizer, or it cannot be used.
     """
     path = hub.asset_file(settings, "tokenizer")
-    tokenizers = import_extra("tokenizers", "text", "Reading texts for this backbone")
+    tokenizer = open_tokenizer(path)
     try:
-        tokenizer = tokenizers.Tokenizer.from_file(str(path))
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        bare, full = (tokenizer.encode("a", add_special_tokens=special).ids for special in (False, True))
-    except Exception as error:  # the library raises Exception itself
-        raise ArtifactError(
-            f"{path} is no tokenizer ({first_line(error)}). Download it again, or restore it from a copy."
-        ) from error
+        with library_errors():
+            bare, full = (tokenizer.encode("a", add_special_tokens=special).ids for special in (False, True))
+    except ValueError as error:
+        raise ArtifactError(f"{path} cannot split a text ({error}). {FIX}") from error
     start = next((i for i in range(len(full)) if full[i : i + len(bare)] == bare), None)
     if start is None:
         raise ArtifactError(f"{path} does not put its special tokens around a text; such a tokenizer cannot be used.")
+    if len(full) - len(bare) >= int(str(settings["max_length"])):
+        raise ArtifactError(f"{path} leaves no room for a text between its special tokens. {FIX}")
     return tokenizer, full[:start], full[start + len(bare) :]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headstart.core.arrays import to_float16_if_exact
+from headstart.core.disk_errors import library_writes
 from headstart.core.errors import ArtifactError, PlanError, import_extra
 from headstart.core.schema import Rule, boolean, either, items, load_json, number, one_of, record, table, text
 
@@ -112,7 +113,7 @@ def files(learner: Learner) -> dict[str, bytes]:
         return {}
     from safetensors import numpy as tensors
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, library_writes(Path(folder)):
         learner.adapter[0].save_pretrained(folder, save_embedding_layers=False)
         contents = {f"peft/{name}": (Path(folder) / name).read_bytes() for name in FILES}
     arrays = {name: to_float16_if_exact(value) for name, value in tensors.load(contents[ADAPTER_FILE]).items()}

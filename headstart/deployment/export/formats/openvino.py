@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from headstart.core.disk_errors import library_writes
 from headstart.core.errors import PlanError
 from headstart.core.plan import Model
 from headstart.deployment.export import parity, predict_script
@@ -68,10 +69,12 @@ def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) 
         if settings.precision != "f32":
             # Small constants stay float32: half precision of those saves nothing and costs most, 7e-3 of
             # MobileNetV2's embeddings.
-            library.save_model(network, Path(scratch) / NAME, compress_to_fp16=False)
+            with library_writes(Path(scratch)):
+                library.save_model(network, Path(scratch) / NAME, compress_to_fp16=False)
             openvino_graphs.keep_float32(Path(scratch) / NAME, openvino_graphs.small_constants)
             network = library.Core().read_model(Path(scratch) / NAME)
-        library.save_model(network, folder / NAME, compress_to_fp16=settings.precision != "f32")
+        with library_writes(folder):
+            library.save_model(network, folder / NAME, compress_to_fp16=settings.precision != "f32")
     parity.write_text_files(model, folder)
     imports = ["import numpy as np"]
     code = predict_script.graph_program(model, "An answer by OpenVINO.", imports, OPEN, ASK, PHOTO, VECTOR)

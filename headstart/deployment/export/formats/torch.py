@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from headstart.core.errors import import_extra
-from headstart.core.files import remove
+from headstart.core.files import write_file
 from headstart.core.plan import Model
 from headstart.deployment.export import parity, predict_script
 from headstart.features.runner import Extractor
@@ -55,8 +56,9 @@ def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) 
         program = torch.export.export(module, inputs, dynamic_shapes=(torch_module.dynamic_shapes(model),))
         program.example_inputs = None
         extra_files = {f"headstart_{k}": v for k, v in parity.metadata(model, "f32").items()}
-        torch.export.save(program, folder / "pickled.pt2", extra_files=extra_files)
-    _remove_pickle(folder / "pickled.pt2", folder / NAME)
+        pickled = io.BytesIO()  # of a file on a full disk its writer ends the process
+        torch.export.save(program, pickled, extra_files=extra_files)
+    write_file(folder / NAME, _without_pickle(pickled))
     parity.write_text_files(model, folder)
     imports = ["import numpy as np", "import torch"]
     code = predict_script.graph_program(model, "An answer by torch.", imports, OPEN, ASK, PHOTO, VECTOR)
@@ -75,12 +77,13 @@ def _usage_notes(model: Model) -> tuple[str, ...]:
     return (note, parity.LONG_TEXT_NOTE) if kind == parity.WINDOWED_KIND else (note,)
 
 
-def _remove_pickle(pickled: Path, file: Path) -> None:
+def _without_pickle(pickled: io.BytesIO) -> memoryview:
     """torch 2.15 pickles sample inputs even where there are none; an empty entry is read as none, not unpickled."""
-    with zipfile.ZipFile(pickled) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as new:
+    written = io.BytesIO()
+    with zipfile.ZipFile(pickled) as old, zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as new:
         for entry in old.infolist():
             new.writestr(entry.filename, b"" if entry.filename.endswith("sample_inputs/model.pt") else old.read(entry))
-    remove(pickled)
+    return written.getbuffer()
 
 
 def _answer(model: Model, file: Path) -> Callable:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart.core.disk_errors import library_writes
 from headstart.core.errors import PlanError
 from headstart.core.plan import Model
 from headstart.deployment.export import parity, predict_script
@@ -53,7 +54,8 @@ def write(model: Model, extractor: Extractor, folder: Path, settings: Settings) 
         raise PlanError(f"{model.backbone.name} reads photos; this format is for text encoders. {ALTERNATIVE}")
     linear_head(model)
     network: Any = merged_network(model)
-    network.save_pretrained(folder)
+    with library_writes(folder):
+        network.save_pretrained(folder)
     parity.write_tokenizer(model, folder)
     parity.write_head(model, folder)
     import transformers
