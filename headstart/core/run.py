@@ -99,7 +99,7 @@ class Run:
                 raise
         lines, self._unwritten = self._unwritten, None
         append_file(self.folder / JOURNAL, "".join(lines or ()))
-        open_runs.add(str(self.folder), self._journal_interruption)
+        open_runs.add(str(self.folder), self._end_early)
 
     def __enter__(self) -> Run:
         return self
@@ -108,11 +108,14 @@ class Run:
         open_runs.discard(str(self.folder))
         if kind is not None and not issubclass(kind, Exception) and self._lock is not None:
             with suppress(OSError):  # the interruption goes on, whatever the disk says
-                self._journal_interruption(str(error) or kind.__name__)
+                self.emit("interrupted", {"by": str(error) or kind.__name__})
         if self._lock is not None:
             self._lock.release()
 
-    def _journal_interruption(self, by: str) -> None:
+    def _end_early(self, by: str) -> None:
+        """The process is ended while the run's thread is busy: nothing of it runs afterwards. by: name of the signal"""
+        if self._lock is not None:
+            self._lock.release()
         self.emit("interrupted", {"by": by})
 
     def emit(self, event: str, facts: dict) -> None:
