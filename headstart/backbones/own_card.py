@@ -93,16 +93,17 @@ def verified(folder: Path, facts: dict) -> dict[str, Path]:
     texts are split with, is another's.
     """
     paths = dict(zip(facts["files"], files(folder, facts), strict=True))
+    contents = {}  # each file is read once
     for name, path in paths.items():
         try:
-            found = digest.of_files([path])
+            contents[name] = digest.of_content(path)
         except OSError as error:
             raise ArtifactError(f"{path} is missing, or cannot be read: {error.strerror}. {RESTORE_HINT}") from error
-        if found != facts["files"][name]:
+        if digest.of_contents([contents[name]]) != facts["files"][name]:
             raise ArtifactError(
                 f"{path} is not the file that card.json beside it pins ({facts['files'][name][:19]}…). {RESTORE_HINT}"
             )
-    weights = digest.of_files([paths[name] for name in OF_WEIGHTS[facts["format"]]])
+    weights = digest.of_contents(contents[name] for name in OF_WEIGHTS[facts["format"]])
     if facts["backbone"]["weights"] != weights:
         raise ArtifactError(
             f"{folder / CARD} claims the weights {facts['backbone']['weights'][:19]}…; those beside it are "

@@ -50,11 +50,18 @@ def of_value(value: object) -> str:
 
 def of_files(paths: Iterable[Path]) -> str:
     """'sha256:' and 64 hex digits over the files' contents, in the order given; their names do not count."""
-    total = hashlib.sha256()
-    for path in paths:
-        with open(path, "rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    return f"sha256:{total.hexdigest()}"
+    return of_contents(map(of_content, paths))
+
+
+def of_content(path: Path) -> bytes:
+    """32 bytes of SHA-256 over a file's content. Raises OSError."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def of_contents(contents: Iterable[bytes]) -> str:
+    """What `of_files` gives for files of which `of_content` was taken."""
+    return f"sha256:{hashlib.sha256(b''.join(contents)).hexdigest()}"
 
 
 def of_arrays(arrays: Iterable[tuple[str, np.ndarray]]) -> str:

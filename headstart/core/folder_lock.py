@@ -32,7 +32,7 @@ class FolderLock:
                     f"{folder} is in use by {_owner(self._path)}. Wait for it to end, or name another folder with "
                     "--into."
                 )
-            if self._is_in_place():
+            if self._is_in_place(self._descriptor):
                 break
             os.close(self._descriptor)  # its former owner deleted the file, or moved the folder, in between
         owner = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
@@ -47,18 +47,18 @@ class FolderLock:
         self.release()
 
     def release(self, moved_to: Path | None = None) -> None:
-        """Gives the folder free. moved_to: where it lies now, if it was moved. May be called again."""
-        if self._descriptor >= 0:
+        """Gives the folder free. moved_to: where it lies now, if it was moved. May be called again, by any thread."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
             self._path = moved_to / LOCK if moved_to else self._path
             with suppress(OSError):  # nobody holds it once it is closed, whether or not the file stays
-                if self._is_in_place():
+                if self._is_in_place(descriptor):
                     self._path.unlink()
-            os.close(self._descriptor)
-            self._descriptor = -1
+            os.close(descriptor)
 
-    def _is_in_place(self) -> bool:
+    def _is_in_place(self, descriptor: int) -> bool:
         try:
-            return os.path.samestat(os.fstat(self._descriptor), os.stat(self._path))
+            return os.path.samestat(os.fstat(descriptor), os.stat(self._path))
         except FileNotFoundError:
             return False
 

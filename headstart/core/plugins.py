@@ -32,8 +32,12 @@ ROOT = Path(__file__).parents[1]
 
 def names(family: str) -> list[str]:
     """All members, built in and of installed packages, sorted."""
-    builtin = [path.stem for path in _folder(family).glob("[a-z]*.py")]
-    return sorted({*builtin, *(entry.name for entry in _entry_points(family))})
+    return sorted({*_builtin(family), *(entry.name for entry in _entry_points(family))})
+
+
+def is_member(family: str, name: str) -> bool:
+    """Whether `name` is among `names`; those of other packages are looked up only where it is none of ours."""
+    return name in _builtin(family) or any(entry.name == name for entry in _entry_points(family))
 
 
 def member(family: str, name: str) -> ModuleType:
@@ -66,6 +70,10 @@ def name_of(value: object) -> str:
         return name
     entries = (entry for family in FAMILIES for entry in _entry_points(family))
     return next((entry.name for entry in entries if entry.value.partition(":")[0] == module), name)
+
+
+def _builtin(family: str) -> set[str]:
+    return {path.stem for path in _folder(family).glob("[a-z]*.py")}
 
 
 def _folder(family: str) -> Path:

@@ -30,6 +30,7 @@ class Run:
     echo:          called with every event as it is written; a terminal shows them
     seconds:       of each stage.  guard_seconds: those that guards took, part of the stages' seconds
     raise_on_stop: whether a finding of level "stop" ends the run
+    elsewhere:     gives another folder where another process has taken this one; None where the user named it
 
     As a context it holds its folder against other processes, and journals it when it is interrupted.
     """
@@ -42,12 +43,19 @@ class Run:
     started: float = field(default_factory=time.perf_counter)
     raise_on_stop: bool = True
     guard_seconds: float = 0.0
+    elsewhere: Callable[[], Path] | None = None
     _unwritten: list[str] | None = field(default_factory=list)  # lines of the journal, None once there is a folder
     _lock: FolderLock | None = None
 
     @classmethod
     def start(
-        cls, into: Path, root: Path, echo: Callable[[dict], None] | None = None, *, raise_on_stop: bool = True
+        cls,
+        into: Path,
+        root: Path,
+        echo: Callable[[dict], None] | None = None,
+        *,
+        raise_on_stop: bool = True,
+        elsewhere: Callable[[], Path] | None = None,
     ) -> Run:
         """A run that begins now; `open` makes its folder.
 
@@ -59,7 +67,7 @@ class Run:
         if (into / LOCK).exists():
             FolderLock(into).release()
         _require_writable(into)
-        return cls(into, root, echo, started=started, raise_on_stop=raise_on_stop)
+        return cls(into, root, echo, started=started, raise_on_stop=raise_on_stop, elsewhere=elsewhere)
 
     def open(self, *, resume: bool = False) -> None:
         """Makes the folder, once the data were read: a misspelt path leaves nothing behind, and moves nothing.
@@ -69,11 +77,20 @@ class Run:
         """
         while self._lock is None:
             make_folder(self.folder)
-            lock = FolderLock(self.folder)
+            try:
+                lock = FolderLock(self.folder)
+            except SourceError:
+                if self.elsewhere is None:
+                    raise
+                self.folder = self.elsewhere()
+                continue
             try:
                 previous = None if resume else _previous(self.folder)
                 if previous is None:
                     self._lock = lock
+                elif self.elsewhere is not None:  # another process began and ended there while the data were read
+                    lock.release()
+                    self.folder = self.elsewhere()
                 else:  # of two processes that want the folder, the one with the lock moves what lies there
                     _replace_previous(self.folder, previous)
                     lock.release(moved_to=previous)
@@ -82,7 +99,7 @@ class Run:
                 raise
         lines, self._unwritten = self._unwritten, None
         append_file(self.folder / JOURNAL, "".join(lines or ()))
-        open_runs.add(str(self.folder), self._journal_interruption)
+        open_runs.add(str(self.folder), self._end_early)
 
     def __enter__(self) -> Run:
         return self
@@ -91,11 +108,14 @@ class Run:
         open_runs.discard(str(self.folder))
         if kind is not None and not issubclass(kind, Exception) and self._lock is not None:
             with suppress(OSError):  # the interruption goes on, whatever the disk says
-                self._journal_interruption(str(error) or kind.__name__)
+                self.emit("interrupted", {"by": str(error) or kind.__name__})
         if self._lock is not None:
             self._lock.release()
 
-    def _journal_interruption(self, by: str) -> None:
+    def _end_early(self, by: str) -> None:
+        """The process is ended while the run's thread is busy: nothing of it runs afterwards. by: name of the signal"""
+        if self._lock is not None:
+            self._lock.release()
         self.emit("interrupted", {"by": by})
 
     def emit(self, event: str, facts: dict) -> None:

@@ -25,7 +25,7 @@ from headstart.core.files import make_folder, move, remove_folder, temporary_pat
 from headstart.core.input_contract import InputContract
 from headstart.core.messages import type_and_first_line
 from headstart.core.plan import Above, Fitted, Model, Plan
-from headstart.core.plugins import member, name_of, names
+from headstart.core.plugins import is_member, member, name_of
 from headstart.core.task import Objective, Task
 from headstart.core.version import __version__
 from headstart.deployment import card_file, delta, validate_folder, witness, witness_replay
@@ -149,7 +149,7 @@ def _parse_card(facts: dict, folder: Path) -> tuple[Backbone, Objective, Cut]:
     backbone = restore(facts["backbone"])
     wanted = {"methods": facts["method"], "objectives": facts["objective"]["name"], "backbones": backbone.family}
     for family, name in {**wanted, "preprocess": backbone.preprocess.kind}.items():
-        if name not in names(family):
+        if not is_member(family, name):
             raise ArtifactError(f"{file} names {name!r}, and there is none among the {family} here. {FIX}")
     if facts["kind"] not in member("preprocess", backbone.preprocess.kind).SERVES:
         raise ArtifactError(f"{folder}: {backbone.name} does not read data of the kind {facts['kind']}. {FIX}")

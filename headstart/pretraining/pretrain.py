@@ -116,7 +116,9 @@ def _train_backbone(verb: str, sources: Sequence[object], plan: PretrainPlan, op
         raise missing_extra(error.name or "torch", "torch", f"headstart {verb}") from error
     folder, root = _folder(options, f"{verb}-{plan.pretext}"), options.root or store.default_root()
     run, checkpoint = _open_run(folder, root, plan, options.restart, options.echo)
-    began, work = time.perf_counter(), folder / "work"
+    if options.into is None:
+        run.elsewhere = lambda: _folder(options, f"{verb}-{plan.pretext}")
+    began = time.perf_counter()
     with run:
         with seeded_torch(plan.seed):
             with run.stage("read"):
@@ -130,6 +132,7 @@ def _train_backbone(verb: str, sources: Sequence[object], plan: PretrainPlan, op
                         "begin anew, or another --into."
                     )
                 run.open(resume=checkpoint is not None)
+                folder, work = run.folder, run.folder / "work"
                 counts = {"kind": data.kind, "n": {"unlabelled": len(data.examples)}, "notes": list(data.notes)}
                 run.emit("task", {**counts, "objective": plan.pretext})
                 student = init_student(plan, module, pretext, data, work, root)

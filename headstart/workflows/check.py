@@ -20,7 +20,6 @@ from headstart.core.options import (
     flat_keywords,
 )
 from headstart.core.plugins import name_of
-from headstart.core.run import Run
 from headstart.core.version import __version__
 from headstart.evaluation.cleaning import write_cleaned
 from headstart.evaluation.guarding import run_guards
@@ -30,7 +29,7 @@ from headstart.reporting import check_page
 from headstart.workflows.duplicate_groups import find_in_reference
 from headstart.workflows.planner import choose
 from headstart.workflows.run_files import attach_previews, shell_line, source_name, to_flags
-from headstart.workflows.steps import begin, embedded_task, new_run_folder, survey_frozen
+from headstart.workflows.steps import begin, embedded_task, start_run, survey_frozen
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,8 +52,7 @@ def check_with(
     if fix is not None and Path(fix).exists():
         raise SourceError(f"{fix} exists. Name a new folder: --fix FOLDER.")
     root = output.root or store.default_root()
-    folder = Path(output.into) if output.into else new_run_folder(source, "-check")
-    with Run.start(folder, root, output.echo, raise_on_stop=False) as run:
+    with start_run(source, output, "-check", raise_on_stop=False) as run:
         task = begin(run, source, data, borrow.backbone)
         with run.stage("extract"):
             plan = run_guards(run, choose(task, borrow, MethodOptions(), TrainingOptions(), data.seed, root))

@@ -30,14 +30,13 @@ from headstart.deployment.witness import Candidates
 from headstart.evaluation.forgetting import measure_forgetting
 from headstart.evaluation.guarding import run_guards
 from headstart.evaluation.measure import baseline_scores, count_test_set_uses, evaluate, headline_value
-from headstart.features.cache import store
 from headstart.features.cached_views import cached_views
 from headstart.features.extract import Rows, embed
 from headstart.training.heads.probe import probe_method
 from headstart.workflows import plan_file
 from headstart.workflows.planner import choose
 from headstart.workflows.run_files import build_result, rerun_command, source_name, write_run
-from headstart.workflows.steps import begin, embedded_task, new_run_folder, survey_frozen
+from headstart.workflows.steps import begin, embedded_task, start_run, survey_frozen
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,8 +61,7 @@ def fit_with(
     source: folder, table, "hub:owner/name" or arrays (X, y); `test` likewise
     Raises a child of HeadstartError for everything the user can mend; Stopped when a guard ended the run.
     """
-    folder = Path(output.into) if output.into else new_run_folder(source)
-    with Run.start(folder, output.root or store.default_root(), output.echo) as run:
+    with start_run(source, output) as run:
         task = begin(run, source, data, borrow.backbone)
         with run.stage("extract"):
             plan = run_guards(run, choose(task, borrow, learn, training, data.seed, run.root, run.emit))

@@ -36,7 +36,7 @@ from headstart.features.extract import embed
 from headstart.reporting import plan_page
 from headstart.workflows.planner import choose
 from headstart.workflows.run_files import shell_line, source_name, to_flags
-from headstart.workflows.steps import begin, embedded_task, new_run_folder
+from headstart.workflows.steps import begin, embedded_task, start_run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,8 +74,7 @@ def plan_with(
     Raises what reading and embedding raise.
     """
     root = output.root or store.default_root()
-    folder = Path(output.into) if output.into else new_run_folder(source, "-plan")
-    with Run.start(folder, root, output.echo, raise_on_stop=False) as run:
+    with start_run(source, output, "-plan", raise_on_stop=False) as run:
         task = begin(run, source, data, borrow.backbone)
         with run.stage("extract"):
             probe_plan = run_guards(run, choose(task, borrow, MethodOptions(), TrainingOptions(), data.seed, root))

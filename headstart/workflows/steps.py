@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from headstart.core.features import Features
 from headstart.core.observations import DataSurvey, Extraction
-from headstart.core.options import DataOptions
+from headstart.core.options import DataOptions, OutputOptions
 from headstart.core.plan import Plan
 from headstart.core.plugins import name_of
 from headstart.core.result import SetAside
@@ -18,6 +19,7 @@ from headstart.core.version import __version__
 from headstart.data.duplicates.image_stats import load_image_stats
 from headstart.data.subset import drop_examples
 from headstart.evaluation.guarding import run_guards
+from headstart.features.cache import store
 from headstart.features.extract import Rows, embed
 from headstart.features.precision import pick_top_cut
 from headstart.workflows.duplicate_groups import read_task
@@ -38,7 +40,15 @@ def begin(run: Run, source: object, data: DataOptions, backbone: str) -> Task:
     return task
 
 
-def new_run_folder(source: object, suffix: str = "") -> Path:
+def start_run(source: object, output: OutputOptions, suffix: str = "", *, raise_on_stop: bool = True) -> Run:
+    """A run that begins now, in the folder that the user named, else in a new one that is called like the data."""
+    root, new = output.root or store.default_root(), partial(_new_run_folder, source, suffix)
+    if output.into:
+        return Run.start(Path(output.into), root, output.echo, raise_on_stop=raise_on_stop)
+    return Run.start(new(), root, output.echo, raise_on_stop=raise_on_stop, elsewhere=new)
+
+
+def _new_run_folder(source: object, suffix: str) -> Path:
     """A new folder under runs/, called like the data."""
     name = Path(str(source).removeprefix("hub:")).resolve().stem if isinstance(source, str | Path) else "arrays"
     return unused_path(Path("runs"), (name or "data") + suffix)

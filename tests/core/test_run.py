@@ -68,6 +68,35 @@ def test_of_four_fits_into_one_folder_those_that_report_success_are_there(tmp_pa
     assert (tmp_path / "run" / "journal.jsonl").read_text().count('"event": "start"') == 1
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_folder_that_nobody_named_is_another_where_one_is_taken_while_the_data_are_read(ended, tmp_path):
+    names = iter([tmp_path / "run-2", tmp_path / "run-3"])
+    late = Run.start(tmp_path / "run", tmp_path, elsewhere=lambda: next(names))
+    late.emit("late", {})
+    with begin(tmp_path / "run", tmp_path) as first, begin(tmp_path / "run-2", tmp_path):
+        if not ended:
+            late.open()
+    if ended:
+        late.open()
+    with late:
+        assert (events(first.folder), events(late.folder)) == (["start"], ["late"])
+        assert late.folder == tmp_path / "run-3"
+    assert not (tmp_path / "run.previous").exists()
+
+
+def test_fits_side_by_side_that_name_no_folder_have_one_each(tmp_path):
+    table = write_tickets(tmp_path)
+    command = [sys.executable, "-m", "headstart", "fit", str(table), "--json", "-q", "--method", "centroid"]
+    environment = {**os.environ, "HEADSTART_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    several = [
+        subprocess.Popen([*command, "--seed", str(n)], stdout=subprocess.PIPE, env=environment, cwd=tmp_path)
+        for n in range(3)
+    ]
+    answers = [json.loads(process.communicate()[0]) for process in several]
+    seeds = [json.loads(file.read_text())["plan"]["seed"] for file in (tmp_path / "runs").glob("*/result.json")]
+    assert sorted(seeds) == sorted(answer["plan"]["seed"] for answer in answers) == [0, 1, 2]
+
+
 def test_a_misspelt_path_leaves_nothing_and_moves_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for verb in (headstart.fit, headstart.compare):
