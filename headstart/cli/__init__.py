@@ -12,7 +12,9 @@ def main() -> None:
     """
     try:
         from headstart.cli.interruption import run_interruptible
-    except BaseException as error:  # of Ctrl-C within that import, whatever error it ended in
+
+        run_interruptible(_prepare)
+    except BaseException as error:  # of Ctrl-C before the signals are ours, whatever error it ended in
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, KeyboardInterrupt):
             cause = cause.__cause__ or cause.__context__
@@ -22,7 +24,6 @@ def main() -> None:
 
         os.write(2, b"Interrupted: nothing was begun.\n")
         os._exit(130)
-    run_interruptible(_prepare)
 
 
 def _prepare() -> Callable[[], int]:
