@@ -104,7 +104,7 @@ def test_a_fit_says_what_was_kept_and_journals_it(number, stage, tmp_path):
 
 def test_at_start_up_there_is_no_traceback_either():
     """From the first line of main on, while most of the package is still imported."""
-    code = """
+    script = """
 import sys
 from headstart.cli import main
 class Begun:
@@ -115,7 +115,7 @@ sys.meta_path.insert(0, Begun)
 main()
 """
     for delay in (0, 0, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.25):
-        process = start(sys.executable, "-c", code, "fit", "nothing")
+        process = start(sys.executable, "-c", script, "fit", "nothing")
         assert process.stdout.readline() == "main\n"
         time.sleep(delay)
         code, said = interrupt(process, signal.SIGINT)
