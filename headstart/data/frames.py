@@ -98,7 +98,10 @@ def frame_input(frame: Any, contract: InputContract | None) -> tuple[Any, tuple[
         names = infer_roles(sheet, label="", input=None, group=None).inputs
     columns = [sheet.values(name) for name in names]
     words = [any(isinstance(v, str) for v in column) for column in columns]
-    if len(names) == 1 and (words[0] or names[0] in sheet.binary):
+    if contract is None and all(is_missing(v) for column in columns for v in column):
+        raise SourceError(f"The frame holds no value in {join_quoted(names)}: there is nothing to learn from.")
+    asked = contract is not None and contract.kind != "vector"  # all of it may be missing
+    if len(names) == 1 and (words[0] or names[0] in sheet.binary or asked):
         return columns[0], names
     if contract is not None and contract.kind == "text" and all(words):
         return ["\n".join(str(v) for v in row if not is_missing(v)) for row in zip(*columns, strict=True)], names

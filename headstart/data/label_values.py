@@ -18,11 +18,13 @@ def clean_label(value: object, names: list[str] | None = None) -> object:
 
     names: of the classes that whole numbers stand for; -1 is Hugging Face's mark of a hidden label
     """
+    if isinstance(value, str):
+        return valid_text(value.strip()) or None
     if isinstance(value, np.generic) and value.dtype.kind not in "mM":  # times of numpy would become bare numbers
         value = value.item()
     if is_missing(value):
         return None
-    if isinstance(value, str):
+    if isinstance(value, str):  # of numpy
         return valid_text(value.strip()) or None
     if isinstance(value, list | tuple):
         return tuple(str(c) for c in (clean_label(v, names) for v in value) if c is not None)
@@ -34,6 +36,8 @@ def clean_label(value: object, names: list[str] | None = None) -> object:
 
 def is_missing(value: object) -> bool:
     """Whether a value stands for one that is not there: None, NaN, or a library's own mark."""
+    if isinstance(value, str):
+        return False
     if value is None or type(value).__name__ in MISSING:
         return True
     return isinstance(value, float | np.floating) and not math.isfinite(value)

@@ -164,7 +164,7 @@ class SheetReader:
     def _text(self, row: int, value: object) -> Found:
         if isinstance(value, list | dict | bytes):
             return self._id(row), "", Unreadable(f"is not text but {type(value).__name__}")
-        text = "" if is_missing(value) else valid_text(str(value))
+        text = valid_text(value if isinstance(value, str) else "" if is_missing(value) else str(value))
         return self._id(row), text, text_digest(text)
 
     def _id(self, row: int) -> str:

@@ -120,7 +120,13 @@ def _units(examples: Sequence[Example], strata: Sequence[Hashable]) -> list[_Uni
     for i, component in enumerate(connected_components(len(examples), edges).tolist()):
         members[component].append(i)
     keys = [e.group or e.digest or e.id for e in examples]
-    return [_Unit(min(keys[i] for i in rows), rows, frozenset(strata[i] for i in rows)) for rows in members.values()]
+    alone = {stratum: frozenset((stratum,)) for stratum in set(strata)}  # of most units, which hold one example
+    return [
+        _Unit(keys[rows[0]], rows, alone[strata[rows[0]]])
+        if len(rows) == 1
+        else _Unit(min(keys[i] for i in rows), rows, frozenset(strata[i] for i in rows))
+        for rows in members.values()
+    ]
 
 
 def _assign(

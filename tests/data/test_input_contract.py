@@ -102,6 +102,10 @@ def test_a_frame_that_was_fitted_is_read_again(rows, shuffled):
     frame = pd.DataFrame({**columns, "label": [v for _, v in rows]}, index=range(len(rows), 0, -1))
     frame = frame[["label", "other", "text"]] if shuffled else frame
     check_read_again(frame, len(rows))
+    if all(text is None for text, _ in rows):
+        with pytest.raises(SourceError, match="no value in 'text'"):
+            read_source((frame[["text", "other"]], list(frame["label"])))
+        return
     pair = read_source((frame[["text", "other"]], list(frame["label"])))
     assert [i.id for i in read_inputs(frame, pair.contract)] == [str(n) for n in range(len(rows))]
 

@@ -74,6 +74,8 @@ def restore(facts: dict) -> Classes:
 
 def class_name(label: object) -> str:
     """A label as the class's name: 3 and 3.0 are "3"; a list of one is that one."""
+    if isinstance(label, str):
+        return label
     if isinstance(label, tuple | list) and len(label) == 1:
         label = label[0]
     return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
