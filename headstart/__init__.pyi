@@ -31,6 +31,7 @@ def compare(
     group_twins: bool = False,
     kind: str | None = None,
     task: str | None = None,
+    encoding: str | None = None,
     backbone: str = 'own',
     engine: str = '',
     weights: str = '',
@@ -59,6 +60,7 @@ def compare(
         group_twins: Keep near-duplicates on one side of the split.
         kind: image or text, where it cannot be told.
         task: classes, tags (several a row) or number, where it cannot be told.
+        encoding: Of files of text, as cp1252 or shift_jis, where it cannot be told.
         backbone: What to borrow, as FAMILY:NAME; own: what comes with Headstart; auto: the best of the hub.
         engine: What runs the frozen part: torch, openvino, openvino:bfloat16. Default: what is fastest here.
         weights: The digest that the backbone's weights must have; any where empty.
@@ -84,6 +86,7 @@ def fit(
     group_twins: bool = False,
     kind: str | None = None,
     task: str | None = None,
+    encoding: str | None = None,
     backbone: str = 'own',
     engine: str = '',
     weights: str = '',
@@ -113,6 +116,7 @@ def fit(
         group_twins: Keep near-duplicates on one side of the split.
         kind: image or text, where it cannot be told.
         task: classes, tags (several a row) or number, where it cannot be told.
+        encoding: Of files of text, as cp1252 or shift_jis, where it cannot be told.
         backbone: What to borrow, as FAMILY:NAME; own: what comes with Headstart; auto: the best of the hub.
         engine: What runs the frozen part: torch, openvino, openvino:bfloat16. Default: what is fastest here.
         weights: The digest that the backbone's weights must have; any where empty.

@@ -87,6 +87,7 @@ def predict(
     ],
     input: Annotated[str | None, typer.Option(help="The column of a table with the texts, images or paths.")] = None,
     base: Base = None,
+    encoding: Annotated[str | None, typer.Option(help="Of files of text, as cp1252 or shift_jis.")] = None,
     files: Annotated[bool, typer.Option("--files", help="Words and lines are names of files, never texts.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with one column of probability a class.")] = False,
     as_json: Json = False,
@@ -101,7 +102,9 @@ def predict(
     from headstart.cli.summaries import prediction_table
     from headstart.deployment import predict as workflow
 
-    found = workflow.predict(folder, inputs, input=input, lines=_lines(), base=base, files=files, arguments=True)
+    found = workflow.predict(
+        folder, inputs, input=input, lines=_lines(), base=base, encoding=encoding, files=files, arguments=True
+    )
     rows = [a.facts() for a in found]
     if as_csv:
         show_csv(_csv(rows))

@@ -28,7 +28,7 @@ class InputContract:
     label:     the column of labels, "" where they are in none
     label_type: "number", "classes", "tags": the objective's name
     decimal, thousands, unit: how the label's numbers were written; "" where they were plain
-    encoding:  of text that is no UTF-8
+    encoding:  of text that is no UTF-8.  encoding_named: the user said so, and it goes for every text
     """
 
     kind: str
@@ -43,6 +43,7 @@ class InputContract:
     thousands: str = ""
     unit: str = ""
     encoding: str = ""
+    encoding_named: bool = False
 
     @property
     def column(self) -> str:
@@ -65,6 +66,7 @@ CONTRACT_RULE: Rule = record(
         "base": text(255, r"(?!\.\.?$)[^/\\\\\x00]*"),
         **dict.fromkeys(("label", "encoding", "unit"), _word),
         "label_type": IDENTIFIER,
+        "encoding_named": one_of(True, False),
         **dict.fromkeys(("decimal", "thousands"), text(1)),
     },
     others=True,

@@ -41,6 +41,7 @@ class DataOptions:
     group_twins: bool = option(False, "Keep near-duplicates on one side of the split.")
     kind: str | None = option(None, "image or text, where it cannot be told.")
     task: str | None = option(None, "classes, tags (several a row) or number, where it cannot be told.")
+    encoding: str | None = option(None, "Of files of text, as cp1252 or shift_jis, where it cannot be told.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

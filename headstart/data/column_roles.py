@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from headstart.core.errors import SourceError
-from headstart.data.input_form import looks_like_language
+from headstart.data.input_form import Place, look_like_sentences, looks_like_language, name_files
 from headstart.data.label_values import is_missing
 from headstart.data.number_text import INTEGER, is_number, read_numbers
 from headstart.data.sheet import Sheet
@@ -46,6 +46,7 @@ ID_COLUMNS = {
 }
 UNNAMED = re.compile(r"(unnamed: ?\d+|column \d+)(_level_\d+)?|\.\.\.\d+|x\.\d+", re.IGNORECASE)
 ID_ENDING = re.compile(r"[_\-. ][iI][dD]$|[a-z]I[dD]$")
+FLAGS = {"0", "1", "0.0", "1.0", "true", "false"}
 MOST_SHOWN = 10
 
 
@@ -92,7 +93,10 @@ def infer_roles(sheet: Sheet, *, label: str | None, input: str | None, group: st
         notes.append(f"Parts: column {split!r} ({', '.join(sorted(map(str, set(sheet.values(split)))))}).")
     unused = [n for n in free if n not in (*inputs, *labels)]
     if unused:
-        notes.append(f"Columns not used: {', '.join(map(repr, unused[:MOST_SHOWN]))}.")
+        texts = [n for n in unused if len(inputs) == 1 and not input and _is_text(sheet, n)]
+        texts = [n for n in texts if look_like_sentences(sheet.values(n)) and _is_text(sheet, input_column)]
+        hint = f" To read {texts[0]!r} too: --input {shlex.quote(f'{texts[0]},{input_column}')}" if texts else ""
+        notes.append(f"Columns not used: {', '.join(map(repr, unused[:MOST_SHOWN]))}.{hint}")
     return ColumnRoles(input_column, label_column, group_column, split, tuple(notes), inputs, labels)
 
 
@@ -126,7 +130,17 @@ def _find_input(sheet: Sheet, free: list[str], label: str | None) -> tuple[str, 
         if candidates:
             return candidates[0], []
     known = {name for tier in LABEL_COLUMNS for name in tier} | set(LABEL_NAME_COLUMNS)
+    if not sheet.in_memory:
+        place = [n for n in free if n not in sheet.binary and name_files(sheet.values(n)[:200], _place(sheet, n))]
+        if len(place) == 1:
+            return place[0], [f"Column {place[0]!r} is taken as the input: images beside the table are called so."]
     candidates = [n for n in free if n.lower() not in known and _is_text(sheet, n)]
+    sentences = [n for n in candidates if look_like_sentences(sheet.values(n))]
+    candidates = [n for n in candidates if n in sentences or not is_row_id(sheet, n)] or candidates
+    rest = [n for n in free if n not in sentences and not is_row_id(sheet, n) and not _is_empty(sheet, n)]
+    titled = not any(look_like_sentences([n]) for n in sentences)  # else the first line is no line of names
+    if titled and len(sentences) == 1 and (len(rest) < 2 or all(_is_flag(sheet, n) for n in rest)):
+        return sentences[0], [f"Column {sentences[0]!r} is taken as the input, because it alone holds sentences."]
     if label is not None or any(n.lower() in known for n in sheet.names):
         words = [n for n in candidates if looks_like_language(sheet.values(n)[:200])]
         for some in (words, candidates):
@@ -135,6 +149,10 @@ def _find_input(sheet: Sheet, free: list[str], label: str | None) -> tuple[str, 
     problem = "No column is known to be the input (Headstart reads images and texts)"
     joined = f", or both: --input {shlex.quote(','.join(candidates[:2]))}" if len(candidates) > 1 else ""
     raise _ask(sheet, "input", problem, candidates, joined)
+
+
+def _place(sheet: Sheet, name: str) -> Place:
+    return Place(str(sheet.path), sheet.path.parent, sheet.path.stem, name)
 
 
 def _is_text(sheet: Sheet, name: str) -> bool:
@@ -176,7 +194,7 @@ def _find_label(sheet: Sheet, free: list[str]) -> tuple[str, list[str]]:
             raise _ask(sheet, "label", "More than one column could be the label", tier)
         if tier:
             return tier[0], [_label_note(sheet, tier[0])]
-    rest = [n for n in free if not is_row_id(sheet, n)]
+    rest = [n for n in free if not is_row_id(sheet, n) and not _is_empty(sheet, n)]
     if len(rest) == 1 and rest[0] not in sheet.binary:
         return rest[0], [_label_note(sheet, rest[0])]
     if not rest:
@@ -190,15 +208,13 @@ def _find_label(sheet: Sheet, free: list[str]) -> tuple[str, list[str]]:
     raise _ask(sheet, "label", "No column is known to be the label", rest, several if len(flags) > 1 else "")
 
 
+def _is_empty(sheet: Sheet, name: str) -> bool:
+    return name not in sheet.binary and all(is_missing(v) or v == "" for v in sheet.values(name))
+
+
 def _is_flag(sheet: Sheet, name: str) -> bool:
-    return {str(v).lower() for v in sheet.values(name) if not is_missing(v)} <= {
-        "0",
-        "1",
-        "0.0",
-        "1.0",
-        "true",
-        "false",
-    }
+    values = [] if name in sheet.binary else sheet.values(name)
+    return bool(values) and {str(v).lower() for v in values if not is_missing(v)} <= FLAGS
 
 
 def _is_one_to_one(sheet: Sheet, a: str, b: str) -> bool:

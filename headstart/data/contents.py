@@ -113,15 +113,6 @@ def read_file(path: str | Path) -> bytes:
     return data
 
 
-def read_text_file(path: str | Path) -> tuple[str, str | Unreadable, str]:
-    """A file's text, its digest or why there is none, and the encoding it needed, "" for UTF-8."""
-    try:
-        text, encoding = decode_text(read_file(path))
-    except Unreadable as reason:
-        return "", reason, ""
-    return text, text_digest(text), encoding
-
-
 def text_digest(text: str) -> str | Unreadable:
     """The digest of a text, or that it is empty."""
     return digest.of_bytes(text.encode()) if text.strip() else Unreadable("empty text")
@@ -134,18 +125,6 @@ def valid_text(text: str) -> str:
     by its number, so that two names stay two.
     """
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def decode_text(data: bytes) -> tuple[str, str]:
-    """Text of bytes in UTF-8, UTF-16 with a mark, or else Windows-1252 or Latin-1, and which of the latter it took."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", errors="replace"), ""
-    for encoding, fallback in (("utf-8-sig", ""), ("cp1252", "Windows-1252")):
-        try:
-            return data.decode(encoding), fallback
-        except UnicodeDecodeError:
-            pass
-    return data.decode("latin-1"), "Latin-1"
 
 
 def iter_cells(table: Path, column: str, rows: Sequence[int] | None = None) -> Iterator[bytes | None]:

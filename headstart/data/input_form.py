@@ -38,6 +38,7 @@ TEXT_WORDS = {
 }
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
 DATA_ADDRESS = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
+WEB = ("http://", "https://", "s3://", "gs://")
 BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 
 
@@ -81,10 +82,7 @@ def form_of_strings(
     sample = filled[:: max(1, len(filled) // SAMPLE)][:SAMPLE]
     if kind == "text":
         return StringForm("text")
-    if (
-        sample
-        and sum(s.lower().startswith(("http://", "https://", "s3://", "gs://")) for s in sample) > len(sample) / 2
-    ):
+    if sum(s.lower().startswith(WEB) for s in sample) > len(sample) / 2:
         looked = [s for s in sample if " " not in s]
         if kind == "image" or (len(looked) == len(sample) and (_names_images(place.column) or _share_of_paths(sample))):
             raise SourceError(f"{_said(place)} holds web addresses. Download the images first.")
@@ -140,8 +138,18 @@ def looks_like_language(strings: Sequence[object]) -> bool:
     return _are_language(filled[:SAMPLE]) and not _share_of_paths(filled[:SAMPLE]) > MOST
 
 
-def _are_web_addresses(sample: list[str]) -> bool:
-    return sum(s.lower().startswith(("http://", "https://", "s3://", "gs://")) for s in sample) > len(sample) / 2
+def look_like_sentences(strings: Sequence[object]) -> bool:
+    """Whether strings are language of several words each, and hardly two alike: no names of classes."""
+    filled = [s for s in (str(v).strip() for v in strings if v is not None) if s][:SAMPLE]
+    long = [s for s in filled if s.count(" ") >= 2 or (not s.isascii() and len(s) >= 8)]
+    return len(long) >= 0.7 * len(filled) and len(set(filled)) > len(filled) / 2 and looks_like_language(filled)
+
+
+def name_files(strings: Sequence[object], place: Place) -> bool:
+    """Whether most of the strings are names of images in a folder beside their table, whole or without the suffix."""
+    sample = [s for s in (str(v).strip() for v in strings if v is not None) if s][:SAMPLE]
+    bare = bool(sample) and all(map(_is_bare, sample))
+    return bare and _find_base(sample, place, None, ("", *_suffixes(None)), least=0.5) is not None
 
 
 def _names_images(column: str) -> bool:

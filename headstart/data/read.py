@@ -90,9 +90,9 @@ def read_source(source: object, options: DataOptions = DataOptions(), contract: 
         source = os.path.expanduser(source)
     try:
         reader = _reader(source, contract)
-        kept = (
-            {"contract": contract} if contract is not None and "contract" in signature(reader.read).parameters else {}
-        )
+        offered = {"contract": contract, "encoding": options.encoding}
+        known = signature(reader.read).parameters  # readers of other packages may know less
+        kept = {name: value for name, value in offered.items() if value is not None and name in known}
         found: Reading = reader.read(
             source, label=options.label, input=options.input, kind=kind, group=options.group, **kept
         )

@@ -20,10 +20,11 @@ from headstart.core.errors import SourceError
 from headstart.core.memory import total_memory
 from headstart.core.messages import first_line
 from headstart.data.columnar import parse_columnar
-from headstart.data.contents import decode_text, valid_text
+from headstart.data.contents import valid_text
 from headstart.data.directory_walk import contains
 from headstart.data.sheet import Sheet
 from headstart.data.split_names import part_of
+from headstart.data.text_encoding import UNKNOWN, WantedEncoding, decode, first_lost_byte
 
 DELIMITED_SUFFIXES = {".csv", ".tsv", ".tab"}
 JSON_SUFFIXES = {".jsonl", ".ndjson", ".json"}
@@ -40,12 +41,17 @@ BLANK = "is a blank line"
 MAX_NESTING = 100  # of lists and objects in one another
 
 
-def open_sheet(path: Path) -> Sheet:
-    """The table in a file. Raises SourceError when it cannot be read as what its suffix says."""
+def open_sheet(path: Path, wanted: WantedEncoding = UNKNOWN) -> Sheet:
+    """The table in a file. wanted: the encoding of one of text
+
+    Raises SourceError when it cannot be read as what its suffix says.
+    """
     suffix = path.suffix.lower()
-    parse = parse_columnar if suffix in COLUMNAR_SUFFIXES else _parse_json if suffix in JSON_SUFFIXES else _parse_csv
     try:
-        sheet = parse(path)
+        if suffix in COLUMNAR_SUFFIXES:
+            sheet = parse_columnar(path)
+        else:
+            sheet = (_parse_json if suffix in JSON_SUFFIXES else _parse_csv)(path, wanted)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
     if sheet.rows * BYTES_PER_ROW > total_memory() // 2:
@@ -67,7 +73,7 @@ def find_tables(root: Path) -> list[Path]:
     return sorted(p for p in visible if p.is_file())
 
 
-def _read_text(path: Path) -> tuple[str, str, list[str]]:
+def _read_text(path: Path, wanted: WantedEncoding) -> tuple[str, str, list[str]]:
     """The text, the encoding that it needed ("" for UTF-8), and notes."""
     size, most = os.path.getsize(path), total_memory() // TEXT_TABLE_SHARE
     if size > most:
@@ -75,19 +81,19 @@ def _read_text(path: Path) -> tuple[str, str, list[str]]:
             f"{path} has {size / 1e9:,.1f} GB, and a table of text is read whole: {most / 1e9:,.1f} GB are the most on "
             "this machine. Split it into shards (train-00000-of-00002.csv …), or save it as Parquet."
         )
-    data = path.read_bytes()
-    if data[:2] not in (b"\xff\xfe", b"\xfe\xff") and data[:10_000].count(0) > len(data[:10_000]) // 5:
-        raise SourceError(f"{path} is not text: every few bytes one is zero. Save it as UTF-8.")
-    text, fallback = decode_text(data)
-    notes = [f"{path.name} is not UTF-8; it was read as {fallback}."] if fallback else []
+    try:
+        decoded = decode(path.read_bytes(), wanted)
+    except SourceError as error:
+        raise SourceError(f"{path} {error}") from error
+    text, notes = decoded.text, [f"{path.name} {note}" for note in decoded.notes]
     if "\0" in text:
         notes.append(f"{path.name}: {text.count(chr(0))} zero bytes were left out of its text.")
         text = text.replace("\0", "")
-    return text, fallback, notes
+    return text, decoded.encoding, notes
 
 
-def _parse_csv(path: Path) -> Sheet:
-    text, encoding, notes = _read_text(path)
+def _parse_csv(path: Path, wanted: WantedEncoding) -> Sheet:
+    text, encoding, notes = _read_text(path, wanted)
     delimiter = "\t" if path.suffix.lower() in (".tsv", ".tab") else _delimiter(text)
     records, more = _records(path, text, delimiter)
     if not records:
@@ -98,6 +104,8 @@ def _parse_csv(path: Path) -> Sheet:
         raise SourceError(f"{path} has two columns named {repeated[0]!r}. Its first line must name every column once.")
     names = tuple(name or f"column {i + 1}" for i, name in enumerate(header))
     bad = {i: _misfit(r, len(names)) for i, r in enumerate(body) if len(r) != len(names)}
+    if first_lost_byte(text):
+        bad |= {i: lost for i, r in enumerate(body) if (lost := first_lost_byte("".join(r)))}
     columns = {name: [None if i in bad else r[c] or None for i, r in enumerate(body)] for c, name in enumerate(names)}
     sheet = Sheet(path, names, len(body), columns.__getitem__, bad=bad, notes=(*notes, *more), encoding=encoding)
     return replace(sheet, typed=False, semicolons=delimiter == ";")
@@ -162,8 +170,8 @@ def _delimiter(text: str) -> str:
     return max(",;\t|", key=rank)
 
 
-def _parse_json(path: Path) -> Sheet:
-    text, encoding, notes = _read_text(path)
+def _parse_json(path: Path, wanted: WantedEncoding) -> Sheet:
+    text, encoding, notes = _read_text(path, wanted)
     bad: dict[int, str] = {}
     rows: list[dict] = []
     for number, item in _objects(path, text):
@@ -187,15 +195,17 @@ def _objects(path: Path, text: str) -> Iterator[tuple[int, object]]:
         except (ValueError, RecursionError):
             document = None
         if isinstance(document, list):
+            lost = bool(first_lost_byte(text))
             for number, item in enumerate(document, 1):
-                yield number, item if isinstance(item, dict) else "not a JSON object"
+                why = (first_lost_byte(json.dumps(item, ensure_ascii=False)) if lost else "") or "not a JSON object"
+                yield number, item if isinstance(item, dict) and why == "not a JSON object" else why
             return
         if document is not None and "\n" not in text.strip():
             raise SourceError(f"{path} holds one JSON value. A list of objects, or one object a line, is expected.")
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                yield number, _valid_json(json.loads(line), line)
+                yield number, first_lost_byte(line) or _valid_json(json.loads(line), line)
             except (ValueError, RecursionError) as error:
                 yield number, f"not JSON ({first_line(error)})"
 

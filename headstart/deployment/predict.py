@@ -24,7 +24,6 @@ from headstart.data.contents import (
     TEXT_SUFFIXES,
     hash_files,
     iter_contents,
-    read_text_file,
     valid_text,
 )
 from headstart.data.frames import is_frame
@@ -32,6 +31,8 @@ from headstart.data.label_values import is_missing
 from headstart.data.memory_labels import gives_pairs, pairs_apart
 from headstart.data.read_inputs import Item, read_inputs
 from headstart.data.tabular import TABLE_SUFFIXES
+from headstart.data.text_encoding import wanted_encoding
+from headstart.data.text_files import read_text_files
 from headstart.deployment import zip_model
 from headstart.deployment.model_folder import load
 from headstart.deployment.witness import embed_uncached
@@ -73,6 +74,7 @@ def predict(
     lines: Iterable[str] | None = None,
     root: Path | None = None,
     base: str | None = None,
+    encoding: str | None = None,
     files: bool = False,
     arguments: bool = False,
 ) -> list[Answer]:
@@ -84,6 +86,7 @@ def predict(
     input: the column of a table or frame, where it is called otherwise than in what was learned from
     lines: what "-" among the inputs stands for.  root: the cache folder
     base: the backbone of a model from elsewhere that names it by a path, or where its weights lie here
+    encoding: of tables and files of text, where it is another one than of what was learned from
     files: strings and lines are names of files, whatever the model reads
     arguments: strings are words of a command line: those that name files are these, the others texts
     Raises SourceError where the inputs are not like what was learned from, ArtifactError when the model is damaged, its
@@ -92,6 +95,8 @@ def predict(
     root = root or store.default_root()
     model, extractor = load(zip_model.unpack_if_zip(Path(folder), root), root, base or "")
     contract = restore(model.facts.get("input"), model.facts["kind"])
+    if encoding:
+        contract = replace(contract, encoding=wanted_encoding(encoding, None).name, encoding_named=True)
     words = arguments or isinstance(inputs, str)
     how = FILES if files else WORDS if words else VALUES
     return list(answer_inputs(model, extractor, collect_inputs(inputs, contract, input, lines, how)))
@@ -196,7 +201,7 @@ def _expand_path(path: Path, contract: InputContract, column: str | None, named:
     elif suffix in IMAGE_SUFFIXES:
         yield SetAside(name, "is an image, and this model reads texts")
     elif contract.kind == "text" and (suffix in TEXT_SUFFIXES or named):
-        text, mark, _ = read_text_file(path)
+        ((text, mark),), _ = read_text_files([path], name, wanted_encoding(None, contract))
         yield SetAside(name, str(mark)) if isinstance(mark, Unreadable) else Example(name, text, mark, None)
     elif contract.kind == "text" and not suffix and path.name == str(path):
         yield _text_example(str(path))  # a word that happens to be a file's name

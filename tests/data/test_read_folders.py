@@ -80,7 +80,7 @@ def test_folders_of_texts(tmp_path):
     assert task.kind == "text"
     assert {e.content for e in task.examples} >= {"fine thing 3 é", "poor thing 4"}
     assert [(a.id, a.reason) for a in task.aside] == [("bad/blank.txt", "empty text")]
-    assert has_note(task, "1 texts are not UTF-8")
+    assert has_note(task, "is not UTF-8; it was read as Windows-1252")
 
 
 def test_captions_beside_images_are_skipped_but_an_even_mixture_is_asked_about(tmp_path):

@@ -27,7 +27,7 @@ from headstart.core.errors import Unreadable
 from headstart.core.observations import DataSurvey, ImageStats
 from headstart.core.task import Example
 from headstart.data.connected_components import connected_components
-from headstart.data.contents import decode_text, iter_contents
+from headstart.data.contents import iter_contents
 from headstart.data.duplicates.hamming_join import hamming_join
 from headstart.data.duplicates.jaccard_join import build_sets, jaccard_join
 
@@ -174,7 +174,7 @@ def _normalize_text(content: object) -> str:
     """The words of a text, in lower case and one space apart; "" for what has none."""
     if isinstance(content, Unreadable):
         return ""
-    text = content if isinstance(content, str) else decode_text(bytes(content))[0]  # type: ignore[call-overload]
+    text = content if isinstance(content, str) else bytes(content).decode("utf-8", "replace")  # type: ignore[call-overload]
     return LONG_NUMBER.sub("0", " ".join(WORD.findall(text[:MAX_CHARACTERS].casefold())))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from headstart.core.input_contract import InputContract
 from headstart.core.messages import join_plain
 from headstart.core.result import SetAside
 from headstart.core.task import Example
-from headstart.data.contents import IMAGE_SUFFIXES, TEXT_SUFFIXES, Reading, hash_files, read_text_file, valid_text
+from headstart.data.contents import IMAGE_SUFFIXES, TEXT_SUFFIXES, Reading, hash_files, valid_text
 from headstart.data.directory_walk import holds_file, is_folder, is_own, is_visible, list_files
 from headstart.data.split_names import part_of
 from headstart.data.tabular import find_tables
+from headstart.data.text_encoding import DecodedText, WantedEncoding, wanted_encoding
+from headstart.data.text_files import read_text_files
 
 DOCUMENTATION_STEMS = {
     *("readme", "license", "licence", "copying", "changelog"),
@@ -47,6 +50,7 @@ def read(
     kind: str | None,
     group: str | None = None,
     contract: InputContract | None = None,
+    encoding: str | None = None,
 ) -> Reading:
     """One example a file; its id is the path from the folder on, its label the class folder's name.
 
@@ -72,8 +76,9 @@ def read(
         counts = Counter(os.path.splitext(f.path)[1].lower() or "no suffix" for f in skipped)
         suffixes = ", ".join(f"{n} {suffix}" for suffix, n in counts.most_common(5))
         notes.append(f"{len(skipped)} files skipped, as they are no {kind}s: {suffixes}.")
-    rows, encodings = _examples(wanted, root, kind)
-    notes += [f"{n} texts are not UTF-8; they were read as {encoding}." for encoding, n in encodings.items()]
+    how = wanted_encoding(encoding, contract)
+    rows, decoded = _examples(wanted, root, kind, how)
+    notes += [f"A text or more {note}" for note in decoded.notes]
     examples: dict[str, list[Example]] = {}
     for part, row in rows:
         if isinstance(row, Example):
@@ -81,7 +86,9 @@ def read(
     order = [row for _, row in rows]
     aside = [*left_out, *(row for row in order if isinstance(row, SetAside))]
     form = "path" if kind == "image" else "text"
-    found = InputContract(kind=kind, container="folder", form=form, encoding=next(iter(encodings), ""))
+    found = InputContract(
+        kind=kind, container="folder", form=form, encoding=decoded.encoding, encoding_named=how.certain
+    )
     return Reading(
         kind, examples, tuple(notes), tuple(aside), contract=found, rows=(*order, *left_out), label_form="names"
     )
@@ -243,19 +250,21 @@ def _select_kind(root: Path, files: list[_File], kind: str | None) -> tuple[str,
     return kind, [f for f in usable if f.suffix in suffixes], [f for f in files if f.suffix not in suffixes]
 
 
-def _examples(files: list[_File], root: Path, kind: str) -> tuple[list[tuple[str, Example | SetAside]], Counter[str]]:
-    """(part, example or why there is none) of each file, and how often another encoding than UTF-8 was needed."""
+def _examples(
+    files: list[_File], root: Path, kind: str, wanted: WantedEncoding
+) -> tuple[list[tuple[str, Example | SetAside]], DecodedText]:
+    """(part, example or why there is none) of each file, and how texts were decoded."""
     rows: list[tuple[str, Example | SetAside]] = []
-    encodings: Counter[str] = Counter()
-    digests = hash_files([f.path for f in files]) if kind == "image" else [""] * len(files)
-    for file, mark in zip(files, digests, strict=True):
+    paths, decoded = [f.path for f in files], DecodedText("")
+    contents: Sequence[tuple[Path | str, str | Unreadable]]
+    if kind == "image":
+        contents = list(zip(map(Path, paths), hash_files(paths), strict=True))
+    else:
+        contents, decoded = read_text_files(paths, str(root), wanted)
+    for file, (content, mark) in zip(files, contents, strict=True):
         name = _id(file.path, root)
-        content: Path | str = Path(file.path)
-        if kind == "text":
-            content, mark, encoding = read_text_file(file.path)
-            encodings.update([encoding] if encoding else [])
         if isinstance(mark, Unreadable):
             rows.append((file.folder.part, SetAside(name, str(mark))))
         else:
             rows.append((file.folder.part, Example(name, content, mark, file.folder.label)))
-    return rows, encodings
+    return rows, decoded

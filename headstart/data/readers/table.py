@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from headstart.core.errors import SourceError
@@ -18,6 +19,7 @@ from headstart.data.sheet import Sheet
 from headstart.data.sheet_rows import SheetReader
 from headstart.data.split_names import part_of
 from headstart.data.tabular import TABLE_SUFFIXES, open_sheet
+from headstart.data.text_encoding import wanted_encoding
 
 
 def reads(source: object) -> bool:
@@ -33,14 +35,17 @@ def read(
     kind: str | None,
     group: str | None = None,
     contract: InputContract | None = None,
+    encoding: str | None = None,
 ) -> Reading:
     """One example a row; its id is "<file>:<row from 0>", or its path where it is a file of its own.
 
     contract: how what was learned from was read, which this must be like
     Raises SourceError when the columns cannot be told apart, or nothing in them can be read.
     """
-    sheets = {"": [("", open_sheet(Path(source)))]}
-    return read_tables(sheets, "table", label=label, input=input, kind=kind, group=group, contract=contract)
+    wanted = wanted_encoding(encoding, contract)
+    sheets = {"": [("", open_sheet(Path(source), wanted))]}
+    found = read_tables(sheets, "table", label=label, input=input, kind=kind, group=group, contract=contract)
+    return with_encoding(found, encoding)
 
 
 def read_tables(
@@ -112,6 +117,14 @@ def read_tables(
     return Reading(
         reading_kind, examples, all_notes, tuple(aside), roles.label, found, tuple(order), unlabelled, written
     )
+
+
+def with_encoding(found: Reading, encoding: str | None) -> Reading:
+    """The reading with the encoding that the user named in its contract, if any."""
+    if not encoding or found.contract is None:
+        return found
+    name = wanted_encoding(encoding, None).name
+    return replace(found, contract=replace(found.contract, encoding=name, encoding_named=True))
 
 
 def _lead_sheet(sheets: dict[str, list[tuple[str, Sheet]]]) -> Sheet:

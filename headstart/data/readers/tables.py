@@ -13,9 +13,10 @@ from headstart.core.input_contract import InputContract
 from headstart.core.messages import join_plain
 from headstart.data.contents import Reading
 from headstart.data.readers import folder
-from headstart.data.readers.table import read_tables
+from headstart.data.readers.table import read_tables, with_encoding
 from headstart.data.split_names import part_of
 from headstart.data.tabular import find_tables, open_sheet
+from headstart.data.text_encoding import wanted_encoding
 
 # Hugging Face's "-00000-of-00002", with the hash that older versions put behind it.
 SHARD = re.compile(r"-\d{5}-of-\d{5}(-[0-9a-f]+)?$")
@@ -34,6 +35,7 @@ def read(
     kind: str | None,
     group: str | None = None,
     contract: InputContract | None = None,
+    encoding: str | None = None,
 ) -> Reading:
     """The parts as the file names say; a folder with one table is that table.
 
@@ -41,10 +43,13 @@ def read(
     """
     root = Path(source)
     parts, unused = _assign_tables(root, find_tables(root))
-    sheets = {}
+    sheets, wanted = {}, wanted_encoding(encoding, contract)
     for part, files in parts.items():
-        sheets[part] = [(file.relative_to(root).as_posix().removesuffix(file.name), open_sheet(file)) for file in files]
+        sheets[part] = [
+            (file.relative_to(root).as_posix().removesuffix(file.name), open_sheet(file, wanted)) for file in files
+        ]
     reading = read_tables(sheets, "tables", label=label, input=input, kind=kind, group=group, contract=contract)
+    reading = with_encoding(reading, encoding)
     which = "; ".join(join_plain((f.name for f in files), 3) for files in parts.values())
     notes = [f"Tables read: {which}."]
     if unused:
