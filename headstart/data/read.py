@@ -24,7 +24,13 @@ from headstart.data import split
 from headstart.data.contents import IMAGE_SUFFIXES, TEXT_SUFFIXES, Parts, Reading
 from headstart.data.directory_walk import holds_file, is_visible
 from headstart.data.infer_objective import infer_objective
-from headstart.data.labelled_parts import completed_contract, drop_unknown_labels, with_untagged
+from headstart.data.labelled_parts import (
+    completed_contract,
+    drop_unknown_labels,
+    with_composed_labels,
+    with_merged_labels,
+    with_untagged,
+)
 from headstart.data.objectives import tags
 from headstart.data.price import check_price
 from headstart.data.split_names import assign_parts, part_of
@@ -59,6 +65,10 @@ def read(source: object, options: DataOptions = DataOptions(), regroup: Regroup 
     if module is tags and main.unlabelled:
         parts, aside, more = with_untagged(parts, main, aside)
         notes += more
+    parts, more = with_composed_labels(parts)
+    notes += more
+    parts, more = with_merged_labels(parts, options.merge, module.__name__.rpartition(".")[2])
+    notes += more
     objective = module.of([e.label for e in parts["train"]])
     parts, unseen, more = drop_unknown_labels(parts, objective)
     aside += unseen

@@ -15,6 +15,7 @@ from headstart.core.result import SetAside
 from headstart.core.task import Example
 from headstart.data.contents import IMAGE_SUFFIXES, TEXT_SUFFIXES, Reading, hash_files, read_text_file, valid_text
 from headstart.data.directory_walk import holds_file, is_folder, is_own, is_visible, list_files
+from headstart.data.label_spelling import composed
 from headstart.data.split_names import part_of
 from headstart.data.tabular import find_tables
 
@@ -180,7 +181,7 @@ def _find_class_folders(root: Path, label: str | None) -> tuple[list[_ClassFolde
         notes.append(f"{loose} loose files beside the class folders have no label and were left out.")
     if parts and bare:
         notes.append(f"{', '.join(bare)}: no class folders in it, so its files have no label and were left out.")
-    if len({folder.label for folder in class_folders}) < 2:
+    if len({composed(folder.label or "") for folder in class_folders}) < 2:
         raise SourceError(_no_classes(root, class_folders, loose))
     return class_folders, notes
 
