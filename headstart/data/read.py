@@ -22,7 +22,7 @@ from headstart.core.result import SetAside
 from headstart.core.task import Example, Objective, Task
 from headstart.data import split
 from headstart.data.contents import IMAGE_SUFFIXES, TEXT_SUFFIXES, Parts, Reading
-from headstart.data.directory_walk import holds_file, is_visible
+from headstart.data.directory_walk import holds_file, is_visible, keeping
 from headstart.data.infer_objective import infer_objective
 from headstart.data.labelled_parts import (
     completed_contract,
@@ -98,17 +98,25 @@ def read_source(source: object, options: DataOptions = DataOptions(), contract: 
         raise SourceError(f"There is no kind {kind!r}.{did_you_mean(kind, KINDS)} There are: {', '.join(KINDS)}.")
     if isinstance(source, str | Path):
         source = os.path.expanduser(source)
+    keep = kept_names(options, contract)
     try:
-        reader = _reader(source, contract)
-        kept = (
-            {"contract": contract} if contract is not None and "contract" in signature(reader.read).parameters else {}
-        )
-        found: Reading = reader.read(
-            source, label=options.label, input=options.input, kind=kind, group=options.group, **kept
-        )
-        return found
+        with keeping(keep):
+            reader = _reader(source, contract)
+            known = contract is not None and "contract" in signature(reader.read).parameters
+            like = {"contract": contract} if known else {}
+            found: Reading = reader.read(
+                source, label=options.label, input=options.input, kind=kind, group=options.group, **like
+            )
     except OSError as error:
         raise SourceError(f"{error.filename or source} cannot be read: {error.strerror or error}.") from error
+    return replace(found, contract=replace(found.contract, keep=keep)) if keep and found.contract else found
+
+
+def kept_names(options: DataOptions, contract: InputContract | None) -> tuple[str, ...]:
+    """The names that are read whatever they look like: as asked, or as with what was learned from."""
+    if options.keep is not None:
+        return tuple(filter(None, (name.strip() for name in options.keep.split(","))))
+    return contract.keep if contract is not None else ()
 
 
 def _reader(source: object, contract: InputContract | None) -> ModuleType:
