@@ -46,7 +46,9 @@ def with_untagged(parts: Parts, main: Reading, aside: list[SetAside]) -> tuple[P
 
 
 def with_composed_labels(parts: Parts) -> tuple[Parts, list[str]]:
-    """The parts with labels in Unicode's form NFC, so that names that are equal to Unicode are one; and a note."""
+    """The parts with labels and groups in Unicode's form NFC: what is equal to Unicode is one; and a note on labels."""
+    if not all(e.group.isascii() for part in parts.values() for e in part):
+        parts = {name: [replace(e, group=composed(e.group)) for e in part] for name, part in parts.items()}
     written: Counter[str] = Counter(
         n for part in parts.values() for e in part for n in _words(e.label) if not n.isascii()
     )

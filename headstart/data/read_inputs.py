@@ -12,7 +12,7 @@ from headstart.core.input_contract import InputContract
 from headstart.core.options import DataOptions
 from headstart.core.result import SetAside
 from headstart.core.task import Example
-from headstart.data.contents import IMAGE_SUFFIXES, TEXT_SUFFIXES
+from headstart.data.contents import IMAGE_SUFFIXES, TEXT_SUFFIXES, valid_name
 from headstart.data.directory_walk import holds_file, is_visible, keeping
 from headstart.data.read import read_source
 from headstart.data.tabular import find_tables
@@ -38,7 +38,7 @@ def read_inputs(source: object, contract: InputContract, column: str | None = No
                           f"{NOUNS.get(contract.kind, contract.kind)}.")  # fmt: skip
     rows = found.rows or (*(e for part in found.examples.values() for e in part), *found.aside)
     if folder and found.contract is not None and found.contract.container == "folder":
-        yield from (replace(row, id=os.path.join(str(source), row.id)) for row in rows)
+        yield from (replace(row, id=os.path.join(valid_name(str(source)), row.id)) for row in rows)
     else:
         yield from rows
 

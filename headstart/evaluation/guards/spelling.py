@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -41,8 +42,8 @@ def look(value: Task) -> Iterator[Finding]:
     if slips:
         told = join_plain((f"{shown(a)} ({counts[a]:,}) and {shown(b)} ({counts[b]:,})" for a, b in slips), MAX_TOLD)
         message = f"A rare class is one letter away from a frequent one, perhaps by a slip: {told}."
-        groups = ";".join(f"{b},{a}" for a, b in slips[:MAX_TOLD])
-        fix = f'if it is one, add --merge "{groups}"'
+        groups = ";".join(f"{_typed(b)},{_typed(a)}" for a, b in slips[:MAX_TOLD] if ";" not in a + b)
+        fix = f"if it is one, add --merge {shlex.quote(groups)}" if groups else "if it is one, correct it"
         shown_examples = _one_of_each(value, [[b, a] for a, b in slips])
         yield Finding("spelling", "note", message, fix, {"examples": shown_examples, "slips": dict(slips[:50])})
 
@@ -59,6 +60,12 @@ def one_spelling(task: Task) -> Mapping[str, str]:
     if len(counts) - sum(len(group) - 1 for group in alike) < 2:
         return {}
     return {name: group[0] for group in alike for name in group[1:]}
+
+
+def _typed(name: str) -> str:
+    """A name as --merge takes it."""
+    plain = shown(name)[1:-1]
+    return f'"{plain}"' if "," in plain else plain
 
 
 def _one_of_each(task: Task, groups: Sequence[Sequence[str]]) -> list[dict]:
