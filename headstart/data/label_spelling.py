@@ -45,12 +45,14 @@ def composed(name: str) -> str:
 
 def shown(name: str) -> str:
     """A name in quotation marks, with escapes for what an eye would miss: invisible marks, letters that look Latin."""
-    hidden = UNSEEN.search(name) or (OTHER_SCRIPTS.search(name) and name.translate(LOOK_ALIKE).isascii())
-    return ascii(name) if hidden else repr(name)
+    return ascii(name) if _looks_otherwise(name) else repr(name)
 
 
 def groups_alike(counts: Mapping[str, int]) -> list[list[str]]:
-    """The names that differ in spelling only, in groups, each with its commonest first (of yes and 1, the word).
+    """The names that differ in spelling only, in groups, each with the one first that shall stay: the commonest.
+
+    One with marks that nobody sees, odd letters or the traces of a program comes behind a plain one, and of 1 and yes
+    the word is first, so that both groups have names of one kind.
 
     counts: examples of each name
     """
@@ -65,9 +67,7 @@ def groups_alike(counts: Mapping[str, int]) -> list[list[str]]:
     groups: dict[int, list[str]] = defaultdict(list)
     for name, group in zip(names, connected_components(len(names), edges).tolist(), strict=True):
         groups[group].append(name)
-    # "True" and "False" before "1" and "0": of both groups the names shall be of one kind.
-    first = (lambda n: (n.isdigit(), -counts[n], n)) if yes_or_no else (lambda n: (False, -counts[n], n))
-    alike = [sorted(group, key=first) for group in groups.values() if len(group) > 1]
+    alike = [_plainest_first(group, counts, yes_or_no != []) for group in groups.values() if len(group) > 1]
     singles = [group for group in alike if all(len(name) == 1 for name in group)]
     if len(singles) > MAX_SINGLE:
         alike = [group for group in alike if group not in singles]
@@ -106,6 +106,12 @@ def spelled_alike(name: str, names: Iterable[str]) -> str:
     return next((other for other in names if other != name and keys & _keys(other)), "")
 
 
+def _looks_otherwise(name: str) -> bool:
+    """Whether it has invisible marks, or passes for a Latin name in letters of another script."""
+    other = OTHER_SCRIPTS.search(name) is not None and name.translate(LOOK_ALIKE).isascii()
+    return other or UNSEEN.search(name) is not None
+
+
 def _keys(name: str) -> set[str]:
     """What names that look alike share; none where nothing is left of the name."""
     seen = _undone(name)
@@ -139,6 +145,14 @@ def _folded(name: str) -> str:
     plain = _plain(name)
     joined = BETWEEN_DIGITS.sub("\0", plain).replace(" ", "")
     return joined if len(joined) >= MIN_JOINED else plain
+
+
+def _plainest_first(names: Sequence[str], counts: Mapping[str, int], words_first: bool) -> list[str]:
+    def rank(name: str) -> tuple:
+        odd = _looks_otherwise(name) or unicodedata.normalize("NFKC", _undone(name)) != name
+        return odd, words_first and name.isdigit(), -counts[name], name
+
+    return sorted(names, key=rank)
 
 
 def _yes_or_no(names: Sequence[str]) -> list[tuple[int, int]]:

@@ -66,7 +66,7 @@ def with_composed_labels(parts: Parts) -> tuple[Parts, list[str]]:
 
 
 def with_merged_labels(parts: Parts, merge: str | None, objective: str) -> tuple[Parts, list[str]]:
-    """The parts with classes or tags joined, each under its commonest name in training; and notes.
+    """The parts with classes or tags joined, each under the name that is commonest in training; and notes.
 
     merge: as of DataOptions.  objective: its name
     Raises SourceError for a name that no example has, or where labels are numbers.

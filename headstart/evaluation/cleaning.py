@@ -85,9 +85,11 @@ def _label_notes(survey: DataSurvey, new_names: Mapping[str, str]) -> dict[str, 
     for id, label, other in disputed:
         if new_names.get(label, label) != new_names.get(other, other):
             notes[id].append(f"looks like {new_names.get(other, other)}")
-    for example in task.examples if new_names else ():
-        notes[example.id] += [f"was {shown(n)}" for n in label_names(example.label) if n in new_names]
-    return {id: "; ".join(told) for id, told in notes.items() if told}
+    told = {name: f"may be a slip for {shown(other)}" for name, other in spelling.slips(task)}
+    told |= {name: f"was {shown(name)}" for name in new_names}
+    for example in task.examples if told else ():
+        notes[example.id] += [told[n] for n in label_names(example.label) if n in told]
+    return {id: "; ".join(some) for id, some in notes.items() if some}
 
 
 def _train_test_duplicates(survey: DataSurvey) -> dict[str, str]:

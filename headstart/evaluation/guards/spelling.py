@@ -25,7 +25,7 @@ def look(value: Task) -> Iterator[Finding]:
     counts, n = count_names(value), len(value.examples)
     alike = groups_alike(counts)
     if alike:
-        split = sum(counts[name] for group in alike for name in group[1:])
+        split = sum(sum(some) - max(some) for group in alike if (some := [counts[name] for name in group]))
         told = "; ".join(" = ".join(f"{shown(name)} ({counts[name]:,})" for name in g[:6]) for g in alike[:MAX_TOLD])
         noun = "classes" if name_of(value.objective) == "classes" else "tags"
         message = (
@@ -38,14 +38,14 @@ def look(value: Task) -> Iterator[Finding]:
             fix = "correct the labels: merged, they would be one class only"
         evidence = {"groups": [{name: counts[name] for name in group} for group in alike[:50]], "share": split / n}
         yield Finding("spelling", "warn", message, fix, {"examples": _one_of_each(value, alike), **evidence})
-    slips = likely_slips(counts, alike)
-    if slips:
-        told = join_plain((f"{shown(a)} ({counts[a]:,}) and {shown(b)} ({counts[b]:,})" for a, b in slips), MAX_TOLD)
+    near = likely_slips(counts, alike)
+    if near:
+        told = join_plain((f"{shown(a)} ({counts[a]:,}) and {shown(b)} ({counts[b]:,})" for a, b in near), MAX_TOLD)
         message = f"A rare class is one letter away from a frequent one, perhaps by a slip: {told}."
-        groups = ";".join(f"{_typed(b)},{_typed(a)}" for a, b in slips[:MAX_TOLD] if ";" not in a + b)
+        groups = ";".join(f"{_typed(b)},{_typed(a)}" for a, b in near[:MAX_TOLD] if ";" not in a + b)
         fix = f"if it is one, add --merge {shlex.quote(groups)}" if groups else "if it is one, correct it"
-        shown_examples = _one_of_each(value, [[b, a] for a, b in slips])
-        yield Finding("spelling", "note", message, fix, {"examples": shown_examples, "slips": dict(slips[:50])})
+        shown_examples = _one_of_each(value, [[b, a] for a, b in near])
+        yield Finding("spelling", "note", message, fix, {"examples": shown_examples, "slips": dict(near[:50])})
 
 
 def count_names(task: Task) -> Counter[str]:
@@ -60,6 +60,12 @@ def one_spelling(task: Task) -> Mapping[str, str]:
     if len(counts) - sum(len(group) - 1 for group in alike) < 2:
         return {}
     return {name: group[0] for group in alike for name in group[1:]}
+
+
+def slips(task: Task) -> list[tuple[str, str]]:
+    """(rare name, frequent name) of classes or tags a letter apart."""
+    counts = count_names(task) if name_of(task.objective) in ("classes", "tags") else Counter()
+    return likely_slips(counts, groups_alike(counts))
 
 
 def _typed(name: str) -> str:
