@@ -100,10 +100,11 @@ def likely_slips(counts: Mapping[str, int], known: Iterable[Sequence[str]] = ())
     return sorted((rare, frequent) for rare, frequent in found.items() if frequent not in found)
 
 
-def spelled_alike(name: str, names: Iterable[str]) -> str:
-    """The first of some names that differs from this one in spelling only, "" where none does."""
-    keys = _keys(name)
-    return next((other for other in names if other != name and keys & _keys(other)), "")
+def first_alike(names: Iterable[str], known: Sequence[str]) -> tuple[str, str]:
+    """The first name that differs from a known one in spelling only, and that one; ("", "") where none does."""
+    by_key = {key: name for name in known for key in _keys(name)} if len(known) <= MAX_NAMES else {}
+    pairs = ((name, by_key[key]) for name in names for key in _keys(name) if key in by_key)
+    return next(pairs, ("", ""))
 
 
 def _looks_otherwise(name: str) -> bool:
@@ -149,8 +150,10 @@ def _folded(name: str) -> str:
 
 def _plainest_first(names: Sequence[str], counts: Mapping[str, int], words_first: bool) -> list[str]:
     def rank(name: str) -> tuple:
-        odd = _looks_otherwise(name) or unicodedata.normalize("NFKC", _undone(name)) != name
-        return odd, words_first and name.isdigit(), -counts[name], name
+        tidy = " ".join(unicodedata.normalize("NFKC", _undone(name)).split())
+        shouted = name.isupper() and len(name) > 1
+        odd = _looks_otherwise(name) or tidy != name
+        return odd, words_first and name.isdigit(), -counts[name], shouted, name
 
     return sorted(names, key=rank)
 

@@ -14,7 +14,7 @@ from headstart.core.result import SetAside
 from headstart.core.task import Objective
 from headstart.data.contents import Parts, Reading
 from headstart.data.infer_objective import LabelReading
-from headstart.data.label_spelling import composed, groups_alike, shown, spelled_alike
+from headstart.data.label_spelling import composed, first_alike, groups_alike, shown
 from headstart.data.label_values import NO_LABEL
 from headstart.data.objectives import tags
 from headstart.data.objectives.classes import class_name
@@ -166,16 +166,14 @@ def drop_unknown_labels(parts: Parts, objective: Objective) -> tuple[Parts, list
                 f"No label of the {part} part is in the training part: {join_plain(map(shown, counts))} there, "
                 f"{join_plain(map(shown, sorted(known)))} here.{_alike_hint(counts, known)}"
             )
-    note = "{} held-out examples of {} are set aside: it has no training example.{}"
-    few = list(counts.items())[:10]
-    return learnable, aside, [note.format(n, shown(name), _alike_hint([name], known)) for name, n in few]
+    note = "{} held-out examples of {} are set aside: it has no training example."
+    notes = [note.format(n, shown(name)) for name, n in list(counts.items())[:10]]
+    return learnable, aside, [*notes, *filter(None, [_alike_hint(counts, known).strip()])]
 
 
 def _alike_hint(unknown: Iterable[str], known: Iterable[str]) -> str:
     """What to type where a label of the test part is one of the training part in another spelling."""
-    known = sorted(known)
-    pairs = ((name, spelled_alike(name, known)) for name in list(unknown)[:10])
-    name, other = next((pair for pair in pairs if pair[1]), ("", ""))
+    name, other = first_alike(unknown, sorted(known))
     return f" {shown(name)} and {shown(other)} differ in spelling only: --merge alike makes them one." if other else ""
 
 
