@@ -100,11 +100,11 @@ def likely_slips(counts: Mapping[str, int], known: Iterable[Sequence[str]] = ())
     return sorted((rare, frequent) for rare, frequent in found.items() if frequent not in found)
 
 
-def first_alike(names: Iterable[str], known: Sequence[str]) -> tuple[str, str]:
-    """The first name that differs from a known one in spelling only, and that one; ("", "") where none does."""
-    by_key = {key: name for name in known for key in _keys(name)} if len(known) <= MAX_NAMES else {}
-    pairs = ((name, by_key[key]) for name in names for key in _keys(name) if key in by_key)
-    return next(pairs, ("", ""))
+def known_alike(names: Iterable[str], known: Sequence[str]) -> dict[str, str]:
+    """Of names that differ from a known one in spelling only, which that is."""
+    names = list(names)
+    by_key = {key: name for name in known for key in _keys(name)} if names and len(known) <= MAX_NAMES else {}
+    return {name: by_key[key] for name in names for key in _keys(name) if key in by_key}
 
 
 def _looks_otherwise(name: str) -> bool:

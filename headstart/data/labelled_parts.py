@@ -14,7 +14,7 @@ from headstart.core.result import SetAside
 from headstart.core.task import Objective
 from headstart.data.contents import Parts, Reading
 from headstart.data.infer_objective import LabelReading
-from headstart.data.label_spelling import composed, first_alike, groups_alike, shown
+from headstart.data.label_spelling import composed, groups_alike, known_alike, shown
 from headstart.data.label_values import NO_LABEL
 from headstart.data.objectives import tags
 from headstart.data.objectives.classes import class_name
@@ -149,32 +149,36 @@ def drop_unknown_labels(parts: Parts, objective: Objective) -> tuple[Parts, list
     known = set(objective.facts().get("names", ()))
     if not known:
         return parts, [], []
+    names = {n for part in parts.values() for e in part for n in _label_names(e.label, objective)} - known
+    alike = known_alike(sorted(names), sorted(known))
     learnable: Parts = {}
     aside: list[SetAside] = []
     counts: Counter[str] = Counter()  # of examples by their unknown label
     for part, examples in parts.items():
         learnable[part] = []
         for example in examples:
-            unknown = [name for name in _label_names(example.label, objective) if name not in known]
+            unknown = [name for name in _label_names(example.label, objective) if name in names] if names else []
             if unknown:
                 counts[unknown[0]] += 1
-                aside.append(SetAside(example.id, f"{shown(unknown[0])} has no training example"))
+                aside.append(SetAside(example.id, _why_unknown(unknown[0], alike)))
             else:
                 learnable[part].append(example)
         if examples and not learnable[part]:
+            some, other = next(iter(alike.items()), ("", ""))
+            told = f" {shown(some)} and {shown(other)} differ in spelling only: add --merge alike." if other else ""
             raise SourceError(
                 f"No label of the {part} part is in the training part: {join_plain(map(shown, counts))} there, "
-                f"{join_plain(map(shown, sorted(known)))} here.{_alike_hint(counts, known)}"
+                f"{join_plain(map(shown, sorted(known)))} here.{told}"
             )
-    note = "{} held-out examples of {} are set aside: it has no training example."
-    notes = [note.format(n, shown(name)) for name, n in list(counts.items())[:10]]
-    return learnable, aside, [*notes, *filter(None, [_alike_hint(counts, known).strip()])]
+    few = list(counts.items())[:10]
+    return learnable, aside, [f"{n:,} held-out examples are set aside: {_why_unknown(name, alike)}." for name, n in few]
 
 
-def _alike_hint(unknown: Iterable[str], known: Iterable[str]) -> str:
-    """What to type where a label of the test part is one of the training part in another spelling."""
-    name, other = first_alike(unknown, sorted(known))
-    return f" {shown(name)} and {shown(other)} differ in spelling only: --merge alike makes them one." if other else ""
+def _why_unknown(name: str, alike: Mapping[str, str]) -> str:
+    lacks = f"{shown(name)} has no training example"
+    if name not in alike:
+        return lacks
+    return f"{lacks}, {shown(alike[name])} has, which differs in spelling only: add --merge alike"
 
 
 def _label_names(label: object, objective: Objective) -> Sequence[str]:

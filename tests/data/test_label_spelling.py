@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from headstart.core.errors import SourceError
+from headstart.core.errors import SourceError, Stopped
 from headstart.core.options import DataOptions
 from headstart.data.label_spelling import groups_alike, likely_slips
 from headstart.data.read import read
@@ -112,8 +112,10 @@ def test_a_test_part_in_another_spelling_is_merged_or_named(tmp_path):
     test = write_class_folders(tmp_path / "test", {"dog": 10, "Cat": 10}, start=100)
     task = read(train, DataOptions(test=str(test), merge="alike"))
     assert [e.label for e in task.part("test")].count("Dog") == 10
+    with pytest.raises(Stopped, match=r"'dog' has no training example, 'Dog' has, .* add --merge alike"):
+        read(train, DataOptions(test=str(test)))
     other = write_class_folders(tmp_path / "other", {"dog": 10, "cat": 10}, start=200)
-    with pytest.raises(SourceError, match="'cat' and 'Cat' differ in spelling only: --merge alike"):
+    with pytest.raises(SourceError, match="'cat' and 'Cat' differ in spelling only: add --merge alike"):
         read(train, DataOptions(test=str(other)))
 
 
