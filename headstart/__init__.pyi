@@ -32,6 +32,8 @@ def compare(
     kind: str | None = None,
     task: str | None = None,
     encoding: str | None = None,
+    keep: str | None = None,
+    merge: str | None = None,
     backbone: str = 'own',
     engine: str = '',
     weights: str = '',
@@ -61,6 +63,8 @@ def compare(
         kind: image or text, where it cannot be told.
         task: classes, tags (several a row) or number, where it cannot be told.
         encoding: Of files of text, as cp1252 or shift_jis, where it cannot be told.
+        keep: Names by commas that are read though they look hidden or like a system's own: ".net,@eaDir".
+        merge: Classes or tags that are one, as "Dog,dog;Cat,CAT"; alike: all that differ in spelling only.
         backbone: What to borrow, as FAMILY:NAME; own: what comes with Headstart; auto: the best of the hub.
         engine: What runs the frozen part: torch, openvino, openvino:bfloat16. Default: what is fastest here.
         weights: The digest that the backbone's weights must have; any where empty.
@@ -87,6 +91,8 @@ def fit(
     kind: str | None = None,
     task: str | None = None,
     encoding: str | None = None,
+    keep: str | None = None,
+    merge: str | None = None,
     backbone: str = 'own',
     engine: str = '',
     weights: str = '',
@@ -117,6 +123,8 @@ def fit(
         kind: image or text, where it cannot be told.
         task: classes, tags (several a row) or number, where it cannot be told.
         encoding: Of files of text, as cp1252 or shift_jis, where it cannot be told.
+        keep: Names by commas that are read though they look hidden or like a system's own: ".net,@eaDir".
+        merge: Classes or tags that are one, as "Dog,dog;Cat,CAT"; alike: all that differ in spelling only.
         backbone: What to borrow, as FAMILY:NAME; own: what comes with Headstart; auto: the best of the hub.
         engine: What runs the frozen part: torch, openvino, openvino:bfloat16. Default: what is fastest here.
         weights: The digest that the backbone's weights must have; any where empty.

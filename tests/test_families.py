@@ -232,6 +232,7 @@ PLANTED = {
         embedded(["a", "b"], Receipt(9, (), "sha256:a", "sha256:a", 0.98)),
         embedded(["a", "b"], Receipt(9, (), "sha256:a", "sha256:a", 0.99999)),
     ),
+    "spelling": (embedded(["Dog", "dog ", "cat"] * 9).task, embedded(["dog", "cat", "car"] * 9).task),
     "shortcut": (texts((4, 40)), texts((4, 4))),
     "floor": (judged(0.6, 0.7, 0.5, "stats"), judged(0.6, 0.7, 0.5)),
     "imbalance": (embedded(["a"] * 20 + ["b"] * 2), embedded(["a"] * 20 + ["b"] * 10)),

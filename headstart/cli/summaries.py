@@ -263,6 +263,8 @@ def check_summary(facts: dict) -> str:
         lines.append(
             f"  cleaned   {done['folder']}  ({done['kept']:,} kept, {done['removed']:,} left out: removed.csv)"
         )
+        if done["merged"]:
+            lines.append(f"            {len(done['merged'])} spellings merged into others: see the column look")
         lines.append(f"  try it    headstart fit {shlex.quote(str(done['folder']))}")
     lines += [f"  report    {facts['folder']}/check.html", ""]
     return "\n".join(lines)

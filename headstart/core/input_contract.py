@@ -29,6 +29,7 @@ class InputContract:
     label_type: "number", "classes", "tags": the objective's name
     decimal, thousands, unit: how the label's numbers were written; "" where they were plain
     encoding:  of text that is no UTF-8.  encoding_named: the user said so, and it goes for every text
+    keep:      names of files and folders that are read though they look hidden or like a system's own
     """
 
     kind: str
@@ -44,6 +45,7 @@ class InputContract:
     unit: str = ""
     encoding: str = ""
     encoding_named: bool = False
+    keep: tuple[str, ...] = ()
 
     @property
     def column(self) -> str:
@@ -62,6 +64,7 @@ CONTRACT_RULE: Rule = record(
         "container": one_of(*CONTAINERS),
         "form": one_of(*FORMS),
         "columns": items(text(100_000), MAX_COLUMNS),
+        "keep": items(text(255), 100),
         "suffixes": items(text(16, r"\.[\w.+-]+"), 100),
         "base": text(255, r"(?!\.\.?$)[^/\\\\\x00]*"),
         **dict.fromkeys(("label", "encoding", "unit"), _word),

@@ -42,6 +42,12 @@ class DataOptions:
     kind: str | None = option(None, "image or text, where it cannot be told.")
     task: str | None = option(None, "classes, tags (several a row) or number, where it cannot be told.")
     encoding: str | None = option(None, "Of files of text, as cp1252 or shift_jis, where it cannot be told.")
+    keep: str | None = option(
+        None, 'Names by commas that are read though they look hidden or like a system\'s own: ".net,@eaDir".'
+    )
+    merge: str | None = option(
+        None, 'Classes or tags that are one, as "Dog,dog;Cat,CAT"; alike: all that differ in spelling only.'
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

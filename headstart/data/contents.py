@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ from headstart.core.messages import first_line
 from headstart.core.result import SetAside
 from headstart.core.task import Example, TableCell
 
+BEFORE_NUMBER = re.compile(r"\\+(?=ud[89a-f]|[\ud800-\udfff])")  # backslashes that a number could follow
 MAX_FILE_BYTES = 512 << 20  # a bigger file is no photo, and reading it whole could exhaust memory
 # Files that are taken for images; what is in them is looked at later, by the decoder.
 IMAGE_SUFFIXES = (
@@ -125,6 +127,17 @@ def valid_text(text: str) -> str:
     by its number, so that two names stay two.
     """
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def valid_name(name: str) -> str:
+    """The name of a file or folder as text that can be written anywhere; two names never become one.
+
+    A byte that is no UTF-8 is shown by its number, as in "\\udce9t"; a backslash that could be mistaken for the
+    beginning of one is doubled.
+    """
+    if "\\" in name:
+        name = BEFORE_NUMBER.sub(lambda run: run.group() * 2, name)
+    return valid_text(name)
 
 
 def iter_cells(table: Path, column: str, rows: Sequence[int] | None = None) -> Iterator[bytes | None]:

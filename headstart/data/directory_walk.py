@@ -8,25 +8,88 @@ name already; a link to a file, unless that file is read under another name. Wha
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from headstart.data.contents import valid_name
 
 IGNORED_NAMES = {
     *("thumbs.db", "desktop.ini", "icon\r", "__macosx", "lost+found", "node_modules"),
     *("@eadir", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "system volume information"),
 }
-OWN_FILES = (("journal.jsonl",), ("card.json", "delta.safetensors"))  # a run, or a model, of ours
+# A run, a model, an export, a cleaned list of ours.
+OWN_FILES = (
+    *(("journal.jsonl",), ("card.json", "delta.safetensors"), ("result.json", "report.html")),
+    *(("export.json", "README.md"), ("removed.csv", "train.csv"), ("removed.csv", "train.jsonl")),
+)
+MAX_COUNTED = 10_000  # files in what is left out, beyond which they are not counted
+_kept: ContextVar[tuple[str, ...]] = ContextVar("kept", default=())
+
+
+@contextmanager
+def keeping(names: Sequence[str]) -> Iterator[None]:
+    """Meanwhile names like these (".net", "~*") are read, though they look hidden or like a system's own."""
+    token = _kept.set(tuple(names))
+    try:
+        yield
+    finally:
+        _kept.reset(token)
 
 
 def is_visible(name: str) -> bool:
     """Whether a file or folder of this name is meant to be read: it is not hidden, a backup or a system's own."""
-    return not name.startswith((".", "~")) and name.lower() not in IGNORED_NAMES
+    return (not name.startswith((".", "~")) and name.lower() not in IGNORED_NAMES) or _is_kept(name)
 
 
 def is_own(folder: str) -> bool:
     """Whether Headstart wrote a folder: what lies in a run is never data."""
-    return any(all(os.path.isfile(os.path.join(folder, name)) for name in names) for names in OWN_FILES)
+    wrote = any(all(os.path.isfile(os.path.join(folder, name)) for name in names) for names in OWN_FILES)
+    return wrote and not _is_kept(os.path.basename(folder))
+
+
+def describe_left_out(root: str) -> list[str]:
+    """A note on the hidden files, and those of systems and of Headstart, that are no data; none where there are none.
+
+    root: the folder that was read; links are not followed
+    """
+    found: Counter[str] = Counter()
+    waiting = [root]
+    while waiting:
+        with suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                folder = entry.is_dir(follow_symlinks=False)
+                if is_visible(entry.name) and not (folder and is_own(entry.path)):
+                    waiting += [entry.path] if folder else []
+                elif folder:
+                    own = is_visible(entry.name)
+                    found["what Headstart wrote" if own else entry.name] += _count_files(entry.path)
+                else:
+                    known = entry.name.lower() in IGNORED_NAMES
+                    found[entry.name if known else f"{'._' if entry.name[:2] == '._' else entry.name[0]}*"] += 1
+    most = +found  # less empty folders
+    if not most:
+        return []
+    counts = ((name, f"{n:,}" if n < MAX_COUNTED else f"{MAX_COUNTED:,} or more") for name, n in most.most_common(5))
+    told = ", ".join(f"{valid_name(name.strip())} ({n})" for name, n in counts)
+    more = f" and {len(most) - 5:,} more" if len(most) > 5 else ""
+    return [f"Files left out, as hidden or a system's own: {told}{more}; --keep NAME reads them."]
+
+
+def _is_kept(name: str) -> bool:
+    return any(fnmatchcase(name, kept) for kept in _kept.get())
+
+
+def _count_files(folder: str) -> int:
+    total = 0
+    for _, _, files in os.walk(folder):
+        total += len(files)
+        if total >= MAX_COUNTED:
+            break
+    return total
 
 
 def list_files(root: str, tops: Sequence[str]) -> tuple[list[list[str]], list[tuple[str, str]]]:

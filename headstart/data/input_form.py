@@ -10,6 +10,7 @@ import base64
 import binascii
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,10 +115,30 @@ def resolve(base: str | Path, value: object, suffixes: Sequence[str] = ()) -> st
     if "\\" in text and not os.path.exists(os.path.join(base, text)):
         text = text.replace("\\", "/")
     path = os.path.join(base, text)
+    if not path.isascii():
+        path = _as_on_disk(base, text)
     if not suffixes:
         return path
     others = (s for s in (*suffixes, *_suffixes(None)) if os.path.isfile(path + s))
     return path if text.lower().endswith(IMAGE_SUFFIXES) else path + next(others, suffixes[0])
+
+
+def _as_on_disk(base: str | Path, text: str) -> str:
+    """A path with each name in the form of Unicode, NFC or NFD, that it has on this disk; as written where in none."""
+    whole = os.path.join(base, text)
+    if os.path.exists(whole):
+        return whole
+    path = os.sep if os.path.isabs(text) else os.fspath(base)
+    for name in filter(None, text.split("/")):
+        forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+        there = (form for form in forms if os.path.exists(os.path.join(path, form)))
+        path = os.path.join(path, next(there, "") or _with_suffix_there(path, forms) or name)
+    return path
+
+
+def _with_suffix_there(folder: str, forms: Sequence[str]) -> str:
+    """The form of an id that is an image's name here, "" where none is."""
+    return next((form for form in forms for s in _suffixes(None) if os.path.isfile(os.path.join(folder, form + s))), "")
 
 
 def base_folder(place: Place, base: str) -> Path:

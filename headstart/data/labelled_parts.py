@@ -1,20 +1,23 @@
-"""The examples of the parts once it is known what their labels mean: who has no tag, and who a label nobody learns."""
+"""The examples of the parts once it is known what their labels mean: names that are one, and labels nobody learns."""
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from headstart.core.errors import SourceError
 from headstart.core.input_contract import InputContract
-from headstart.core.messages import join_quoted
+from headstart.core.messages import did_you_mean, join_plain, join_quoted
 from headstart.core.result import SetAside
 from headstart.core.task import Objective
 from headstart.data.contents import Parts, Reading
 from headstart.data.infer_objective import LabelReading
+from headstart.data.label_spelling import composed, groups_alike, known_alike, shown
 from headstart.data.label_values import NO_LABEL
 from headstart.data.objectives import tags
+from headstart.data.objectives.classes import class_name
 from headstart.data.split_names import assign_parts, part_of
 
 
@@ -42,30 +45,140 @@ def with_untagged(parts: Parts, main: Reading, aside: list[SetAside]) -> tuple[P
     return parts, kept, [f"{len(aside) - len(kept):,} examples have no tag: their cell is empty."]
 
 
+def with_composed_labels(parts: Parts) -> tuple[Parts, list[str]]:
+    """The parts with labels and groups in Unicode's form NFC: what is equal to Unicode is one; and a note on labels."""
+    if not all(e.group.isascii() for part in parts.values() for e in part):
+        parts = {name: [replace(e, group=composed(e.group)) for e in part] for name, part in parts.items()}
+    written: Counter[str] = Counter(
+        n for part in parts.values() for e in part for n in _words(e.label) if not n.isascii()
+    )
+    changed = {name: composed(name) for name in written if composed(name) != name}
+    if not changed:
+        return parts, []
+    both = {new: (written[new], written[old]) for old, new in changed.items() if new in written}
+    notes = [
+        f"{new!r} is written in two forms of Unicode, {n:,} and {m:,} times: they are one."
+        for new, (n, m) in list(both.items())[:5]
+    ]
+    if len(changed) > len(both):
+        notes.append(f"{len(changed) - len(both):,} labels were written in Unicode's form NFD; here they are NFC.")
+    return relabelled(parts, changed), notes
+
+
+def with_merged_labels(parts: Parts, merge: str | None, objective: str) -> tuple[Parts, list[str]]:
+    """The parts with classes or tags joined, each under the name that is commonest in training; and notes.
+
+    merge: as of DataOptions.  objective: its name
+    Raises SourceError for a name that no example has, or where labels are numbers.
+    """
+    if merge is None:
+        return parts, []
+    if objective not in ("classes", "tags"):
+        raise SourceError("--merge joins classes or tags, and these labels are numbers. Leave it out.")
+    counts: Counter[str] = Counter(n for e in parts.get("train", ()) for n in label_names(e.label))
+    counts.update(dict.fromkeys((n for part in parts.values() for e in part for n in label_names(e.label)), 0))
+    joined: dict[str, str] = {}
+    notes = []
+    for names in _groups(merge, counts):
+        first, *others = dict.fromkeys(joined.get(n, n) for n in names)
+        joined = {old: first if new in others else new for old, new in joined.items()} | dict.fromkeys(others, first)
+        told = join_plain((f"{shown(n)} ({counts[n]:,})" for n in others), 10)
+        notes.append(f"Merged into {shown(first)} ({counts[first]:,} to learn from): {told}.")
+    if not notes:
+        notes = ["--merge alike: no two names differ in spelling only."]
+    more = [f"{len(notes) - 10:,} further groups were merged."] if len(notes) > 10 else []
+    return relabelled(parts, joined), notes[:10] + more
+
+
+def relabelled(parts: Parts, new_names: Mapping[str, str]) -> Parts:
+    """The parts with other names of classes or tags."""
+    if not new_names:
+        return parts
+    change = renaming(new_names)
+    return {
+        part: [e if (new := change(e.label)) is e.label else replace(e, label=new) for e in examples]
+        for part, examples in parts.items()
+    }
+
+
+def renaming(new_names: Mapping[str, str]) -> Callable[[object], object]:
+    """Gives a label, or a list of tags, with other names; the very same one where none of its names changes."""
+
+    def change(label: object) -> object:
+        names = label_names(label)
+        if not any(n in new_names for n in names):
+            return label
+        new = dict.fromkeys(new_names.get(n, n) for n in names)
+        return tuple(new) if isinstance(label, tuple | list) else next(iter(new))
+
+    return change
+
+
+def label_names(label: object) -> tuple[str, ...]:
+    """The names in a label: of its class, or of its tags."""
+    return tags.tag_names(label) if isinstance(label, tuple | list) else (class_name(label),)
+
+
+def _words(label: object) -> tuple[str, ...]:
+    return (label,) if isinstance(label, str) else tags.tag_names(label) if isinstance(label, tuple | list) else ()
+
+
+def _groups(merge: str, counts: Mapping[str, int]) -> Iterable[list[str]]:
+    """The groups of names in "Dog,dog;Cat,CAT", each name as it stands in the data; of "alike" those that look it."""
+    typed = {shown(name)[1:-1]: name for name in counts}
+    for text in filter(str.strip, merge.split(";")):
+        if text.strip().lower() == "alike":
+            yield from groups_alike(counts)
+            continue
+        names = [name.strip() for name in next(csv.reader([text], skipinitialspace=True)) if name.strip()]
+        if len(set(names)) < 2:
+            raise SourceError(
+                f'--merge {text.strip()!r} names one class. Two are the least, as in --merge "Dog,dog"; several groups '
+                "have ; between them, and alike merges all that differ in spelling only."
+            )
+        group = [n if n in counts else typed.get(n, composed(n)) for n in names]
+        for name in group:
+            if name not in counts:
+                hint = did_you_mean(name, counts) or f" There are: {join_quoted(sorted(counts), 10)}."
+                raise SourceError(f"--merge: no example has the label {name!r}.{hint}")
+        yield sorted(group, key=lambda n: (-counts[n], n))
+
+
 def drop_unknown_labels(parts: Parts, objective: Objective) -> tuple[Parts, list[SetAside], list[str]]:
     """The parts less the held-out examples whose label no training example has."""
     known = set(objective.facts().get("names", ()))
     if not known:
         return parts, [], []
+    names = {n for part in parts.values() for e in part for n in _label_names(e.label, objective)} - known
+    alike = known_alike(sorted(names), sorted(known))
     learnable: Parts = {}
     aside: list[SetAside] = []
     counts: Counter[str] = Counter()  # of examples by their unknown label
     for part, examples in parts.items():
         learnable[part] = []
         for example in examples:
-            unknown = [name for name in _label_names(example.label, objective) if name not in known]
+            unknown = [name for name in _label_names(example.label, objective) if name in names] if names else []
             if unknown:
                 counts[unknown[0]] += 1
-                aside.append(SetAside(example.id, f"{unknown[0]!r} has no training example"))
+                aside.append(SetAside(example.id, _why_unknown(unknown[0], alike)))
             else:
                 learnable[part].append(example)
         if examples and not learnable[part]:
+            some, other = next(iter(alike.items()), ("", ""))
+            told = f" {shown(some)} and {shown(other)} differ in spelling only: add --merge alike." if other else ""
             raise SourceError(
-                f"No label of the {part} part is in the training part: {join_quoted(counts)} there, "
-                f"{join_quoted(sorted(known))} here."
+                f"No label of the {part} part is in the training part: {join_plain(map(shown, counts))} there, "
+                f"{join_plain(map(shown, sorted(known)))} here.{told}"
             )
-    note = "{} held-out examples of {!r} are set aside: it has no training example."
-    return learnable, aside, [note.format(n, name) for name, n in counts.items()][:10]
+    few = list(counts.items())[:10]
+    return learnable, aside, [f"{n:,} held-out examples are set aside: {_why_unknown(name, alike)}." for name, n in few]
+
+
+def _why_unknown(name: str, alike: Mapping[str, str]) -> str:
+    lacks = f"{shown(name)} has no training example"
+    if name not in alike:
+        return lacks
+    return f"{lacks}, {shown(alike[name])} has, which differs in spelling only: add --merge alike"
 
 
 def _label_names(label: object, objective: Objective) -> Sequence[str]:

@@ -22,9 +22,15 @@ from headstart.core.result import SetAside
 from headstart.core.task import Example, Objective, Task
 from headstart.data import split
 from headstart.data.contents import IMAGE_SUFFIXES, TEXT_SUFFIXES, Parts, Reading
-from headstart.data.directory_walk import holds_file, is_visible
+from headstart.data.directory_walk import holds_file, is_visible, keeping
 from headstart.data.infer_objective import infer_objective
-from headstart.data.labelled_parts import completed_contract, drop_unknown_labels, with_untagged
+from headstart.data.labelled_parts import (
+    completed_contract,
+    drop_unknown_labels,
+    with_composed_labels,
+    with_merged_labels,
+    with_untagged,
+)
 from headstart.data.objectives import tags
 from headstart.data.price import check_price
 from headstart.data.split_names import assign_parts, part_of
@@ -59,6 +65,10 @@ def read(source: object, options: DataOptions = DataOptions(), regroup: Regroup 
     if module is tags and main.unlabelled:
         parts, aside, more = with_untagged(parts, main, aside)
         notes += more
+    parts, more = with_composed_labels(parts)
+    notes += more
+    parts, more = with_merged_labels(parts, options.merge, module.__name__.rpartition(".")[2])
+    notes += more
     objective = module.of([e.label for e in parts["train"]])
     parts, unseen, more = drop_unknown_labels(parts, objective)
     aside += unseen
@@ -88,17 +98,26 @@ def read_source(source: object, options: DataOptions = DataOptions(), contract: 
         raise SourceError(f"There is no kind {kind!r}.{did_you_mean(kind, KINDS)} There are: {', '.join(KINDS)}.")
     if isinstance(source, str | Path):
         source = os.path.expanduser(source)
+    keep = kept_names(options, contract)
     try:
-        reader = _reader(source, contract)
-        offered = {"contract": contract, "encoding": options.encoding}
-        known = signature(reader.read).parameters  # readers of other packages may know less
-        kept = {name: value for name, value in offered.items() if value is not None and name in known}
-        found: Reading = reader.read(
-            source, label=options.label, input=options.input, kind=kind, group=options.group, **kept
-        )
-        return found
+        with keeping(keep):
+            reader = _reader(source, contract)
+            offered = {"contract": contract, "encoding": options.encoding}
+            known = signature(reader.read).parameters  # readers of other packages may know less
+            like = {name: value for name, value in offered.items() if value is not None and name in known}
+            found: Reading = reader.read(
+                source, label=options.label, input=options.input, kind=kind, group=options.group, **like
+            )
     except OSError as error:
         raise SourceError(f"{error.filename or source} cannot be read: {error.strerror or error}.") from error
+    return replace(found, contract=replace(found.contract, keep=keep)) if keep and found.contract else found
+
+
+def kept_names(options: DataOptions, contract: InputContract | None) -> tuple[str, ...]:
+    """The names that are read whatever they look like: as asked, or as with what was learned from."""
+    if options.keep is not None:
+        return tuple(filter(None, (name.strip() for name in options.keep.split(","))))
+    return contract.keep if contract is not None else ()
 
 
 def _reader(source: object, contract: InputContract | None) -> ModuleType:

@@ -21,7 +21,7 @@ from headstart.core.memory import total_memory
 from headstart.core.messages import first_line
 from headstart.data.columnar import parse_columnar
 from headstart.data.contents import valid_text
-from headstart.data.directory_walk import contains
+from headstart.data.directory_walk import contains, is_visible
 from headstart.data.sheet import Sheet
 from headstart.data.split_names import part_of
 from headstart.data.text_encoding import UNKNOWN, WantedEncoding, decode, first_lost_byte
@@ -69,7 +69,7 @@ def find_tables(root: Path) -> list[Path]:
     files = [p for folder in folders for p in folder.iterdir() if p.suffix.lower() in TABLE_SUFFIXES]
     saved = {folder for folder in folders if (folder / "state.json").is_file()}  # by `save_to_disk`
     files = [p for p in files if p.suffix.lower() != ".arrow" or (p.parent in saved and p.stem[:6] != "cache-")]
-    visible = [p for p in files if not p.name.startswith(".") and p.name.lower() not in METADATA_FILES]
+    visible = [p for p in files if is_visible(p.name) and p.name.lower() not in METADATA_FILES]
     return sorted(p for p in visible if p.is_file())
 
 

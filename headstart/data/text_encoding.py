@@ -130,8 +130,8 @@ def encoding_of(files: Iterable[bytes], wanted: WantedEncoding = UNKNOWN) -> str
     if _is_damaged_utf8(sample):
         return ""
     found = _ranked(sample)
-    foreign = sum(byte > 127 for byte in sample)
-    if not found or found[0][0] < CLEAR or (foreign < FEW and len(found) > 1 and found[1][0] > found[0][0] - 0.05):
+    beyond = sum(byte > 127 for byte in sample)
+    if not found or found[0][0] < CLEAR or (beyond < FEW and len(found) > 1 and found[1][0] > found[0][0] - 0.05):
         raise SourceError(_unclear(sample, [name for _, name in found]))
     return found[0][1]
 

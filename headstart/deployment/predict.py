@@ -24,8 +24,10 @@ from headstart.data.contents import (
     TEXT_SUFFIXES,
     hash_files,
     iter_contents,
+    valid_name,
     valid_text,
 )
+from headstart.data.directory_walk import is_own, is_visible
 from headstart.data.frames import is_frame
 from headstart.data.label_values import is_missing
 from headstart.data.memory_labels import gives_pairs, pairs_apart
@@ -172,7 +174,7 @@ def _expand(item: str | Path, contract: InputContract, column: str | None, how: 
     elif _exists(text):
         yield from _expand_path(Path(text), contract, column, named)
     elif kind == "image" and glob.has_magic(text):
-        matches = sorted(p for p in map(Path, glob.glob(text, recursive=True)) if p.is_file())
+        matches = _matching_files(text)
         for path in matches:
             yield from _expand_path(path, contract, column, named)
         if not matches:
@@ -181,6 +183,15 @@ def _expand(item: str | Path, contract: InputContract, column: str | None, how: 
         yield SetAside(text, "no such file")
     else:
         yield _text_example(text)
+
+
+def _matching_files(pattern: str) -> list[Path]:
+    """The files of a pattern, less those that no reader would take: a system's own, and what lies in a run of ours."""
+    found = [p for p in map(Path, glob.glob(pattern, recursive=True)) if p.is_file()]
+    own = {folder for folder in {parent for p in found for parent in p.parents} if is_own(str(folder))}
+    written = Path(pattern).parts
+    seen = (p for p in found if all(part in written or is_visible(part) for part in p.parts))
+    return sorted(p for p in seen if own.isdisjoint(p.parents))
 
 
 def _exists(text: str) -> bool:
@@ -192,7 +203,7 @@ def _exists(text: str) -> bool:
 
 def _expand_path(path: Path, contract: InputContract, column: str | None, named: bool) -> Iterator[Item]:
     """The examples of a folder, a table or a file that is there. named: whether it surely is the name of something"""
-    suffix, name = path.suffix.lower(), valid_text(str(path))
+    suffix, name = path.suffix.lower(), valid_name(str(path))
     if path.is_dir() or suffix in TABLE_SUFFIXES:
         yield from read_inputs(path, contract, column)
     elif contract.kind == "image":

@@ -2,14 +2,17 @@
 
 Removed are unreadable files, equal bytes under different labels (all of them: nobody can say which is right), repeated
 bytes (all but the first), and training examples that are near-duplicates of a test example. A suspected label error
-stays, with a note in the column `look`: a person has to decide.
+stays, with a note in the column `look`: a person has to decide. Classes or tags that differ in spelling only are one,
+the commonest; `look` says what was written.
 """
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from headstart.core.errors import SourceError, Unreadable
@@ -21,7 +24,9 @@ from headstart.core.task import Example, Task
 from headstart.data import contents
 from headstart.data.contents import valid_text
 from headstart.data.duplicates import near_duplicates
-from headstart.evaluation.guards import labels
+from headstart.data.label_spelling import shown
+from headstart.data.labelled_parts import label_names, renaming
+from headstart.evaluation.guards import labels, spelling
 
 IMAGE_SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"RIFF": ".webp", b"BM": ".bmp"}
 
@@ -38,12 +43,10 @@ def write_cleaned(survey: DataSurvey, into: Path) -> dict:
         raise SourceError("Rows of numbers cannot be written as a list of examples. Leave out --fix.")
     if into.exists():
         raise SourceError(f"{into} exists. Name a new folder: --fix FOLDER.")
+    new_names = spelling.one_spelling(task)
+    task, label_notes = _respelled(task, new_names), _label_notes(survey, new_names)
     removed = {a.id: a.reason for a in task.aside} | _exact_duplicates(task)
     removed |= {id: reason for id, reason in _train_test_duplicates(survey).items() if id not in removed}
-    # Suspected label errors, with the class that each looks like.
-    is_classes = name_of(task.objective) == "classes"
-    disputed = labels.disputed_labels(survey)[1] if is_classes else []
-    label_notes = {id: f"looks like {other}" for id, _, other in disputed}
     splits = {"train": [*task.parts["train"], *task.parts["val"]]}
     if len(task.parts["test"]):
         splits["test"] = [*task.parts["test"]]
@@ -61,7 +64,32 @@ def write_cleaned(survey: DataSurvey, into: Path) -> dict:
     finally:
         with suppress(OSError):  # the error that led here says more
             remove_folder(temporary)
-    return {"folder": str(into), "removed": len(removed), "kept": len(task.examples) + len(task.aside) - len(removed)}
+    kept = len(task.examples) + len(task.aside) - len(removed)
+    return {"folder": str(into), "removed": len(removed), "kept": kept, "merged": dict(new_names)}
+
+
+def _respelled(task: Task, new_names: Mapping[str, str]) -> Task:
+    """The task with other names of classes or tags."""
+    if not new_names:
+        return task
+    change = renaming(new_names)
+    return replace(task, examples=tuple(replace(e, label=change(e.label)) for e in task.examples))
+
+
+def _label_notes(survey: DataSurvey, new_names: Mapping[str, str]) -> dict[str, str]:
+    """What there is to look at, by id: the class that a label looks like, and how the label was written."""
+    task = survey.task
+    is_classes = name_of(task.objective) == "classes"
+    disputed = labels.disputed_labels(survey)[1] if is_classes else []
+    notes: dict[str, list[str]] = defaultdict(list)
+    for id, label, other in disputed:
+        if new_names.get(label, label) != new_names.get(other, other):
+            notes[id].append(f"looks like {new_names.get(other, other)}")
+    told = {name: f"may be a slip for {shown(other)}" for name, other in spelling.slips(task)}
+    told |= {name: f"was {shown(name)}" for name in new_names}
+    for example in task.examples if told else ():
+        notes[example.id] += [told[n] for n in label_names(example.label) if n in told]
+    return {id: "; ".join(some) for id, some in notes.items() if some}
 
 
 def _train_test_duplicates(survey: DataSurvey) -> dict[str, str]:

@@ -133,9 +133,9 @@ class Scale:
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """About so many round values from low to high."""
-    if not high > low:
-        return [low]
     rough = (high - low) / about
+    if not rough > 1e-300:  # losses of 0 and 5e-324 were seen: no step between them has digits
+        return [low]
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= rough * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)

@@ -20,6 +20,7 @@ from headstart.core.settings import setting_texts
 from headstart.core.task import Objective
 from headstart.data.contents import Reading, valid_text
 from headstart.data.frames import KNOWN_COLUMNS, is_frame
+from headstart.data.label_spelling import composed
 from headstart.data.objectives.number import LARGEST_LABEL
 from headstart.features.cache import store
 from headstart.features.extract import embed
@@ -69,7 +70,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """
         rows, y = _fit_rows(self, X, y)
         check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        self.classes_, codes = np.unique(_one_form(y), return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"Two classes are the least; y holds only 1 class, {self.classes_[0]!r}.")
         objective = member("objectives", "classes").restore({"names": [valid_text(str(c)) for c in self.classes_]})
@@ -88,6 +89,15 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         """(n,) labels as they were given."""
         check_is_fitted(self)
         return self.classes_[self.head_.scores(_rows(self, X)).argmax(1)]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy; a label in the other form of Unicode than its class (NFC or NFD) is that class."""
+        check_is_fitted(self)
+        forms = {composed(name): name for name in self.classes_.tolist() if isinstance(name, str)}
+        given = np.asarray(y)
+        if forms and given.dtype.kind in "UO":
+            given = np.array([forms.get(composed(v), v) if isinstance(v, str) else v for v in given.tolist()])
+        return super().score(X, given, sample_weight)
 
 
 class TransferRegressor(RegressorMixin, BaseEstimator):
@@ -128,6 +138,14 @@ class TransferRegressor(RegressorMixin, BaseEstimator):
         """(n,) numbers, in the unit of y."""
         check_is_fitted(self)
         return np.asarray(self.objective_.decode(self.head_.scores(_rows(self, X))), np.float64)
+
+
+def _one_form(y: np.ndarray) -> np.ndarray:
+    """Labels of which none are equal to Unicode in two forms: then all are in NFC, else as they were given."""
+    if y.dtype.kind not in "UO" or all(v.isascii() for v in y.tolist() if isinstance(v, str)):
+        return y
+    forms = [composed(v) if isinstance(v, str) else v for v in y.tolist()]
+    return np.array(forms, dtype=y.dtype) if len(set(forms)) < len(set(y.tolist())) else y
 
 
 def _fit_rows(estimator, x, y, numeric: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.reporting import fit_page, formatting
-from headstart.reporting.canvas import MARGIN, THEMES, TITLE_HEIGHT, Circle, Line, Rect, Text
+from headstart.reporting.canvas import MARGIN, THEMES, TITLE_HEIGHT, Circle, Line, Rect, Text, ticks
 from headstart.reporting.confusion import MAX_OPACITY, most_confused
 from tests.support.run_samples import SAMPLES, fit_result, write_run
 
@@ -174,3 +174,7 @@ def test_words_have_the_contrast_that_wcag_asks_for(theme):
 @given(st.text(max_size=80), st.floats(20, 300))
 def test_fitted_text_fits(text, room):
     assert formatting.text_width(formatting.fit_text(text, 12, room), 12) <= room
+
+
+def test_a_span_without_digits_has_one_tick():
+    assert ticks(0.0, 5e-324, 4) == [0.0]

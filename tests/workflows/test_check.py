@@ -234,3 +234,18 @@ def test_a_photo_is_glanced_at_once(tmp_path, monkeypatch):
     small = np.asarray(picture.convert("L").resize((9, 8), Image.Resampling.BOX))
     brighter = np.clip(small.astype(int) + 9, 0, 255)
     assert image_stats.difference_hash(small) == image_stats.difference_hash(brighter), "brightness moves no bit"
+
+
+def test_classes_in_several_spellings_are_named_and_merged_in_the_cleaned_list(tmp_path):
+    rows = [(f"a sentence about {'dogs' if i % 2 else 'cats'}, number {i}", i) for i in range(120)]
+    names = {i: ("Dog", "dog")[i % 4 == 1] if i % 2 else ("cat", "CAT ")[i % 8 == 0] for _, i in rows}
+    source = tmp_path / "t.csv"
+    source.write_text("text,label\n" + "".join(f'"{text}",{names[i]}\n' for text, i in rows))
+    facts = check.check(source, into=tmp_path / "out", root=tmp_path / "cache", fix=tmp_path / "clean").facts
+    found = [f for f in facts["findings"] if f["guard"] == "spelling"]
+    assert [f["level"] for f in found] == ["warn"]
+    assert found[0]["evidence"]["groups"][0].keys() == {"cat", "CAT"}
+    assert facts["cleaned"]["merged"] == {"CAT": "cat", "dog": "Dog"}
+    cleaned = list(csv.DictReader((tmp_path / "clean" / "train.csv").read_text().splitlines()))
+    assert {r["label"] for r in cleaned} == {"cat", "Dog"}
+    assert any("was 'CAT'" in r["look"] for r in cleaned)

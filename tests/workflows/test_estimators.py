@@ -1,5 +1,7 @@
 """The estimators are real scikit-learn estimators: its own checks, grid searches and pipelines say so."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -83,3 +85,16 @@ def test_names_that_no_file_can_hold_come_back_as_they_were_given():
     x, names = np.random.default_rng(0).standard_normal((60, 4)), np.array(["\ud800", "\x1b"])
     model = headstart.TransferClassifier().fit(x, names[(x[:, 0] > 0).astype(int)])
     assert set(model.predict(x)) == set(names)
+
+
+def test_labels_that_are_equal_to_unicode_are_one_class():
+    nfc = "\u00c4meise"
+    nfd = unicodedata.normalize("NFD", nfc)
+    x = np.random.default_rng(0).normal(size=(90, 5)) + 6 * (np.arange(90) % 3 == 2)[:, None]
+    y = np.array([nfc, nfd, "Biene"])[np.arange(90) % 3]
+    fitted = headstart.TransferClassifier().fit(x, y)
+    assert fitted.classes_.tolist() == ["Biene", nfc]
+    assert fitted.score(x, y) == 1
+    one_form = headstart.TransferClassifier().fit(x, np.where(y == nfc, nfd, y))
+    assert one_form.classes_.tolist() == [nfd, "Biene"]  # as they were given
+    assert one_form.score(x, y) == 1

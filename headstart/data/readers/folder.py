@@ -14,8 +14,16 @@ from headstart.core.input_contract import InputContract
 from headstart.core.messages import join_plain
 from headstart.core.result import SetAside
 from headstart.core.task import Example
-from headstart.data.contents import IMAGE_SUFFIXES, TEXT_SUFFIXES, Reading, hash_files, valid_text
-from headstart.data.directory_walk import holds_file, is_folder, is_own, is_visible, list_files
+from headstart.data.contents import (
+    IMAGE_SUFFIXES,
+    TEXT_SUFFIXES,
+    Reading,
+    hash_files,
+    valid_name,
+    valid_text,
+)
+from headstart.data.directory_walk import describe_left_out, holds_file, is_folder, is_own, is_visible, list_files
+from headstart.data.label_spelling import composed
 from headstart.data.split_names import part_of
 from headstart.data.tabular import find_tables
 from headstart.data.text_encoding import DecodedText, WantedEncoding, wanted_encoding
@@ -76,6 +84,10 @@ def read(
         counts = Counter(os.path.splitext(f.path)[1].lower() or "no suffix" for f in skipped)
         suffixes = ", ".join(f"{n} {suffix}" for suffix, n in counts.most_common(5))
         notes.append(f"{len(skipped)} files skipped, as they are no {kind}s: {suffixes}.")
+    notes += describe_left_out(str(root)) if label != "" else []
+    odd = [f.path for f in files if not f.path.isascii() and valid_text(f.path) != f.path]
+    if odd:
+        notes.append(f"{len(odd):,} names are no UTF-8; their bytes are shown by number, as in {_id(odd[0], root)}.")
     how = wanted_encoding(encoding, contract)
     rows, decoded = _examples(wanted, root, kind, how)
     notes += [f"A text or more {note}" for note in decoded.notes]
@@ -180,14 +192,14 @@ def _find_class_folders(root: Path, label: str | None) -> tuple[list[_ClassFolde
     tops = [(root / name, name) for name in parts] or [(root, "")]
     class_folders, loose = [], 0
     for top, part in tops:
-        class_folders += [_ClassFolder(str(top / name), valid_text(name), part) for name in _data_folders(top)]
+        class_folders += [_ClassFolder(str(top / name), valid_name(name), part) for name in _data_folders(top)]
         loose += sum(_is_example(n) and os.path.isfile(top / n) for n in os.listdir(top))
     notes = []
     if loose and class_folders:
         notes.append(f"{loose} loose files beside the class folders have no label and were left out.")
     if parts and bare:
         notes.append(f"{', '.join(bare)}: no class folders in it, so its files have no label and were left out.")
-    if len({folder.label for folder in class_folders}) < 2:
+    if len({composed(folder.label or "") for folder in class_folders}) < 2:
         raise SourceError(_no_classes(root, class_folders, loose))
     return class_folders, notes
 
@@ -198,7 +210,8 @@ def _no_classes(root: Path, class_folders: list[_ClassFolder], loose: int) -> st
         "above them)."
     )
     if class_folders:
-        return f"{root} has one class folder only, {class_folders[0].label!r}. Two are the least. {expected}"
+        left_out = "".join(f" {note}" for note in describe_left_out(str(root)))
+        return f"{root} has one class folder only, {class_folders[0].label!r}. Two are the least.{left_out} {expected}"
     if loose:
         return f"{root} holds {loose} loose files but no class folders, so nothing says what they show. {expected}"
     names = [n for n in sorted(os.listdir(root)) if is_visible(n)]
@@ -217,13 +230,13 @@ def _list_files(root: Path, folders: list[_ClassFolder]) -> tuple[list[_File], l
         for folder, paths in zip(folders, by_folder, strict=True)
         for path in paths
     ]
-    return files, [SetAside(_id(path, root), valid_text(reason)) for path, reason in left_out]
+    return files, [SetAside(_id(path, root), valid_name(reason)) for path, reason in left_out]
 
 
 def _id(path: str, root: Path) -> str:
     """The path from the data folder on."""
     prefix = os.path.join(root, "")  # paths below "." do not begin so
-    return valid_text(path.removeprefix(prefix).removeprefix("./").replace(os.sep, "/"))
+    return valid_name(path.removeprefix(prefix).removeprefix("./").replace(os.sep, "/"))
 
 
 def _select_kind(root: Path, files: list[_File], kind: str | None) -> tuple[str, list[_File], list[_File]]:
