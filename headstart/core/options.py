@@ -41,6 +41,7 @@ class DataOptions:
     group_twins: bool = option(False, "Keep near-duplicates on one side of the split.")
     kind: str | None = option(None, "image or text, where it cannot be told.")
     task: str | None = option(None, "classes, tags (several a row) or number, where it cannot be told.")
+    decimal: str | None = option(None, "comma or point: which mark in the labels is the decimal one.")
     encoding: str | None = option(None, "Of files of text, as cp1252 or shift_jis, where it cannot be told.")
     keep: str | None = option(
         None, 'Names by commas that are read though they look hidden or like a system\'s own: ".net,@eaDir".'

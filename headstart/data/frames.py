@@ -14,7 +14,8 @@ import numpy as np
 from headstart.core.errors import SourceError
 from headstart.core.input_contract import InputContract
 from headstart.core.messages import join_quoted
-from headstart.data.column_roles import INPUT_COLUMNS, infer_roles
+from headstart.data.column_names import INPUT_COLUMNS
+from headstart.data.column_roles import infer_roles
 from headstart.data.columnar import sheet_of_arrow
 from headstart.data.image_bytes import encode_picture, is_pil_image
 from headstart.data.label_values import clean_label, is_missing

@@ -36,19 +36,24 @@ class LabelReading:
     numbers: NumberReading | None = None
 
 
-def infer_objective(parts: Parts, column: str, task: str | None, label_form: str = "typed") -> LabelReading:
+def infer_objective(
+    parts: Parts, column: str, task: str | None, label_form: str = "typed", decimal: str = ""
+) -> LabelReading:
     """What the labels mean, told by their values, or as the user says.
 
     column: name of the label column, "" where there is none.  task: the member's name, when the user said it
-    label_form: as of a Reading
+    label_form: as of a Reading.  decimal: the mark in numbers, where the user says it
     Raises SourceError, listing the choices, when several members fit or none.
     """
     labels = [e.label for part in parts.values() for e in part]
     if task is not None:
         module, why = _objective_named(task), [f"Task: {task}, as asked."]
-        if task == "number" and (found := _read_as_numbers(labels, label_form, least=0.5)) is not None:
+        if task == "number" and (found := _read_as_numbers(labels, label_form, decimal, least=0.5)) is not None:
             return _as_numbers(parts, found, why)
         return LabelReading(module, _replace_labels(parts, tags.split_tags(labels) if task == "tags" else None), why)
+    if "," in column and labels and all(isinstance(v, tuple) and len(v) == 1 for v in labels):
+        why = ["Task: classes, because of the columns of labels each row has 1 in exactly one (else: --task tags)."]
+        return LabelReading(classes, _replace_labels(parts, [v[0] for v in labels if isinstance(v, tuple)]), why)
     split = tags.parse_tag_column(labels, column)
     if split is not None:
         why = [f"Task: tags, because column {column!r} holds words with separators."]
@@ -57,7 +62,7 @@ def infer_objective(parts: Parts, column: str, task: str | None, label_form: str
     if multi_hot is not None:
         why = ["Task: tags, because each label is a list of 0 and 1; tags are called by their positions."]
         return LabelReading(tags, _replace_labels(parts, multi_hot), why)
-    found = None if label_form == "names" else _read_as_numbers(labels, label_form)
+    found = None if label_form == "names" else _read_as_numbers(labels, label_form, decimal)
     return _by_values(parts, labels, column) if found is None else _by_numbers(parts, labels, column, found, label_form)
 
 
@@ -71,12 +76,14 @@ def _by_values(parts: Parts, labels: list, column: str) -> LabelReading:
     return LabelReading(member("objectives", fitting[0]), parts, [why])
 
 
-def _read_as_numbers(labels: list, label_form: str, least: float = NEARLY_ALL) -> NumberReading | None:
+def _read_as_numbers(
+    labels: list, label_form: str, decimal: str = "", least: float = NEARLY_ALL
+) -> NumberReading | None:
     """Labels that are words, or some of them, as numbers; None where they are none."""
     kinds = {type(v) for v in labels}
     if str not in kinds or not kinds <= {str, int, float}:
         return None
-    return read_numbers([str(v) for v in labels], semicolons=label_form == "semicolons", least=least)
+    return read_numbers([str(v) for v in labels], semicolons=label_form == "semicolons", least=least, decimal=decimal)
 
 
 def _by_numbers(parts: Parts, labels: list, column: str, found: NumberReading, label_form: str) -> LabelReading:
@@ -166,7 +173,7 @@ def _objective_named(task: str) -> ModuleType:
     return member("objectives", task)
 
 
-def _replace_labels(parts: Parts, labels: list[tuple] | None) -> Parts:
+def _replace_labels(parts: Parts, labels: list | None) -> Parts:
     """labels: of all parts, one after the other; None leaves them as they are"""
     if labels is None:
         return parts

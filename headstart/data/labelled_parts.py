@@ -11,7 +11,7 @@ from headstart.core.errors import SourceError
 from headstart.core.input_contract import InputContract
 from headstart.core.messages import did_you_mean, join_plain, join_quoted
 from headstart.core.result import SetAside
-from headstart.core.task import Objective
+from headstart.core.task import Example, Objective
 from headstart.data.contents import Parts, Reading
 from headstart.data.infer_objective import LabelReading
 from headstart.data.label_spelling import composed, groups_alike, known_alike, shown
@@ -19,6 +19,8 @@ from headstart.data.label_values import NO_LABEL
 from headstart.data.objectives import tags
 from headstart.data.objectives.classes import class_name
 from headstart.data.split_names import assign_parts, part_of
+
+MANY = 0.1  # of the inputs stand in several rows: then that is how the data are laid out
 
 
 def completed_contract(main: Reading, meaning: LabelReading) -> InputContract:
@@ -142,6 +144,46 @@ def _groups(merge: str, counts: Mapping[str, int]) -> Iterable[list[str]]:
                 hint = did_you_mean(name, counts) or f" There are: {join_quoted(sorted(counts), 10)}."
                 raise SourceError(f"--merge: no example has the label {name!r}.{hint}")
         yield sorted(group, key=lambda n: (-counts[n], n))
+
+
+def with_joined_tags(parts: Parts) -> tuple[Parts, list[str]]:
+    """The parts with one example for all rows of one input, which has the tags of each, as where a row is a tag."""
+    joined: Parts = {}
+    count = 0
+    for part, examples in parts.items():
+        rows: dict[str, list[Example]] = {}
+        for example in examples:
+            rows.setdefault(example.digest, []).append(example)
+        several = {d for d, same in rows.items() if len({tags.tag_names(e.label) for e in same}) == len(same) > 1}
+        if len(several) < MANY * len(rows):
+            joined[part] = examples
+            continue
+        count += sum(len(rows[d]) - 1 for d in several)
+        kept: list[Example] = []
+        for mark, same in rows.items():
+            union = tuple(dict.fromkeys(tag for e in same for tag in tags.tag_names(e.label)))
+            kept += [replace(same[0], label=union)] if mark in several else same
+        joined[part] = kept
+    notes = [f"{count:,} rows have the input of another row and other tags: they were joined to one example."]
+    return joined, notes if count else []
+
+
+def check_one_label_each(parts: Parts, column: str) -> None:
+    """Raises SourceError where many inputs stand in several rows, with another label in each."""
+    labels: dict[str, set[str]] = {}
+    rows: Counter[str] = Counter()
+    for examples in parts.values():
+        for example in examples:
+            if example.digest:
+                rows[example.digest] += 1
+                labels.setdefault(example.digest, set()).add(str(example.label))
+    several = sum(len(found) == rows[mark] > 1 for mark, found in labels.items())
+    if several >= max(3, MANY * len(labels)):
+        where = f" of {column!r}" if column else ""
+        raise SourceError(
+            f"{several:,} of {len(labels):,} inputs stand in several rows{where}, with another label in each. Say "
+            "--task tags where an input has all of its labels, --task classes where only one is right."
+        )
 
 
 def drop_unknown_labels(parts: Parts, objective: Objective) -> tuple[Parts, list[SetAside], list[str]]:

@@ -57,16 +57,24 @@ def is_number(text: str) -> bool:
     return bool(NUMBER.fullmatch(text.strip()))
 
 
-def read_numbers(texts: Sequence[str], *, semicolons: bool, least: float = NEARLY_ALL) -> NumberReading | None:
+def read_numbers(
+    texts: Sequence[str], *, semicolons: bool, least: float = NEARLY_ALL, decimal: str = ""
+) -> NumberReading | None:
     """A column of texts as numbers; None where too few of them are such, or they are names (007).
 
     semicolons: whether the table's columns are cut by them, as where the comma is a decimal one
+    decimal: the decimal mark, where the user says it
     least: the share of numbers among what is not missing
     """
     stripped = [text.strip() for text in texts]
     if all(map(INTEGER.fullmatch, stripped)):
         return NumberReading([int(text) for text in stripped], [], 0)
-    if not semicolons and all(map(NUMBER.fullmatch, stripped)) and not any(map(LEADING_ZERO.match, stripped)):
+    if (
+        not semicolons
+        and decimal != ","
+        and all(map(NUMBER.fullmatch, stripped))
+        and not any(map(LEADING_ZERO.match, stripped))
+    ):
         return NumberReading([int(t) if INTEGER.fullmatch(t) else float(t) for t in stripped], [], 0)
     parsed: list[tuple[str, str] | None] = []  # (body with its sign, unit)
     missing = 0
@@ -82,7 +90,10 @@ def read_numbers(texts: Sequence[str], *, semicolons: bool, least: float = NEARL
             parsed.append(None)
     if any(entry and LEADING_ZERO.match(entry[0]) for entry in parsed):
         return None
-    decimal, thousands, unclear = _separators({body for body, _ in filter(None, parsed)}, semicolons)
+    if decimal:
+        thousands, unclear = "." if decimal == "," else ",", ""
+    else:
+        decimal, thousands, unclear = _separators({body for body, _ in filter(None, parsed)}, semicolons)
     if unclear:
         found = sum(entry is not None for entry in parsed)
         enough = found >= max(1, least * (len(texts) - missing))
@@ -127,8 +138,9 @@ def _separators(bodies: set[str], semicolons: bool) -> tuple[str, str, str]:
         decimal = "." if "," in grouped else ","
     if not decimal:
         if semicolons and unsure:
-            mark = "comma" if "," in unsure else "point"
-            return ".", "", f"the {mark} in them may be a decimal one or stand between thousands. Write them without it"
+            mark, opposite = ("comma", "point") if "," in unsure else ("point", "comma")
+            said = f"the {mark} in them may be a decimal one or stand between thousands"
+            return ".", "", f"{said}. Say --decimal {mark}, or --decimal {opposite}"
         decimal = "."
     other = {"," if decimal == "." else "."}
     thousands = next(iter(sorted(grouped | (unsure & other))), "")

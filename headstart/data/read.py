@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
 from types import ModuleType
@@ -25,9 +24,11 @@ from headstart.data.contents import IMAGE_SUFFIXES, TEXT_SUFFIXES, Parts, Readin
 from headstart.data.directory_walk import holds_file, is_visible, keeping
 from headstart.data.infer_objective import infer_objective
 from headstart.data.labelled_parts import (
+    check_one_label_each,
     completed_contract,
     drop_unknown_labels,
     with_composed_labels,
+    with_joined_tags,
     with_merged_labels,
     with_untagged,
 )
@@ -36,6 +37,7 @@ from headstart.data.price import check_price
 from headstart.data.split_names import assign_parts, part_of
 from headstart.data.subset import check_unusable_share, limit_shots
 from headstart.data.tabular import find_tables
+from headstart.data.unknown_source import describe_unknown_source
 
 KINDS = ("image", "text", "vector")
 
@@ -58,7 +60,7 @@ def read(source: object, options: DataOptions = DataOptions(), regroup: Regroup 
     column = main.column or options.label or ""
     if not parts["train"]:
         raise SourceError(f"No example can be used{_first_reason(main.aside)}.")
-    meaning = infer_objective(parts, column, options.task, main.label_form)
+    meaning = infer_objective(parts, column, options.task, main.label_form, _decimal(options))
     module, parts = meaning.module, meaning.parts
     notes += meaning.notes
     aside += meaning.aside
@@ -73,6 +75,11 @@ def read(source: object, options: DataOptions = DataOptions(), regroup: Regroup 
     parts, unseen, more = drop_unknown_labels(parts, objective)
     aside += unseen
     notes += more
+    if module is tags:
+        parts, more = with_joined_tags(parts)
+        notes += more
+    elif options.task is None and name_of(objective) == "classes":
+        check_one_label_each(parts, column)
     check_unusable_share(aside, len(aside) + sum(map(len, parts.values())))
     if regroup is not None:
         parts, more = _regroup(parts, main.kind, regroup)
@@ -132,26 +139,16 @@ def _reader(source: object, contract: InputContract | None) -> ModuleType:
         return member("readers", "tables" if tables and find_tables(Path(source)) else "folder")
     reader = next((m for m in members("readers") if m.reads(source)), None)
     if reader is None:
-        raise SourceError(_describe_unknown_source(source))
+        raise SourceError(describe_unknown_source(source))
     return reader
 
 
-def _describe_unknown_source(source: object) -> str:
-    expected = (
-        "Expected: a folder of class folders (photos/cat/1.jpg), a table (.csv, .tsv, .jsonl, .parquet), "
-        "a folder with train.parquet and test.parquet, hub:owner/name, or in Python (X, y)."
-    )
-    if not isinstance(source, str | Path):
-        return f"Data of type {type(source).__name__} cannot be read. {expected}"
-    path = Path(source)
-    if os.path.exists(path):
-        return f"{path} is a file of unknown suffix {path.suffix!r}. {expected}"
-    try:
-        near = get_close_matches(path.name, os.listdir(path.parent), n=1)
-    except OSError:
-        near = []
-    hint = f" Did you mean {path.parent / near[0]}?" if near else ""
-    return f"{str(path)!r} does not exist.{hint} {expected}"
+def _decimal(options: DataOptions) -> str:
+    """The decimal mark that the user says. Raises SourceError where it is none."""
+    marks = {None: "", "comma": ",", ",": ",", "point": ".", ".": "."}
+    if options.decimal not in marks:
+        raise SourceError(f"There is no decimal {options.decimal!r}. Say --decimal comma or --decimal point.")
+    return marks[options.decimal]
 
 
 def _assigned_parts(main: Reading, *, judged: bool) -> tuple[Parts, list[str]]:

@@ -74,6 +74,8 @@ class SheetReader:
         if not names:
             return [None] * sheet.rows
         columns = [list(map(_truth, sheet.values(name))) for name in names]
+        if not any(v == 0 for column in columns for v in column):  # crosses, and nothing where there is none
+            columns = [[0 if v == -1 else v for v in column] for column in columns]
         for name, column in zip(names, columns, strict=True):
             wrong = next((v for v, t in zip(sheet.values(name), column, strict=True) if t is None), None)
             if wrong is not None:
@@ -171,10 +173,13 @@ class SheetReader:
         return f"{self.file}:{row}" if self.file else str(row)
 
 
+CROSSES = ("true", "yes", "y", "x", "✓", "✔", "☑")
+
+
 def _truth(value: object) -> int | None:
     """1 for yes, 0 for no, -1 for nothing there, None for anything else."""
     if is_missing(value) or value == "":
         return -1
     text = str(value).strip().lower()
     number = float(text) if is_number(text) else None
-    return 1 if number == 1 or text in ("true", "yes") else 0 if number == 0 or text in ("false", "no") else None
+    return 1 if number == 1 or text in CROSSES else 0 if number == 0 or text in ("false", "no", "n", "☐") else None

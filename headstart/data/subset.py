@@ -14,6 +14,7 @@ from headstart.core.messages import join_quoted
 from headstart.core.plugins import name_of
 from headstart.core.result import SetAside
 from headstart.core.task import Task
+from headstart.data.label_values import NO_LABEL
 from headstart.data.split import MIN_PER_CLASS
 from headstart.data.tabular import BLANK
 
@@ -75,9 +76,13 @@ def too_many_unusable(unusable: int, total: int) -> bool:
 def check_unusable_share(aside: Sequence[SetAside], total: int) -> None:
     """Raises Stopped, with the first names and reasons, when too many of `total` were set aside.
 
-    Blank lines of a table keep their place, and are nobody's examples.
+    Blank lines of a table keep their place, and are nobody's examples. What has no label yet is no damage: only where
+    most have none are the data not what they are taken for.
     """
     aside = [a for a in aside if a.reason != BLANK]
+    unlabelled = [a for a in aside if a.reason == NO_LABEL]
+    if len(unlabelled) <= total / 2:
+        aside = [a for a in aside if a.reason != NO_LABEL]
     if too_many_unusable(len(aside), total):
         first = "\n".join(f"  {a.id}: {a.reason}" for a in aside[:10])
         more = f"\n  … and {len(aside) - 10:,} more" if len(aside) > 10 else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import re
 from collections import Counter
@@ -14,14 +13,13 @@ from dataclasses import replace
 from functools import cache
 from itertools import dropwhile, islice
 from pathlib import Path
-from typing import Any
 
 from headstart.core.errors import SourceError
 from headstart.core.memory import total_memory
-from headstart.core.messages import first_line
+from headstart.data.column_names import KNOWN_COLUMNS
 from headstart.data.columnar import parse_columnar
-from headstart.data.contents import valid_text
 from headstart.data.directory_walk import contains, is_visible
+from headstart.data.json_records import NO_OBJECT, flat, records
 from headstart.data.sheet import Sheet
 from headstart.data.split_names import part_of
 from headstart.data.text_encoding import UNKNOWN, WantedEncoding, decode, first_lost_byte
@@ -36,9 +34,9 @@ METADATA_FILES = {
 }
 TEXT_TABLE_SHARE = 16  # a table of text may have a sixteenth of the memory: as Python's objects it takes ten times that
 BYTES_PER_ROW = 400  # of an example and its values in memory, at least
-HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # the only way for one into a text that was decoded
+SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)  # which Excel understands
+LINES_ABOVE = 5  # a header, at most: titles
 BLANK = "is a blank line"
-MAX_NESTING = 100  # of lists and objects in one another
 
 
 def open_sheet(path: Path, wanted: WantedEncoding = UNKNOWN) -> Sheet:
@@ -95,10 +93,17 @@ def _read_text(path: Path, wanted: WantedEncoding) -> tuple[str, str, list[str]]
 def _parse_csv(path: Path, wanted: WantedEncoding) -> Sheet:
     text, encoding, notes = _read_text(path, wanted)
     delimiter = "\t" if path.suffix.lower() in (".tsv", ".tab") else _delimiter(text)
-    records, more = _records(path, text, delimiter)
-    if not records:
+    if said := SEPARATOR_LINE.match(text):
+        delimiter, text = said[1], text[said.end() :]
+    lines, more = _records(path, text, delimiter)
+    if not lines:
         raise SourceError(f"{path} is empty. A header and one row an example are expected.")
-    header, body = [name.strip() for name in records[0]], records[1:]
+    above = _lines_above(lines)
+    if above:
+        more.append(f"{path.name}: {above} lines above the names of the columns were left out.")
+    header, body = [name.strip() for name in lines[above]], lines[above + 1 :]
+    if body and all(len(r) == len(header) + 1 and not r[-1] for r in body if not _is_blank(r)):
+        body = [r[:-1] for r in body]  # a delimiter ends every row
     repeated = sorted(name for name, n in Counter(header).items() if name and n > 1)
     if repeated:
         raise SourceError(f"{path} has two columns named {repeated[0]!r}. Its first line must name every column once.")
@@ -109,6 +114,22 @@ def _parse_csv(path: Path, wanted: WantedEncoding) -> Sheet:
     columns = {name: [None if i in bad else r[c] or None for i, r in enumerate(body)] for c, name in enumerate(names)}
     sheet = Sheet(path, names, len(body), columns.__getitem__, bad=bad, notes=(*notes, *more), encoding=encoding)
     return replace(sheet, typed=False, semicolons=delimiter == ";")
+
+
+def _lines_above(lines: list[list[str]]) -> int:
+    """How many lines of a title stand above the names of the columns: of one field, where most rows have several.
+
+    Where a spreadsheet wrote them, they have as many fields as the rows, all but the first empty.
+    """
+    width = Counter(map(len, lines[:1000])).most_common(1)[0][0]
+    filled = [sum(bool(cell.strip()) for cell in line) for line in lines[: LINES_ABOVE + 1]]
+    first = next((i for i, line in enumerate(lines[: LINES_ABOVE + 1]) if len(line) == width and filled[i] > 1), 0)
+    titles = lines[:first]
+    short = all(len(line) < width for line in titles)
+    known = KNOWN_COLUMNS & {name.strip().lower() for name in lines[first]}
+    if width < 2 or any(count > 1 for count in filled[:first]) or not (short or known):
+        return 0
+    return first if all(not any(line[1:]) for line in titles) else 0
 
 
 def _misfit(record: list[str], width: int) -> str:
@@ -174,64 +195,15 @@ def _parse_json(path: Path, wanted: WantedEncoding) -> Sheet:
     text, encoding, notes = _read_text(path, wanted)
     bad: dict[int, str] = {}
     rows: list[dict] = []
-    for number, item in _objects(path, text):
+    found, more = records(path, text)
+    for number, item in found:
         if isinstance(item, dict):
-            rows.append(item)
+            rows.append(flat(item))
         else:
-            bad[len(rows)] = f"line {number}: {item if isinstance(item, str) else 'not a JSON object'}"
+            bad[len(rows)] = f"line {number}: {item if isinstance(item, str) else NO_OBJECT}"
             rows.append({})
     if len(bad) == len(rows) > 0:
         raise SourceError(f'{path}: {bad[0]}. One JSON object a line is expected, like {{"text": "…", "label": "…"}}.')
     names = tuple(dict.fromkeys(str(key) for row in rows for key in row))
     sheet = Sheet(path, names, len(rows), lambda name: [row.get(name) for row in rows], bad=bad, encoding=encoding)
-    return replace(sheet, notes=tuple(notes))
-
-
-def _objects(path: Path, text: str) -> Iterator[tuple[int, object]]:
-    """(line number, object or what is wrong with the line); blank lines are no rows."""
-    if path.suffix.lower() == ".json":
-        try:
-            document = _valid_json(json.loads(text), text)
-        except (ValueError, RecursionError):
-            document = None
-        if isinstance(document, list):
-            lost = bool(first_lost_byte(text))
-            for number, item in enumerate(document, 1):
-                why = (first_lost_byte(json.dumps(item, ensure_ascii=False)) if lost else "") or "not a JSON object"
-                yield number, item if isinstance(item, dict) and why == "not a JSON object" else why
-            return
-        if document is not None and "\n" not in text.strip():
-            raise SourceError(f"{path} holds one JSON value. A list of objects, or one object a line, is expected.")
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                yield number, first_lost_byte(line) or _valid_json(json.loads(line), line)
-            except (ValueError, RecursionError) as error:
-                yield number, f"not JSON ({first_line(error)})"
-
-
-def _valid_json(value: Any, text: str) -> Any:
-    """The value that was parsed from the text, all its texts and names such as UTF-8 can hold.
-
-    Raises ValueError where it is nested so deep that walking it would exhaust the stack.
-    """
-    if text.count("[") + text.count("{") > MAX_NESTING and _is_deep(value):
-        raise ValueError(f"more than {MAX_NESTING} lists or objects in one another")
-    return _valid(value) if HALF_CHARACTER.search(text) else value
-
-
-def _is_deep(value: Any) -> bool:
-    """Whether lists and objects lie in one another more than MAX_NESTING deep."""
-    level = [value]
-    for _ in range(MAX_NESTING + 1):
-        nested = [v for v in level if isinstance(v, dict | list)]
-        level = [inner for v in nested for inner in (v.values() if isinstance(v, dict) else v)]
-    return bool(level)
-
-
-def _valid(value: Any) -> Any:
-    if isinstance(value, str):
-        return valid_text(value)
-    if isinstance(value, dict):
-        return {valid_text(name): _valid(entry) for name, entry in value.items()}
-    return [_valid(entry) for entry in value] if isinstance(value, list) else value
+    return replace(sheet, notes=(*notes, *more))

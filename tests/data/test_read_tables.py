@@ -73,8 +73,8 @@ def test_rows_that_cannot_be_used_are_set_aside_by_name(tmp_path):
 
 
 def test_many_unusable_rows_stop(tmp_path):
-    rows = [(f"text {i}", "" if i < 10 else "ab"[i % 2]) for i in range(100)]
-    with pytest.raises(Stopped, match=r"10 of 100 examples cannot be used.*\n  r.csv:0: no label"):
+    rows = [("" if i < 10 else f"text {i}", "ab"[i % 2]) for i in range(100)]
+    with pytest.raises(Stopped, match=r"10 of 100 examples cannot be used.*\n  r.csv:0: empty text"):
         read(write_text(tmp_path / "r.csv", csv_text(",", rows)))
 
 

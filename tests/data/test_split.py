@@ -191,9 +191,9 @@ def test_more_than_one_in_twenty_stops_but_one_alone_never():
     bad = [SetAside(f"a/{i}", "is empty") for i in range(7)]
     with pytest.raises(Stopped, match=r"7 of 120 examples cannot be used \(5.8%"):
         drop_examples(whole, bad)
-    early = replace(whole, aside=(SetAside("x", "no label"),))
+    early = replace(whole, aside=(SetAside("x", "empty text"),))
     assert len(drop_examples(whole, bad[:6]).examples) == 114
-    with pytest.raises(Stopped, match="a/0: is empty"):
+    with pytest.raises(Stopped, match="x: empty text"):
         drop_examples(early, bad[:6])
     with pytest.raises(Stopped, match="and 40 more"):
         check_unusable_share([SetAside(str(i), "r") for i in range(50)], 100)
