@@ -179,9 +179,8 @@ def check_one_label_each(parts: Parts, column: str) -> None:
                 labels.setdefault(example.digest, set()).add(str(example.label))
     several = sum(len(found) == rows[mark] > 1 for mark, found in labels.items())
     if several >= max(3, MANY * len(labels)):
-        where = f" of {column!r}" if column else ""
         raise SourceError(
-            f"{several:,} of {len(labels):,} inputs stand in several rows{where}, with another label in each. Say "
+            f"{several:,} of {len(labels):,} inputs stand in several rows, with another value of {column!r} in each. Say "
             "--task tags where an input has all of its labels, --task classes where only one is right."
         )
 

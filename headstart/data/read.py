@@ -78,7 +78,7 @@ def read(source: object, options: DataOptions = DataOptions(), regroup: Regroup 
     if module is tags:
         parts, more = with_joined_tags(parts)
         notes += more
-    elif options.task is None and name_of(objective) == "classes":
+    elif column and options.task is None and name_of(objective) == "classes":
         check_one_label_each(parts, column)
     check_unusable_share(aside, len(aside) + sum(map(len, parts.values())))
     if regroup is not None:

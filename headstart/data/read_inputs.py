@@ -21,15 +21,20 @@ NOUNS = {"image": "photos", "text": "texts", "vector": "feature vectors"}
 Item = Example | SetAside  # an input, or why there is none
 
 
-def read_inputs(source: object, contract: InputContract, column: str | None = None) -> Iterator[Item]:
+def read_inputs(
+    source: object, contract: InputContract, column: str | None = None, shown: str | None = None
+) -> Iterator[Item]:
     """The examples of a folder, a table, a frame or a collection in memory, as they were read to learn from.
 
+    shown: what a folder is called in the ids, where it was unpacked from an archive
     column: the input column where it has another name than in what was learned from
     Raises SourceError where the source is not like that: another kind, or no such column.
     """
     folder = isinstance(source, str | Path) and os.path.isdir(source)
     if folder and not holds_inputs(str(source), contract.kind, contract.keep):
-        yield SetAside(str(source), f"no {'photos' if contract.kind == 'image' else 'text files'} in this folder")
+        yield SetAside(
+            shown or str(source), f"no {'photos' if contract.kind == 'image' else 'text files'} in this folder"
+        )
         return
     kind = contract.kind if contract.kind != "vector" or not isinstance(source, str | Path) else None
     found = read_source(source, DataOptions(label="", input=column, kind=kind), contract)
@@ -38,7 +43,7 @@ def read_inputs(source: object, contract: InputContract, column: str | None = No
                           f"{NOUNS.get(contract.kind, contract.kind)}.")  # fmt: skip
     rows = found.rows or (*(e for part in found.examples.values() for e in part), *found.aside)
     if folder and found.contract is not None and found.contract.container == "folder":
-        yield from (replace(row, id=os.path.join(valid_name(str(source)), row.id)) for row in rows)
+        yield from (replace(row, id=os.path.join(valid_name(shown or str(source)), row.id)) for row in rows)
     else:
         yield from rows
 

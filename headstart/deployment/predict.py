@@ -19,6 +19,7 @@ from headstart.core.plan import Model
 from headstart.core.plugins import member
 from headstart.core.result import SetAside
 from headstart.core.task import Example
+from headstart.data.archives import is_archive, unpacked
 from headstart.data.contents import (
     IMAGE_SUFFIXES,
     TEXT_SUFFIXES,
@@ -101,17 +102,23 @@ def predict(
         contract = replace(contract, encoding=wanted_encoding(encoding, None).name, encoding_named=True)
     words = arguments or isinstance(inputs, str)
     how = FILES if files else WORDS if words else VALUES
-    return list(answer_inputs(model, extractor, collect_inputs(inputs, contract, input, lines, how)))
+    return list(answer_inputs(model, extractor, collect_inputs(inputs, contract, input, lines, how, root)))
 
 
 def collect_inputs(
-    inputs: Any, contract: InputContract | str, column: str | None, lines: Iterable[str] | None, how: str = VALUES
+    inputs: Any,
+    contract: InputContract | str,
+    column: str | None,
+    lines: Iterable[str] | None,
+    how: str = VALUES,
+    root: Path | None = None,
 ) -> Iterator[Item]:
     """One example an input, in order; for what cannot be found, the reason.
 
     inputs: as of `predict`; "-" in a list stands for `lines`
     contract: how what was learned from was read, or its kind alone
     column: of a table, where it is not the one of the contract
+    root: the cache folder, into which archives are unpacked; None where they are none
     how: what strings are: VALUES, which are texts where the model reads texts; WORDS of a command line; or FILES
     Raises SourceError where a whole source is not like what was learned from.
     """
@@ -126,6 +133,8 @@ def collect_inputs(
         if isinstance(item, str) and item == "-" and lines is not None:
             for line in lines:
                 yield from _expand(line.rstrip("\r\n"), contract, column, FILES if how == FILES else VALUES)
+        elif isinstance(item, str | Path) and root is not None and how != VALUES and is_archive(item):
+            yield from read_inputs(unpacked(item, root), contract, column, str(item))
         elif isinstance(item, str | Path):
             yield from _expand(item, contract, column, how)
         elif is_missing(item):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from headstart.core.observations import DataSurvey, ImageStats, ReferenceOverlap
 from headstart.core.options import DataOptions
 from headstart.core.run import Run
 from headstart.core.task import Example, Task
+from headstart.data.archives import unpacked
 from headstart.data.duplicates import near_duplicates
 from headstart.data.duplicates.image_stats import load_image_stats
 from headstart.data.read import read, read_source
@@ -31,7 +33,9 @@ def read_task(source: object, data: DataOptions, backbone: str, root: Path, run:
     Raises what `read` raises, and what embedding raises where twins are grouped.
     """
     regroup = partial(group_near_duplicates, backbone=backbone, root=root, run=run) if data.group_twins else None
-    return read(source, data, regroup)
+    if data.test is not None:
+        data = replace(data, test=unpacked(data.test, root))
+    return read(unpacked(source, root), data, regroup)
 
 
 def group_near_duplicates(
@@ -59,7 +63,7 @@ def find_in_reference(survey: DataSurvey, source: object, root: Path, run: Run |
 
     Raises SourceError where it holds another kind of data, and what reading and embedding raise.
     """
-    task, reference = survey.task, read_source(source, DataOptions(label=""))
+    task, reference = survey.task, read_source(unpacked(source, root), DataOptions(label=""))
     if reference.kind != task.kind:
         raise SourceError(f"The data are {task.kind}s, and the reference holds {reference.kind}s.")
     others = [e for part in reference.examples.values() for e in part]

@@ -74,7 +74,9 @@ def tags_of(tmp_path, header: str, rows: list[str], **options) -> list:
 
 def test_a_row_a_tag_is_joined_where_tags_are_meant(tmp_path):
     rows = [f"some words of {n},{tag}" for n in range(30) for tag in ("x", "yz"[n % 2])[: 1 + n % 3]]
-    with pytest.raises(SourceError, match=r"20 of 30 inputs stand in several rows of 'label'.*--task tags"):
+    with pytest.raises(
+        SourceError, match=r"20 of 30 inputs stand in several rows, with another value of 'label'.*--task tags"
+    ):
         tags_of(tmp_path, "text,label", rows)
     expected = [("x", "yz"[n % 2])[: 1 + n % 3] for n in range(30)]
     assert list(map(tag_names, tags_of(tmp_path, "text,label", rows, task="tags"))) == expected

@@ -24,6 +24,7 @@ from headstart.data.contents import (
 )
 from headstart.data.directory_walk import describe_left_out, holds_file, is_folder, is_own, is_visible, list_files
 from headstart.data.label_spelling import composed
+from headstart.data.sample_files import is_sample_folder
 from headstart.data.split_names import part_of
 from headstart.data.tabular import find_tables
 from headstart.data.text_encoding import DecodedText, WantedEncoding, wanted_encoding
@@ -39,7 +40,7 @@ LABEL_TABLE_WORDS = ("label", "labels", "metadata", "annotation", "annotations",
 
 def reads(source: object) -> bool:
     """Whether it is a folder with class folders, or one without tables."""
-    if not (isinstance(source, str | Path) and os.path.isdir(source)):
+    if not (isinstance(source, str | Path) and os.path.isdir(source)) or is_sample_folder(source):
         return False
     root, tables = Path(source), find_tables(Path(source))
     listed = {

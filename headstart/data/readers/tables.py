@@ -14,6 +14,7 @@ from headstart.core.messages import join_plain
 from headstart.data.contents import Reading
 from headstart.data.readers import folder
 from headstart.data.readers.table import read_tables, with_encoding
+from headstart.data.sample_files import is_sample_folder
 from headstart.data.split_names import part_of
 from headstart.data.tabular import find_tables, open_sheet
 from headstart.data.text_encoding import wanted_encoding
@@ -24,7 +25,12 @@ SHARD = re.compile(r"-\d{5}-of-\d{5}(-[0-9a-f]+)?$")
 
 def reads(source: object) -> bool:
     """Whether it is a folder that holds tables and not class folders."""
-    return isinstance(source, str | Path) and os.path.isdir(source) and not folder.reads(source)
+    return (
+        isinstance(source, str | Path)
+        and os.path.isdir(source)
+        and not folder.reads(source)
+        and not is_sample_folder(source)
+    )
 
 
 def read(
