@@ -180,8 +180,8 @@ def check_one_label_each(parts: Parts, column: str) -> None:
     several = sum(len(found) == rows[mark] > 1 for mark, found in labels.items())
     if several >= max(3, MANY * len(labels)):
         raise SourceError(
-            f"{several:,} of {len(labels):,} inputs stand in several rows, with another value of {column!r} in each. Say "
-            "--task tags where an input has all of its labels, --task classes where only one is right."
+            f"{several:,} of {len(labels):,} inputs stand in several rows, with another value of {column!r} in each. "
+            "Say --task tags where an input has all of its labels, --task classes where only one is right."
         )
 
 
