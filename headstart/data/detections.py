@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -73,13 +74,19 @@ def read_detections(root: str | Path) -> Detections:
 
 
 def _folders(root: Path) -> list[Path]:
-    with os.scandir(root) as entries:
-        return sorted(Path(e.path) for e in entries if is_visible(e.name) and e.is_dir())
+    return [path for path in _entries(root) if path.is_dir()]
 
 
 def _first_files(folder: Path) -> list[Path]:
-    with os.scandir(folder) as entries:
-        return sorted(Path(e.path) for e in islice(entries, LOOKED_AT) if is_visible(e.name) and e.is_file())
+    return [path for path in _entries(folder, LOOKED_AT) if path.is_file()]
+
+
+def _entries(folder: Path, most: int | None = None) -> list[Path]:
+    """What is visible in a folder, links in a circle left out; nothing of one that cannot be read."""
+    found: list[Path] = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        found += [Path(e.path) for e in islice(entries, most) if is_visible(e.name)]
+    return sorted(found)
 
 
 def _first_below(folder: Path) -> list[Path]:
