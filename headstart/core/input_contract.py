@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from headstart.core.card_schema import IDENTIFIER
-from headstart.core.schema import Rule, items, one_of, record, text
+from headstart.core.card_schema import IDENTIFIER, pixel_range
+from headstart.core.schema import Rule, items, one_of, record, text, whole
 
 FORMS = ("text", "path", "bytes", "base64", "vector")
 CONTAINERS = ("folder", "tables", "table", "frame", "memory", "hub", "")
@@ -29,6 +29,8 @@ class InputContract:
     label_type: "number", "classes", "tags": the objective's name
     decimal, thousands, unit: how the label's numbers were written; "" where they were plain
     encoding:  of text that is no UTF-8
+    depth:     of pictures: the most bits a channel is stored in, 8 or more; 0 where nobody looked
+    range:     (black, white) of those with more than 8 bits, in the numbers that are stored
     """
 
     kind: str
@@ -43,6 +45,8 @@ class InputContract:
     thousands: str = ""
     unit: str = ""
     encoding: str = ""
+    depth: int = 0
+    range: tuple[float, ...] = ()
 
     @property
     def column(self) -> str:
@@ -66,6 +70,8 @@ CONTRACT_RULE: Rule = record(
         **dict.fromkeys(("label", "encoding", "unit"), _word),
         "label_type": IDENTIFIER,
         **dict.fromkeys(("decimal", "thousands"), text(1)),
+        "depth": whole(0, 64),
+        "range": pixel_range,
     },
     others=True,
 )
