@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -36,6 +36,12 @@ class Preprocess:
 
     def __getitem__(self, name: str) -> object:
         return dict(self.settings)[name]
+
+    @property
+    def pixel_range(self) -> tuple[float, float] | None:
+        """(black, white) of pictures with more than 8 bits; None: by their format, or each by its own."""
+        value = dict(self.settings).get("range")
+        return (float(value[0]), float(value[1])) if isinstance(value, tuple) else None
 
     def facts(self) -> dict:
         """What is stored of it, and what a cache key is made of."""
@@ -87,6 +93,14 @@ class Backbone:
     def with_files(self, files: Iterable[Path]) -> Backbone:
         """The same card, which knows where its files are on this machine."""
         return replace(self, preprocess=replace(self.preprocess, files=tuple(files)))
+
+    def with_range(self, pixel_range: Sequence[float]) -> Backbone:
+        """The same card, for pictures with more than 8 bits of this range; () for none. Texts are not touched."""
+        if self.preprocess.kind != "image" or tuple(pixel_range) == (self.preprocess.pixel_range or ()):
+            return self
+        settings = [pair for pair in self.preprocess.settings if pair[0] != "range"]
+        settings += [("range", tuple(map(float, pixel_range)))] if pixel_range else []
+        return replace(self, preprocess=replace(self.preprocess, settings=tuple(sorted(settings))))
 
     def facts(self) -> dict:
         """JSON from which `restore` makes an equal card."""

@@ -25,6 +25,14 @@ IMAGE_SETTINGS: dict[str, Rule] = {
     "mean": items(number(-1000, 1000), 3, 3),
     "std": items(number(1e-6, 1000), 3, 3),
 }
+_two_numbers = items(number(-1e12, 1e12), 2, 2)
+
+
+def pixel_range(facts: Any) -> str:
+    """(black, white) of pictures with more than 8 bits, in the numbers that are stored."""
+    return _two_numbers(facts) or ("" if facts[0] < facts[1] else f" is {facts}: white is no more than black")
+
+
 TEXT_SETTINGS: dict[str, Rule] = {
     "lower": boolean,
     "max_length": whole(4, 1 << 20),
@@ -36,9 +44,10 @@ TEXT_SETTINGS: dict[str, Rule] = {
     "windows": whole(1, 4096),
 }
 BESIDE: dict[str, Rule] = {"beside": one_of("stats"), "normalize": boolean, "pooling": one_of(*POOLINGS)}
+BESIDE_IMAGES: dict[str, Rule] = {**BESIDE, "range": pixel_range}
 _scalar = either(boolean, number(-1e300, 1e300), one_of(None), PROSE)
 _SETTINGS: dict[str, Rule] = {
-    "image": record(IMAGE_SETTINGS, BESIDE),
+    "image": record(IMAGE_SETTINGS, BESIDE_IMAGES),
     "text": record(TEXT_SETTINGS),
     "pieces": record({"most": whole(1, 1 << 20), "vocabulary": DIGEST}),
     "words": record({"buckets": whole(1, MAX_WIDTH)}),

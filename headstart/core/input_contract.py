@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from headstart.core.card_schema import IDENTIFIER
-from headstart.core.schema import Rule, items, one_of, record, text
+from headstart.core.card_schema import IDENTIFIER, pixel_range
+from headstart.core.schema import Rule, items, one_of, record, text, whole
 
 FORMS = ("text", "path", "bytes", "base64", "vector")
 CONTAINERS = ("folder", "tables", "table", "frame", "memory", "hub", "")
@@ -30,6 +30,8 @@ class InputContract:
     decimal, thousands, unit: how the label's numbers were written; "" where they were plain
     encoding:  of text that is no UTF-8.  encoding_named: the user said so, and it goes for every text
     keep:      names of files and folders that are read though they look hidden or like a system's own
+    depth:     of pictures: the most bits a channel is stored in, 8 or more; 0 where nobody looked
+    range:     (black, white) of those with more than 8 bits, in the numbers that are stored
     """
 
     kind: str
@@ -46,6 +48,8 @@ class InputContract:
     encoding: str = ""
     encoding_named: bool = False
     keep: tuple[str, ...] = ()
+    depth: int = 0
+    range: tuple[float, ...] = ()
 
     @property
     def column(self) -> str:
@@ -71,6 +75,8 @@ CONTRACT_RULE: Rule = record(
         "label_type": IDENTIFIER,
         "encoding_named": one_of(True, False),
         **dict.fromkeys(("decimal", "thousands"), text(1)),
+        "depth": whole(0, 64),
+        "range": pixel_range,
     },
     others=True,
 )

@@ -35,6 +35,28 @@ class Extraction:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PictureDepth:
+    """How many bits pictures have, from a sample of those that are learned from.
+
+    looked: (label, whether it has more than 8 bits a channel) of each
+    range:  (black, white) of those that have, in their own numbers; None where there are none
+    used:   their numbers, without the outermost pixels and pictures.  found: with these
+    whole:  whether they are whole numbers
+    """
+
+    looked: tuple[tuple[object, bool], ...]
+    range: tuple[float, float] | None = None
+    used: tuple[float, float] = (0.0, 0.0)
+    found: tuple[float, float] = (0.0, 0.0)
+    whole: bool = True
+
+    @property
+    def deep(self) -> int:
+        """How many have more than 8 bits."""
+        return sum(deep for _, deep in self.looked)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ImageStats:
     """Of n photos, without any network. Those that have no thumbnail are all zeros.
 

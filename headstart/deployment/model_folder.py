@@ -62,7 +62,7 @@ def save(
             "headstart": __version__,
             "kind": task.kind,
             "input": (task.contract or InputContract(kind=task.kind)).facts(),
-            "backbone": {**plan.backbone.facts(), "source_classes": []},  # 30 KB that no load reads
+            "backbone": {**plan.backbone.with_range(()).facts(), "source_classes": []},  # 30 KB that no load reads
             "cut": plan.cut.at,
             "precision": plan.cut.precision,
             "method": name_of(plan.method),
@@ -135,6 +135,7 @@ def load(folder: Path, root: Path, base: str = "") -> tuple[Model, Extractor]:
     delta.check_recipe(tensors, objective, model_path / DELTA)
     backbone = find_base(pinned.name, root, base)
     _check_base(pinned, backbone, model_path)
+    backbone = backbone.with_range(facts.get("input", {}).get("range", ()))
     fitted = _restore_fitted(facts["method"], tensors, backbone, cut, model_path)
     witness_replay.verify_head(fitted, stored_witness, model_path)
     model = Model(model_path, backbone, cut, objective, fitted, facts)

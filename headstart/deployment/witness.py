@@ -120,7 +120,8 @@ def preprocessing_stages(contents: Sequence[bytes | str], spec: Preprocess) -> d
     sizes, decoded, grids, normal = [], [], [], []
     photos = [content for content in contents if isinstance(content, bytes)]
     for content, (cropped,) in zip(photos, prepared, strict=True):
-        image = np.asarray(image_decoding.decode_image(content))  # one by one: a photo may have 100 megapixels
+        # One by one: a photo may have 100 megapixels.
+        image = np.asarray(image_decoding.decode_image(content, 0, spec.pixel_range))
         sizes.append((image.shape[1], image.shape[0]))
         decoded.append(digest.of_bytes(np.ascontiguousarray(image).tobytes()))
         grids.append([_block_means(image), _block_means(cropped)])

@@ -82,7 +82,7 @@ def shrunk(raw: bytes, spec: Preprocess) -> bytes:
     """A photo too large for a witness as a PNG of twice the size that the network reads."""
     from headstart.features.image_decoding import decode_image
 
-    image, side = decode_image(raw, min_decoded_side(spec)), min_decoded_side(spec)
+    image, side = decode_image(raw, min_decoded_side(spec), spec.pixel_range), min_decoded_side(spec)
     image.thumbnail((4 * side, 4 * side))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")

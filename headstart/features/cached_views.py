@@ -56,7 +56,7 @@ def cached_views(
         drawn = ((e, c, views_of[photo]) for photo, (e, c) in zip(sorted(views_of), photos, strict=True))
         with ShelfWriter(shelf, "views", len(missing), emit) as writer:
             while shard := list(islice(drawn, SHARD)):
-                keys, units = _draw_views(shard, side, seed)
+                keys, units = _draw_views(shard, side, seed, card.preprocess.pixel_range)
                 rows = features_at_cut(units, card.preprocess, cut, extractor)
                 writer.add([CacheEntry(key, row) for key, (row, _) in zip(keys, rows, strict=True)])
         shelf.save_receipt(extractor.receipt())
@@ -66,14 +66,17 @@ def cached_views(
 
 
 def _draw_views(
-    photos: list[tuple[Example, bytes | str | Unreadable, list[int]]], side: int, seed: int
+    photos: list[tuple[Example, bytes | str | Unreadable, list[int]]],
+    side: int,
+    seed: int,
+    pixel_range: tuple[float, float] | None,
 ) -> tuple[list[str], list[list[np.ndarray]]]:
     """Digests and pixels, (side, side, 3) uint8, of the named views of each photo, which is decoded once."""
     digests, units = [], []
     for example, content, views in photos:
         if isinstance(content, Unreadable):
             raise PlanError(f"{example.id} was read a moment ago and is not readable now: {content}.")
-        pixels = np.asarray(decode_image(content if isinstance(content, bytes) else content.encode()))
+        pixels = np.asarray(decode_image(content if isinstance(content, bytes) else content.encode(), 0, pixel_range))
         for view in views:
             parameters = sample_view(rng_for_view(seed, example.digest, view), TIMID, *pixels.shape[:2])
             digests.append(_view_digest(example, view, seed))

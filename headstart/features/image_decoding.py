@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart.core.errors import Unreadable
+from headstart.data.deep_pixels import NPY, deep_pixels, may_be_deep, stored_pixels, to_eight_bits
 from headstart.data.image_formats import open_image
+from headstart.data.pixel_range import lone_range
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,11 +43,12 @@ def load_decoders() -> None:
     Image.init()
 
 
-def decode_image(raw: bytes, min_side: int = 0) -> Image:
+def decode_image(raw: bytes, min_side: int = 0, pixel_range: tuple[float, float] | None = None) -> Image:
     """The first image in a file as RGB, upright, over white where it is transparent.
 
     min_side: pixels that the shorter side must keep. A JPEG that has many more is decoded at a half, a quarter or an
     eighth of its size, which libjpeg does in the frequency domain; 0 for the full size
+    pixel_range: what black and white are in pictures of more than 8 bits; None: by their format, or each by its own
     Raises Unreadable with the reason, whatever a decoder raises on damaged bytes.
     """
     from PIL import Image, UnidentifiedImageError
@@ -57,7 +60,16 @@ def decode_image(raw: bytes, min_side: int = 0) -> Image:
     # filter that is set and taken back is one for the whole process.
     warnings.filterwarnings("ignore", module=r"PIL\.|headstart\.features\.image_decoding")
     try:
+        if raw.startswith(NPY):
+            pixels = deep_pixels(raw)
+            return _narrowed(pixels, pixel_range or lone_range(pixels))  # type: ignore[arg-type]
         image = open_image(raw)
+        if pixel_range is not None and may_be_deep(raw[:26]):
+            with _one_large_image if image.width * image.height > LARGE else nullcontext():
+                pixels = stored_pixels(raw, image)
+                if pixels is not None:
+                    return _apply_exif_orientation(_narrowed(pixels, pixel_range), image)
+            image = open_image(raw)
         if min_side:
             image.draft(image.mode, (min_side, min_side))
         with _one_large_image if image.width * image.height > LARGE else nullcontext():
@@ -104,16 +116,25 @@ def _describe_unknown(raw: bytes) -> str:
     return "not an image: it looks like text" if texty else "not an image of a known kind"
 
 
-def _apply_exif_orientation(image: Image) -> Image:
-    """Rotated or flipped as its EXIF orientation says."""
+def _narrowed(pixels: np.ndarray, pixel_range: tuple[float, float]) -> Image:
+    """Numbers of more than 8 bits as an RGB image, over white where it is transparent."""
+    from PIL import Image
+
+    return _to_rgb(Image.fromarray(to_eight_bits(pixels, *pixel_range)))
+
+
+def _apply_exif_orientation(image: Image, stated_by: Image | None = None) -> Image:
+    """Rotated or flipped as its EXIF orientation says, or that of the image that it was made of."""
     from PIL import ImageOps
 
     try:
-        orientation = image.getexif().get(0x0112, 1)
+        orientation = (stated_by or image).getexif().get(0x0112, 1)
     except Exception:  # a damaged EXIF block says nothing about orientation, and the pixels are fine
         return image
     if orientation not in range(2, 9):
         return image
+    if stated_by is not None:
+        image.getexif()[0x0112] = orientation
     return ImageOps.exif_transpose(image) or image
 
 

@@ -20,6 +20,7 @@ from headstart.core.task import Example, Task
 from headstart.data.archives import unpacked
 from headstart.data.duplicates import near_duplicates
 from headstart.data.duplicates.image_stats import load_image_stats
+from headstart.data.pixel_range import judge_depth
 from headstart.data.read import read, read_source
 from headstart.features.extract import embed
 from headstart.features.precision import pick_top_cut
@@ -50,7 +51,10 @@ def group_near_duplicates(
         return near_duplicates.group_near_duplicates(kind, examples, np.zeros((len(examples), 0), np.float32), None)
     if backbone in ("own", "auto"):
         backbone = default_backbone(kind, allow_hub=backbone == "auto")[0]
-    index, x, image_stats = _embed_readable(kind, examples, find_card(backbone, root), root, run)
+    # Before the split nobody knows what is learned from: pictures are compared by the range of all.
+    pixel_range = judge_depth(examples, root).range if kind == "image" else None
+    card = find_card(backbone, root).with_range(pixel_range or ())
+    index, x, image_stats = _embed_readable(kind, examples, card, root, run)
     readable = [examples[i] for i in index]
     groups = dict(
         zip(index.tolist(), near_duplicates.group_near_duplicates(kind, readable, x, image_stats), strict=True)

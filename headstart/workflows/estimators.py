@@ -22,6 +22,7 @@ from headstart.data.contents import Reading, valid_text
 from headstart.data.frames import KNOWN_COLUMNS, is_frame
 from headstart.data.label_spelling import composed
 from headstart.data.objectives.number import LARGEST_LABEL
+from headstart.data.pixel_range import judge_depth
 from headstart.features.cache import store
 from headstart.features.extract import embed
 from headstart.workflows.planner import method_of
@@ -38,7 +39,7 @@ except ImportError as error:
 class TransferClassifier(ClassifierMixin, BaseEstimator):
     """A classifier on what a frozen backbone sees in photos or texts, or on features computed elsewhere.
 
-    X in fit and predict: a list of paths, PIL images, bytes or texts; a frame with a column of these; uint8 arrays
+    X in fit and predict: a list of paths, PIL images, bytes or texts; a frame with a column of these; arrays
     (n, h, w[, 3]); or (n, d) features. Strings are texts or paths in predict as they were in fit.
 
     backbone:  "family:name", "own" (what comes with Headstart) or "auto" (see headstart.fit). Not for features
@@ -167,7 +168,8 @@ def _fit_rows(estimator, x, y, numeric: bool = False) -> tuple[np.ndarray, np.nd
     reading = member("readers", "arrays").read((_listed(x), None), label="", input=None, kind=kind)
     if card is None:
         card = find_card(default_backbone(reading.kind, allow_hub=name == "auto")[0], _root(estimator))
-    estimator.card_, estimator.contract_ = card, reading.contract
+    pixel_range = judge_depth(reading.examples[""], _root(estimator)).range if reading.kind == "image" else None
+    estimator.card_, estimator.contract_ = card.with_range(pixel_range or ()), reading.contract
     return _embedded(estimator, reading), y
 
 

@@ -47,7 +47,7 @@ def choose(
     if backbone in ("own", "auto"):
         backbone, reason = default_backbone(task.kind, allow_hub=backbone == "auto", width=_vector_width(task))
         reasons.append(reason)
-    card = find_card(backbone, root)
+    card = find_card(backbone, root).with_range(task.contract.range if task.contract else ())
     if borrow.weights and borrow.weights != card.weights:
         raise PlanError(
             f"{card.name} has other weights now, {card.weights[:19]}…; {borrow.weights[:19]}… was asked for. Bring "

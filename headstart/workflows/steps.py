@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from headstart.core.features import Features
-from headstart.core.observations import DataSurvey, Extraction
+from headstart.core.input_contract import InputContract
+from headstart.core.observations import DataSurvey, Extraction, PictureDepth
 from headstart.core.options import DataOptions, OutputOptions
 from headstart.core.plan import Plan
 from headstart.core.plugins import name_of
@@ -17,6 +18,7 @@ from headstart.core.run import Run, unused_path
 from headstart.core.task import Task
 from headstart.core.version import __version__
 from headstart.data.duplicates.image_stats import load_image_stats
+from headstart.data.pixel_range import judge_depth
 from headstart.data.subset import drop_examples
 from headstart.evaluation.guarding import run_guards
 from headstart.features.cache import store
@@ -32,12 +34,26 @@ def begin(run: Run, source: object, data: DataOptions, backbone: str) -> Task:
     with run.stage("read"):
         task = read_task(source, data, backbone, run.root, run)
         run.open()
+        if task.kind == "image":
+            depth = judge_depth(task.part("train"), run.root)
+            task = with_depth(task, run_guards(run, depth))
         task = run_guards(run, task)
         sizes = {name: len(rows) for name, rows in task.parts.items()}
         run.emit(
             "task", {"kind": task.kind, "n": sizes, "notes": list(task.notes), "objective": name_of(task.objective)}
         )
     return task
+
+
+def with_depth(task: Task, depth: PictureDepth) -> Task:
+    """The task, whose contract says how deep its pictures are."""
+    contract = task.contract or InputContract(kind=task.kind)
+    if depth.range is None:
+        return replace(task, contract=replace(contract, depth=8))
+    low, high = depth.range
+    note = f"Pictures of more than 8 bits: {low:,g} is black and {high:,g} is white."
+    contract = replace(contract, depth=16 if depth.whole else 32, range=depth.range)
+    return replace(task, contract=contract, notes=(*task.notes, note))
 
 
 def start_run(source: object, output: OutputOptions, suffix: str = "", *, raise_on_stop: bool = True) -> Run:

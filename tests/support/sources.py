@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.data.readers.arrays import encode_png
+from headstart.data.image_bytes import encode_array
 
 
 def png_bytes(n: int) -> bytes:
-    return encode_png(
+    return encode_array(
         np.full((4, 5, 3), n % 251, np.uint8) + np.arange(60, dtype=np.uint8).reshape(4, 5, 3) * (1 + n // 251)
     )
 

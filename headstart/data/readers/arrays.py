@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from headstart.core.result import SetAside
 from headstart.core.task import Example
 from headstart.data.contents import Reading, hash_files, text_digest, valid_text
 from headstart.data.frames import frame_input, is_frame
-from headstart.data.image_bytes import encode_picture, is_pil_image
+from headstart.data.image_bytes import encode_array, encode_picture, is_number_array, is_pil_image
 from headstart.data.input_form import Place, decode_image_text, form_of_strings, resolve
 from headstart.data.label_values import NO_LABEL, clean_label, is_missing
 from headstart.data.memory_labels import gives_pairs, pairs_apart, plain_labels, plain_picture, plain_values
@@ -30,7 +28,7 @@ from headstart.data.split_names import part_of
 SMALLEST_FEATURE = 1e-30  # of the largest number in X: below about 1e-38 float32 has no digits left
 EXPECTED = (
     "X is one of: a 2-D array of numbers (features computed elsewhere), a list of texts, of paths, of PIL images, "
-    "of bytes, or uint8 arrays (n, height, width[, 3])"
+    "of bytes, or arrays (n, height, width[, 3])"
 )
 
 
@@ -146,11 +144,7 @@ def _read_memory(x: Sequence, kind: str | None, contract: InputContract | None, 
     if array is not None and array.ndim == 2 and contract is not None:
         raise SourceError(f"These inputs are feature vectors; the model reads {kind}s.")
     if array is not None and array.ndim in (3, 4):
-        if array.dtype != np.uint8:
-            raise SourceError(
-                f"X holds {array.dtype} pictures of shape {array.shape[1:]}. Give uint8 from 0 to 255. {EXPECTED}."
-            )
-        return _images([encode_png(picture) for picture in array])
+        return _images([encode_array(picture) for picture in array])
     items = [None if is_missing(item) else plain_picture(item) for item in x]
     if not items:
         raise SourceError(f"X is empty. {EXPECTED}.")
@@ -163,8 +157,8 @@ def _read_memory(x: Sequence, kind: str | None, contract: InputContract | None, 
         return _Contents("image", "path", [Path(p) for p in paths], digests)
     if all(isinstance(i, bytes) for i in there):
         return _images(items)
-    if all(isinstance(i, np.ndarray) and i.dtype == np.uint8 for i in there):
-        return _images([None if i is None else encode_png(i) for i in items])
+    if all(map(is_number_array, there)):
+        return _images([None if i is None else encode_array(i) for i in items])
     if all(is_pil_image(i) for i in there):
         return _images([None if i is None else encode_picture(i) for i in items])
     found = ", ".join(sorted({type(i).__name__ for i in there})[:4])
@@ -245,26 +239,3 @@ def _is_row(row: object) -> bool:
     if isinstance(row, np.ndarray):
         return row.ndim == 1 and row.dtype.kind in "fiub"
     return isinstance(row, list | tuple) and all(isinstance(v, int | float | np.number) for v in row)
-
-
-def encode_png(picture: np.ndarray) -> bytes:
-    """A uint8 picture, (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), as a PNG file. Raises SourceError for other shapes.
-
-    Source: PNG specification, third edition, chapters 5 and 11; every row has filter 0.
-    """
-    rows = picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture
-    colour = {2: 0, 3: {3: 2, 4: 6}.get(rows.shape[-1])}.get(rows.ndim)
-    if colour is None or not rows.size:
-        raise SourceError(
-            f"X holds a picture of shape {picture.shape}; (height, width) or (height, width, 3) is expected."
-        )
-    height, width = rows.shape[:2]
-    flat = np.ascontiguousarray(rows).reshape(height, -1)
-    filtered = np.concatenate([np.zeros((height, 1), np.uint8), flat], axis=1)
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(filtered.tobytes(), 1)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body

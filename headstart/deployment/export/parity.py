@@ -124,7 +124,7 @@ def exported_outputs(
     rows, probabilities, network_inputs = [], [], []
     for content in contents:
         if raw and spec.kind == "image" and isinstance(content, bytes):
-            units: Any = [np.asarray(decode_image(content, min_decoded_side(spec)))]
+            units: Any = [np.asarray(decode_image(content, min_decoded_side(spec), spec.pixel_range))]
         else:
             (units,) = prepare.prepare([content], spec)
         if isinstance(units, Unreadable):

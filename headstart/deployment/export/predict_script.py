@@ -18,11 +18,27 @@ def read(path):
     """A photo as RGB pixels, upright, over white where it is transparent."""
     photo = Image.open(path, formats={formats})
     photo.draft(photo.mode, ({least}, {least}))  # a large JPEG at a fraction of its size, as in training
-    photo = ImageOps.exif_transpose(photo)
+    photo = {narrow}(ImageOps.exif_transpose(photo))
     if photo.mode in ("RGBA", "LA", "PA") or "transparency" in photo.info:
         photo = photo.convert("RGBA")
         photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
     return photo.convert("RGB")
+'''
+NARROW = '''
+def narrowed(photo):
+    """A picture of more than 8 bits with {low:g} as black and {high:g} as white; any other as it is."""
+    tile = photo.tile[0][3] if getattr(photo, "tile", None) else ""
+    if ";16" in str(tile) and photo.mode in ("RGB", "RGBA"):
+        sys.exit("Colours of 16 bits are not read here: save the picture in 8 bits, or ask headstart predict.")
+    if photo.mode != "F" and not photo.mode.startswith("I"):
+        return photo
+    x = np.asarray(photo, np.float64)
+    low, high = ({low!r}, {high!r})
+    if photo.mode == "F" and high > 2 and -0.1 <= x.min() and 0 < x.max() <= 1.1:
+        low, high = (0.0, 1.0)  # fractions
+    if not np.isfinite(x).all() or not 2 * low - high <= np.median(x) <= 2 * high - low:
+        sys.exit(f"Pixels from {{x.min():g}} to {{x.max():g}}: those learned from go from {{low:g}} to {{high:g}}.")
+    return Image.fromarray(np.rint(np.clip((x - low) * (255 / (high - low)), 0, 255)).astype(np.uint8))
 '''
 WORDPIECE_WINDOWS = '''
 tokenizer = BertWordPieceTokenizer(f"{HERE}/vocab.txt", lowercase=True)
@@ -121,6 +137,10 @@ def input_code(model: Model) -> tuple[str, str, tuple[str, ...]]:
     code = WORD_WINDOWS if spec.kind == "words" else ""
     if spec.kind == "image":
         code = READ_IMAGE.replace("{least}", str(min_decoded_side(spec))).replace("{formats}", repr(FORMATS))
+        code = code.replace("{narrow}", "narrowed" if spec.pixel_range else "")
+        if spec.pixel_range:
+            low, high = spec.pixel_range
+            code = NARROW.format(low=low, high=high) + "\n" + code
     if spec.kind == "pieces":
         code = WORDPIECE_WINDOWS.replace("{most}", str(facts["most"]))
     if spec.kind == "text":
@@ -128,7 +148,8 @@ def input_code(model: Model) -> tuple[str, str, tuple[str, ...]]:
         length, windows = str(facts["max_length"]), str(facts["windows"])
         code = TOKEN_WINDOWS.replace("{max_length}", length).replace("{windows}", windows)
         code = code.replace("{lowered}", lowered).replace("{prompt!r}", ascii(str(facts["prompt"])))
-    return IMPORTS.get(spec.kind, ""), code, LIBRARIES.get(spec.kind, ())
+    arrays = "import numpy as np\n" if spec.pixel_range else ""
+    return arrays + IMPORTS.get(spec.kind, ""), code, LIBRARIES.get(spec.kind, ())
 
 
 def answer_code(model: Model) -> str:

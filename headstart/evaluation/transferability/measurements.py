@@ -268,7 +268,7 @@ def _compare_probes(
 
 def _floor_embeddings(sample: EmbeddedSample, floor: str) -> np.ndarray:
     """(n, d) embeddings by the floor; zeros for what it cannot read, such as a text without words."""
-    backbone = find_card(floor, sample.root)
+    backbone = find_card(floor, sample.root).with_range(sample.backbone.preprocess.pixel_range or ())
     rows: Rows = embed(sample.task.examples, backbone, backbone.cut(len(backbone.blocks)), sample.root, sample.run)
     x = np.zeros((len(sample.x), backbone.width), np.float32)
     x[rows.index] = rows.x

@@ -76,7 +76,7 @@ def _prepare_all(raws: Sequence[bytes], settings: Preprocess, *, thumbnails: boo
 
     def prepare_one(raw: bytes) -> tuple[list[np.ndarray] | Unreadable, bytes]:
         try:
-            image = decode_image(raw, min_side)
+            image = decode_image(raw, min_side, settings.pixel_range)
             return [np.asarray(_resize_and_crop(image, facts))], _thumbnail(image) if thumbnails else b""
         except Unreadable as reason:
             return reason, b""

@@ -92,13 +92,15 @@ def _answer(model: Model, folder: Path) -> Callable:
     from timm.data import create_transform, resolve_data_config
 
     network: Any = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
-    min_side = parity.min_decoded_side(model.backbone.preprocess)
+    spec = model.backbone.preprocess
+    min_side = parity.min_decoded_side(spec)
     transform: Any = create_transform(**resolve_data_config({}, model=network))
 
     def answer(contents: Sequence[bytes | str]) -> parity.Outputs:
         rows, scores = [], []
         for content in contents:
-            x = transform(decode_image(content if isinstance(content, bytes) else content.encode(), min_side))[None]
+            raw = content if isinstance(content, bytes) else content.encode()
+            x = transform(decode_image(raw, min_side, spec.pixel_range))[None]
             with torch.inference_mode():
                 row = network.forward_head(network.forward_features(x), pre_logits=True)
                 rows.append(row.flatten(1).numpy()[0])

@@ -98,6 +98,11 @@ def _files(model: Model) -> dict[str, bytes]:
             f"{model.backbone.name} reads {inputs}, for which there is no page. Fit on photos or texts with another "
             "backbone: --backbone own."
         )
+    if spec.pixel_range:
+        raise PlanError(
+            "The model learned from pictures of more than 8 bits, and a browser shows 8: its answers would be others. "
+            "Save the pictures in 8 bits and fit again, or export another format."
+        )
     runtime = onnxruntime_web.read_runtime(store.default_root())
     files = {"runtime.mjs": runtime[onnxruntime_web.GLUE], "runtime.wasm": runtime[onnxruntime_web.WASM]}
     if spec.kind == "text":
