@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
+from headstart.data.input_form import MAGIC
+
+LOOKED_AT = 20  # files of a folder
 SPREADSHEET, COMPRESSED = "Save it as CSV in UTF-8 first. ", "Unpack it first. "
 # What to do with files that are not read.
 WAYS = {
@@ -32,3 +38,18 @@ def describe_unknown_source(source: object) -> str:
         near = []
     hint = f" Did you mean {path.parent / near[0]}?" if near else ""
     return f"{str(path)!r} does not exist.{hint} {expected}"
+
+
+def describe_bare_images(folders: Sequence[Path]) -> str:
+    """What to do with files that have no suffix and begin like images; "" where there are none."""
+    for folder in folders:
+        for name in sorted(os.listdir(folder))[:LOOKED_AT]:
+            file = os.path.join(folder, name)
+            with suppress(OSError):
+                if "." not in name and os.path.isfile(file):
+                    with open(file, "rb") as opened:
+                        if opened.read(8).startswith(MAGIC):
+                            renamed = f'for f in {shlex.quote(str(folder))}/*; do mv "$f" "$f.png"; done'
+                            said = f"holds files without a suffix that begin like images (first: {file})"
+                            return f"{said}. Give them one, as in: {renamed}"
+    return ""

@@ -146,3 +146,11 @@ print(time.perf_counter() - start, *heavy)
         assert set(heavy) <= {"csv"}
         best.append(float(seconds))
     assert min(best) < 0.6, f"{min(best):.2f} s; 0.15 s on 2 idle cores"
+
+
+def test_images_without_a_suffix_are_told_what_they_need(tmp_path):
+    for n in range(24):
+        (tmp_path / "ab"[n % 2]).mkdir(exist_ok=True)
+        (tmp_path / "ab"[n % 2] / f"{n}").write_bytes(png_bytes(n))
+    with pytest.raises(SourceError, match=r"files without a suffix that begin like images .*mv"):
+        read(tmp_path)

@@ -36,6 +36,11 @@ def read(
         raise SourceError(
             f"{source} looks like {found.format}, and no picture has a box. One folder a class is read too."
         )
+    if len(names) == 1 and all(found.classes.values()) and not found.wrong:
+        raise SourceError(
+            f"{source}: boxes of {found.format} show one class, {names[0]!r}, in every picture: nothing is to be told "
+            "apart. Add pictures without it, or with others."
+        )
     paths = sorted({*found.classes, *found.wrong})
     single = all(len(classes) == 1 for classes in found.classes.values())
     examples: dict[str, list[Example]] = {}

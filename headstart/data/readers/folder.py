@@ -29,6 +29,7 @@ from headstart.data.split_names import part_of
 from headstart.data.tabular import find_tables
 from headstart.data.text_encoding import DecodedText, WantedEncoding, wanted_encoding
 from headstart.data.text_files import read_text_files
+from headstart.data.unknown_source import describe_bare_images
 
 DOCUMENTATION_STEMS = {
     *("readme", "license", "licence", "copying", "changelog"),
@@ -216,6 +217,8 @@ def _no_classes(root: Path, class_folders: list[_ClassFolder], loose: int) -> st
     if loose:
         return f"{root} holds {loose} loose files but no class folders, so nothing says what they show. {expected}"
     names = [n for n in sorted(os.listdir(root)) if is_visible(n)]
+    if said := describe_bare_images([root, *(root / name for name in _folders(root))]):
+        return f"{root} {said}"
     state = f"holds {join_plain(names)}" if names else "is empty"
     return (
         f"{root} {state}: no class folders with images or .txt texts, and no tables (.csv, .jsonl, .parquet). "
