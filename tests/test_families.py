@@ -10,7 +10,14 @@ from headstart.backbones.cards import find_card
 from headstart.core.backbone import Backbone, Preprocess
 from headstart.core.errors import HeadstartError, NameNotFound
 from headstart.core.features import Features
-from headstart.core.observations import DataSurvey, Evaluation, Extraction, ReferenceOverlap, TrainingOutcome
+from headstart.core.observations import (
+    DataSurvey,
+    Evaluation,
+    Extraction,
+    PictureDepth,
+    ReferenceOverlap,
+    TrainingOutcome,
+)
 from headstart.core.plan import Plan
 from headstart.core.plugins import member, names
 from headstart.core.result import Metric, Receipt, SetAside
@@ -142,6 +149,15 @@ def known(*labels: str) -> DataSurvey:
     return DataSurvey(task, plan, {"train": part}, lambda some: [b""] * len(some))
 
 
+def one_to_the_backbone(count: int) -> Extraction:
+    """Twenty texts, the first `count` with one embedding."""
+    some = embedded(["a", "b"] * 10)
+    x = np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32)
+    x[:count] = x[0]
+    part = Features(x, some.task.objective.encode(["a", "b"] * 10), tuple(e.id for e in some.task.examples))
+    return replace(some, parts={"train": part})
+
+
 def texts(lengths: tuple[int, int]) -> DataSurvey:
     """Sixty texts of two classes, of these lengths."""
     some = embedded(["a", "b"] * 30)
@@ -231,6 +247,11 @@ PLANTED = {
     "preprocess": (
         embedded(["a", "b"], Receipt(9, (), "sha256:a", "sha256:a", 0.98)),
         embedded(["a", "b"], Receipt(9, (), "sha256:a", "sha256:a", 0.99999)),
+    ),
+    "alike": (one_to_the_backbone(20), one_to_the_backbone(2)),
+    "depth": (
+        PictureDepth((("a", True),) * 30, (0.0, 4095.0), (3.0, 4000.0), (0.0, 65535.0)),
+        PictureDepth((("a", False),) * 30),
     ),
     "spelling": (embedded(["Dog", "dog ", "cat"] * 9).task, embedded(["dog", "cat", "car"] * 9).task),
     "shortcut": (texts((4, 40)), texts((4, 4))),

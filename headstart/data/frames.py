@@ -26,8 +26,16 @@ KNOWN_COLUMNS = {name for tier in INPUT_COLUMNS for name in tier}
 
 def is_frame(x: object) -> bool:
     """Whether it is a table in memory: columns with names."""
+    if type(x).__name__ == "LazyFrame":
+        return False
     named = hasattr(x, "columns") or hasattr(x, "column_names")
     return named and not isinstance(x, dict) and (_is_library_frame(x) or _is_arrow(x) or _is_data_set(x))
+
+
+def require_rows(x: object) -> None:
+    """Raises SourceError for a frame that has none before it is asked for them."""
+    if type(x).__name__ == "LazyFrame" and hasattr(x, "collect"):
+        raise SourceError("A LazyFrame holds no rows yet: give what its .collect() gives.")
 
 
 def _is_library_frame(x: object) -> bool:

@@ -22,6 +22,7 @@ from headstart.core.task import Example, Objective, Task
 from headstart.data import split
 from headstart.data.contents import IMAGE_SUFFIXES, TEXT_SUFFIXES, Parts, Reading
 from headstart.data.directory_walk import holds_file, is_visible, keeping
+from headstart.data.frames import require_rows
 from headstart.data.infer_objective import infer_objective
 from headstart.data.labelled_parts import (
     check_one_label_each,
@@ -105,6 +106,7 @@ def read_source(source: object, options: DataOptions = DataOptions(), contract: 
         raise SourceError(f"There is no kind {kind!r}.{did_you_mean(kind, KINDS)} There are: {', '.join(KINDS)}.")
     if isinstance(source, str | Path):
         source = os.path.expanduser(source)
+    require_rows(source)
     keep = kept_names(options, contract)
     try:
         with keeping(keep):

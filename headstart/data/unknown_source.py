@@ -27,6 +27,9 @@ def describe_unknown_source(source: object) -> str:
         "Expected: a folder of class folders (photos/cat/1.jpg), a table (.csv, .tsv, .jsonl, .parquet), "
         "a folder with train.parquet and test.parquet, hub:owner/name, or in Python (X, y)."
     )
+    if isinstance(source, list) and source:
+        like = "headstart.fit(pandas.DataFrame(records))" if isinstance(source[0], dict) else "headstart.fit((X, y))"
+        return f"Data of type list cannot be read. Give {like}. {expected}"
     if not isinstance(source, str | Path):
         return f"Data of type {type(source).__name__} cannot be read. {expected}"
     path = Path(source)

@@ -29,7 +29,7 @@ from headstart.data.contents import (
     valid_text,
 )
 from headstart.data.directory_walk import is_own, is_visible
-from headstart.data.frames import is_frame
+from headstart.data.frames import is_frame, require_rows
 from headstart.data.label_values import is_missing
 from headstart.data.memory_labels import gives_pairs, pairs_apart
 from headstart.data.read_inputs import Item, read_inputs
@@ -123,6 +123,7 @@ def collect_inputs(
     Raises SourceError where a whole source is not like what was learned from.
     """
     contract = InputContract(kind=contract) if isinstance(contract, str) else contract
+    require_rows(inputs)
     if isinstance(inputs, str | Path | bytes):
         inputs = [inputs]
     source = _whole_source(inputs, contract)

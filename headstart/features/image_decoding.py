@@ -11,7 +11,7 @@ import numpy as np
 
 from headstart.core.errors import Unreadable
 from headstart.data.deep_pixels import NPY, deep_pixels, may_be_deep, stored_pixels, to_eight_bits
-from headstart.data.image_formats import open_image
+from headstart.data.image_formats import is_heic, open_image
 from headstart.data.pixel_range import lone_range
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ LOOKS_LIKE = (
     (b"ID3", "a sound file"),
 )
 _one_large_image = threading.Lock()
-HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
 def load_decoders() -> None:
@@ -97,8 +96,8 @@ def _describe_damage(error: Exception) -> str:
 def _describe_unknown(raw: bytes) -> str:
     """What kind of file the bytes look like, where they are no known image."""
     start = raw[:512].lstrip()
-    if raw[4:8] == b"ftyp" and raw[8:12] in HEIC_BRANDS:
-        return "HEIC photos cannot be read: convert it to JPEG first"
+    if is_heic(raw):
+        return "HEIC photos cannot be read: convert it to JPEG first, or install pillow-heif"
     if raw[4:8] == b"ftyp":
         return "not an image: it looks like a video"
     if b"<svg" in start.lower():

@@ -44,6 +44,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
     backbone:  "family:name", "own" (what comes with Headstart) or "auto" (see headstart.fit). Not for features
     method:    a file in training/methods/; settings: its fields, as {"class_weight": "balanced"}
+    kind:      "image" or "text", where strings may be paths or texts
     cache_dir: where features are kept; the user's cache when None. random_state: folds are drawn from it
 
     Fitted: classes_, head_ (the fitted head), n_features_in_ (for features), card_ (the backbone's, None for features)
@@ -56,12 +57,14 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         settings: Mapping[str, object] | None = None,
         cache_dir: str | Path | None = None,
         random_state: Any = 0,
+        kind: str | None = None,
     ) -> None:
         self.backbone = backbone
         self.method = method
         self.settings = settings
         self.cache_dir = cache_dir
         self.random_state = random_state
+        self.kind = kind
 
     @disk_errors_in_words
     def fit(self, X: Any, y: Any) -> TransferClassifier:
@@ -111,12 +114,14 @@ class TransferRegressor(RegressorMixin, BaseEstimator):
         settings: Mapping[str, object] | None = None,
         cache_dir: str | Path | None = None,
         random_state: Any = 0,
+        kind: str | None = None,
     ) -> None:
         self.backbone = backbone
         self.method = method
         self.settings = settings
         self.cache_dir = cache_dir
         self.random_state = random_state
+        self.kind = kind
 
     @disk_errors_in_words
     def fit(self, X: Any, y: Any) -> TransferRegressor:
@@ -164,7 +169,7 @@ def _fit_rows(estimator, x, y, numeric: bool = False) -> tuple[np.ndarray, np.nd
         raise ValueError(f"X has {len(x)} examples and y {len(y)} labels.")
     name = estimator.backbone
     card = None if name in ("own", "auto") else find_card(name, _root(estimator))
-    kind = member("preprocess", card.preprocess.kind).SERVES[0] if card is not None else None
+    kind = estimator.kind or (member("preprocess", card.preprocess.kind).SERVES[0] if card is not None else None)
     reading = member("readers", "arrays").read((_listed(x), None), label="", input=None, kind=kind)
     if card is None:
         card = find_card(default_backbone(reading.kind, allow_hub=name == "auto")[0], _root(estimator))

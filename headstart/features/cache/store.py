@@ -39,6 +39,7 @@ from headstart.core.files import (
     writing_cache,
 )
 from headstart.core.result import Receipt
+from headstart.data.image_formats import knows_heic
 from headstart.features.cache.segments import SUFFIX, CacheEntry, Segment, read_segment, write_segment
 
 SCHEMA = 2  # 1: segments that had one checksum for all rows
@@ -73,7 +74,7 @@ def shelf_key(backbone: Backbone, cut: Cut, dtype: str = "float32") -> str:
     facts: dict[str, object] = {"weights": computes, "preprocess": backbone.preprocess.facts()}
     facts["blocks"] = [b.name for b in backbone.blocks]
     if backbone.preprocess.kind == "image":
-        facts |= {"decoding": DECODING}
+        facts |= {"decoding": DECODING} | ({"heic": True} if knows_heic() else {})
     if cut.precision != "float32":
         facts |= {"precision": cut.precision}
     return digest.of_value({**facts, "family": backbone.family, "at": cut.at, "dtype": dtype, "schema": SCHEMA})
