@@ -36,9 +36,9 @@ def open_image(raw: bytes) -> Image:
     return image
 
 
-def is_heic(raw: bytes) -> bool:
+def is_heic(raw: object) -> bool:
     """Whether it is a photo as iPhones take it."""
-    return raw[4:8] == b"ftyp" and raw[8:12] in HEIC_BRANDS
+    return isinstance(raw, bytes) and raw[4:8] == b"ftyp" and raw[8:12] in HEIC_BRANDS
 
 
 @cache

@@ -32,6 +32,7 @@ from headstart.core.plan import Fitted, Plan
 from headstart.core.plugins import member
 from headstart.core.task import Example, Objective, Task
 from headstart.data import contents as example_contents
+from headstart.data.image_formats import is_heic
 from headstart.deployment import witness_images
 from headstart.features import image_decoding
 from headstart.features.extract import features_at_cut
@@ -65,7 +66,8 @@ def write(file: Path, task: Task, plan: Plan, fitted: Fitted, candidates: Candid
     spec = plan.backbone.preprocess
     positions = select_witnesses(task, candidates.indices)
     contents = [example_contents.read_content(task.examples[candidates.indices[i]]) for i in positions]
-    taken = witness_images.affordable(contents, spec)
+    # Those that need a plug-in are left out: elsewhere nobody could look at them.
+    taken = [i for i in witness_images.affordable(contents, spec) if not is_heic(contents[i])]
     positions, contents = [positions[i] for i in taken], [contents[i] for i in taken]
     if not positions:  # photos that no load may decode: one goes along at a fraction of its size
         contents, rows = _shrunk_witness(task.examples[candidates.indices[0]], plan, root)

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 
 from headstart.core.backbone import Preprocess
-from headstart.data.image_formats import is_heic, open_image
+from headstart.data.image_formats import open_image
 from headstart.features.preprocess.image import min_decoded_side
 
 MAX_BYTES = 400 << 20  # of memory while one photo is decoded
@@ -75,7 +75,7 @@ def is_surely_small(raw: bytes) -> bool:
 
 def fits_whole(raw: bytes) -> bool:
     """Whether a photo may be decoded at its full size."""
-    return is_surely_small(raw) or (not is_heic(raw) and cost(raw, 0)[0] <= MAX_BYTES)  # read without a plug-in too
+    return is_surely_small(raw) or cost(raw, 0)[0] <= MAX_BYTES
 
 
 def shrunk(raw: bytes, spec: Preprocess) -> bytes:

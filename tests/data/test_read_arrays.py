@@ -67,7 +67,7 @@ def test_paths_in_memory(tmp_path):
 ARRAYS = [
     ((np.ones((3, 2)), ["a", "b"]), "X has 3 examples and there are 2 labels"),
     ((np.ones((3, 2)), None), "y is missing"),
-    ((np.ones((3, 4, 4)), [0, 1, 0]), "uint8 from 0 to 255"),
+    ((np.ones((3, 4, 4, 7)), [0, 1, 0]), "a picture of shape"),
     (("abc", [0, 1, 0]), "X is a str"),
     (([object()] * 3, [0, 1, 0]), "X holds object"),
     ((np.ones((3, 2)), np.ones((3, 2)) * 7), "y has shape"),
