@@ -81,4 +81,5 @@ def _embed_readable(
     rows = embed(examples, card, pick_top_cut(card, examples, root), root, run)
     readable = [examples[i] for i in rows.index]
 
-    return rows.index, rows.x, load_image_stats(readable, rows.thumbnails, root) if kind == "image" else None
+    image_stats = load_image_stats(readable, rows.thumbnails, rows.x, root) if kind == "image" else None
+    return rows.index, rows.x, image_stats

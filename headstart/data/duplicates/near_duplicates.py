@@ -41,6 +41,7 @@ MAX_RELATIVE_DISTANCE, MAX_RELATIVE_BITS, NEIGHBOUR_SHARE = 0.25, 0.5, 0.05
 # for themselves: then a cosine of RELAXED and that share of the distance do. Finds 91 instead of 71 % of trashnet's
 # photos made smaller, 96 instead of 77 % of flowers saved again, and one pair more in trashnet as it is.
 EQUAL_BITS, EQUAL_RELATIVE_BITS, DISTINCTIVE_BITS, RELAXED = 2, 0.15, 14, 0.5
+CERTAIN = 0.9  # likeness above which copies are whose pixels agree
 REFERENCE_PHOTOS = 512  # photos that stand for the rest
 MAX_FINGERPRINT_PAIRS = 300_000  # pairs of fingerprints that are looked at, the closest
 PROJECTION_DIM, PROJECTION_SLACK = 128, 0.1  # of a first look at cosines, and four times its error at a cosine of 0.85
@@ -157,6 +158,7 @@ def _find_pairs(
         a, b, similarity = _text_pairs(list(positions))
     else:
         a, b, similarity = _photo_pairs(image_stats.prints[first], first, rows)
+        a, b, similarity = _with_copies(a, b, similarity, first, image_stats)
     joined = [(c, c, 1.0) for c, cluster in enumerate(clusters) if len(cluster) > 1] if kind == "text" else []
     joined += zip(a.tolist(), b.tolist(), similarity.tolist(), strict=True)
     one_per_side = [list({side[i]: i for i in reversed(cluster)}.values()) for cluster in clusters]
@@ -248,6 +250,21 @@ def _photo_pairs(
     by_fingerprint &= bits <= np.minimum(EQUAL_BITS, EQUAL_RELATIVE_BITS * distance_bits)
     twins = by_features | by_fingerprint
     return i[twins], j[twins], np.minimum(cosine[twins], 1.0)
+
+
+def _with_copies(
+    a: np.ndarray, b: np.ndarray, similarity: np.ndarray, position: np.ndarray, image_stats: ImageStats
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The pairs, numbers in `position`, and those that agree on their pixels, at their higher similarity."""
+    number = {p: k for k, p in enumerate(position.tolist())}
+    alike = dict(zip(zip(a.tolist(), b.tolist(), strict=True), similarity.tolist(), strict=True))
+    for pair, agreement in zip(image_stats.copies.tolist(), image_stats.agreement.tolist(), strict=True):
+        if not all(p in number for p in pair):  # black ones
+            continue
+        i, j = sorted(number[p] for p in pair)
+        alike[i, j] = max(alike.get((i, j), 0.0), CERTAIN + (1 - CERTAIN) * agreement)
+    ends = np.array(list(alike), np.int64).reshape(-1, 2)
+    return ends[:, 0], ends[:, 1], np.array(list(alike.values()))
 
 
 def _cosines(unit_rows: Callable[[np.ndarray], np.ndarray], i: np.ndarray, j: np.ndarray) -> np.ndarray:
