@@ -31,10 +31,6 @@ def compare(
     group_twins: bool = False,
     kind: str | None = None,
     task: str | None = None,
-    decimal: str | None = None,
-    encoding: str | None = None,
-    keep: str | None = None,
-    merge: str | None = None,
     backbone: str = 'own',
     engine: str = '',
     weights: str = '',
@@ -63,10 +59,6 @@ def compare(
         group_twins: Keep near-duplicates on one side of the split.
         kind: image or text, where it cannot be told.
         task: classes, tags (several a row) or number, where it cannot be told.
-        decimal: comma or point: which mark in the labels is the decimal one.
-        encoding: Of files of text, as cp1252 or shift_jis, where it cannot be told.
-        keep: Names by commas that are read though they look hidden or like a system's own: ".net,@eaDir".
-        merge: Classes or tags that are one, as "Dog,dog;Cat,CAT"; alike: all that differ in spelling only.
         backbone: What to borrow, as FAMILY:NAME; own: what comes with Headstart; auto: the best of the hub.
         engine: What runs the frozen part: torch, openvino, openvino:bfloat16. Default: what is fastest here.
         weights: The digest that the backbone's weights must have; any where empty.
@@ -92,10 +84,6 @@ def fit(
     group_twins: bool = False,
     kind: str | None = None,
     task: str | None = None,
-    decimal: str | None = None,
-    encoding: str | None = None,
-    keep: str | None = None,
-    merge: str | None = None,
     backbone: str = 'own',
     engine: str = '',
     weights: str = '',
@@ -125,10 +113,6 @@ def fit(
         group_twins: Keep near-duplicates on one side of the split.
         kind: image or text, where it cannot be told.
         task: classes, tags (several a row) or number, where it cannot be told.
-        decimal: comma or point: which mark in the labels is the decimal one.
-        encoding: Of files of text, as cp1252 or shift_jis, where it cannot be told.
-        keep: Names by commas that are read though they look hidden or like a system's own: ".net,@eaDir".
-        merge: Classes or tags that are one, as "Dog,dog;Cat,CAT"; alike: all that differ in spelling only.
         backbone: What to borrow, as FAMILY:NAME; own: what comes with Headstart; auto: the best of the hub.
         engine: What runs the frozen part: torch, openvino, openvino:bfloat16. Default: what is fastest here.
         weights: The digest that the backbone's weights must have; any where empty.

@@ -41,7 +41,7 @@ class ImageStats:
     prints: (n,) uint64 difference hashes.  colour: (n, 3) float32 mean red, green and blue, 0 to 255
     size:   (n, 2) int32 width and height as stored.  bytes: (n,) int64 of the file
     copies: (m, 2) int64 positions of copies of one another, however mirrored, turned, cropped or recoloured; of several
-        photos of equal bytes only the first is looked at.  agreement: (m,) float32, how well each two agree, at most 1
+        photos of equal bytes only the first is looked at.  likeness: (m,) float32 of each pair, at most 1
     """
 
     prints: np.ndarray
@@ -49,7 +49,7 @@ class ImageStats:
     size: np.ndarray
     bytes: np.ndarray
     copies: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
-    agreement: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    likeness: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,7 +1,7 @@
 """Copies of photos as people make them: mirrored, turned, cropped, recoloured, resized, saved again. Found on pixels.
 
 1. Who may be a copy of whom: a few nearest by coarse structure under the eight symmetries of the square, a few by the
-   backbone's features, and whom a name speaks for (copy_names.py).
+   backbone's features, and whom a name (copy_names.py) or fingerprint and features (fingerprint_pairs.py) speak for.
 2. Each pair seen whole and through windows, crops and small turns of either: the most likely way one lies on the other.
 3. From there the two are aligned on their pixels, and only those that agree are copies.
 """
@@ -21,21 +21,22 @@ NEAREST_BY_PIXELS, NEAREST_BY_FEATURES = 5, 10
 FEATURE_DIM = 256  # of a random projection of wider features
 MIN_COARSE = 0.4  # likeness through the best window, from which on a pair is aligned
 ALIGNED_PER_PHOTO = 4  # the most promising
-# Agreement of copies, and of those whose names say that they are. Photos that are none, told by looking: NEU's surfaces
-# reach 0.62, trashnet's bottles on plain ground 0.76, and two portraits of one person before two walls 0.84.
-MIN_AGREEMENT, MIN_AGREEMENT_NAMED = 0.7, 0.5
+# Agreement of copies, and of those that names or fingerprints and features speak for. Photos that are none, told by
+# looking: NEU's surfaces reach 0.62, trashnet's bottles on plain ground 0.76, two portraits of one person 0.84.
+MIN_AGREEMENT, MIN_AGREEMENT_HINTED = 0.7, 0.45
+CERTAIN = 0.9  # likeness of a pair that just agrees, of 1
 MIN_OVERLAP = 0.55  # of the smaller with the larger
 CHUNK = 1024  # pairs at once
 CHUNK_PHOTOS = 512
 
 
 def find_copies(
-    grids: np.ndarray, features: np.ndarray, clues: Sequence[tuple[int, int]]
+    grids: np.ndarray, features: np.ndarray, hints: Sequence[tuple[int, int]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs (m, 2) int64, i < j, and their agreement (m,) float32, of n photos.
+    """Pairs (m, 2) int64, i < j, and their likeness (m,) float32, of n photos: CERTAIN to 1 on their pixels alone.
 
     grids: (n, 2, s, s) uint8 of pixel_grids.  features: (n, d) float32 of the backbone
-    clues: pairs i < j whose names speak for it
+    hints: pairs i < j that something else speaks for
     """
     fill = find_fill(grids[:, 0])
     luma = even_out(grids[:, 0], fill)
@@ -43,10 +44,10 @@ def find_copies(
     for start in range(0, len(luma), CHUNK_PHOTOS):
         photos = slice(start, start + CHUNK_PHOTOS)
         windows[photos] = descriptors.window_descriptors(luma[photos], descriptors.windows())
-    i, j = _candidates(windows, features, clues)
-    likeness, swapped, symmetry, window = _most_likely(windows, i, j)
-    named = np.isin(i * len(grids) + j, [p * len(grids) + q for p, q in clues])
-    promising = np.flatnonzero((_among_best(i, j, likeness, len(grids)) & (likeness >= MIN_COARSE)) | named)
+    i, j = _candidates(windows, features, hints)
+    coarse, swapped, symmetry, window = _most_likely(windows, i, j)
+    hinted = np.isin(i * len(grids) + j, [p * len(grids) + q for p, q in hints])
+    promising = np.flatnonzero((_among_best(i, j, coarse, len(grids)) & (coarse >= MIN_COARSE)) | hinted)
     a, b = np.where(swapped, j, i)[promising], np.where(swapped, i, j)[promising]
     symmetry, window = symmetry[promising], window[promising]
     agreement = np.zeros(len(a), np.float32)
@@ -55,12 +56,13 @@ def find_copies(
         maps = descriptors.windows()[window[start : start + CHUNK]]
         found = align(_changed(grids[p], s), grids[q], _changed(~fill[p], s), ~fill[q], maps)
         agreement[start : start + CHUNK] = found.agreement * (found.overlap >= MIN_OVERLAP)
-    copies = agreement >= np.where(named[promising], MIN_AGREEMENT_NAMED, MIN_AGREEMENT)
-    return np.stack([i[promising], j[promising]], 1)[copies], agreement[copies]
+    copies = agreement >= np.where(hinted[promising], MIN_AGREEMENT_HINTED, MIN_AGREEMENT)
+    likeness = CERTAIN + (agreement - MIN_AGREEMENT) * (1 - CERTAIN) / (1 - MIN_AGREEMENT)
+    return np.stack([i[promising], j[promising]], 1)[copies], likeness[copies].astype(np.float32)
 
 
 def _candidates(
-    windows: np.ndarray, features: np.ndarray, clues: Sequence[tuple[int, int]]
+    windows: np.ndarray, features: np.ndarray, hints: Sequence[tuple[int, int]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """(i, j) with i < j, each pair once."""
     n, whole = len(windows), windows[:, 0].astype(np.float32)
@@ -72,8 +74,8 @@ def _candidates(
     pairs = [nearest(variants, whole, NEAREST_BY_PIXELS, _unit(descriptors.without_symmetry(whole)))]
     rows = _unit(_projected(features))
     pairs.append(nearest(lambda index: rows[index, None], rows, NEAREST_BY_FEATURES, rows))
-    hinted = np.array(clues, np.int64).reshape(-1, 2)
-    pairs.append((hinted[:, 0], hinted[:, 1]))
+    more = np.array(hints, np.int64).reshape(-1, 2)
+    pairs.append((more[:, 0], more[:, 1]))
     i, j = (np.concatenate(column) for column in zip(*pairs, strict=True))
     code = np.unique(np.minimum(i, j) * n + np.maximum(i, j))
     return code // max(n, 1), code % max(n, 1)

@@ -20,13 +20,14 @@ from headstart.core.task import Example
 from headstart.data.contents import iter_contents
 from headstart.data.duplicates.copies import find_copies
 from headstart.data.duplicates.copy_names import name_clues
+from headstart.data.duplicates.fingerprint_pairs import find_fingerprint_pairs
 from headstart.data.duplicates.pixel_grids import pixel_grid
 from headstart.data.image_formats import open_image
 
-FORMAT, COPIES_FORMAT = 1, 2
+FORMAT, COPIES_FORMAT = 1, 3
 SHAPES = {"prints": (), "colour": (3,), "size": (2,), "bytes": ()}
 DTYPES = {"prints": np.uint64, "colour": np.float32, "size": np.int32, "bytes": np.int64}
-COPIES = ("copies", "agreement")
+COPIES = ("copies", "likeness")
 CHUNK = 256  # thumbnails decoded at once
 MAX_PHOTOS = 200_000  # among which copies are looked for: 7 KB of memory each
 
@@ -45,7 +46,9 @@ def load_image_stats(
     arrays = _cached([FORMAT, [e.digest for e in examples]], lambda: _compute(examples, thumbnails), root)
     seen_by = digest.of_arrays([("features", np.asarray(features))])
     copies = _cached(
-        [COPIES_FORMAT, digests, clues, seen_by], lambda: _copies(digests, thumbnails, features, clues), root
+        [COPIES_FORMAT, digests, clues, seen_by],
+        lambda: _copies(digests, arrays["prints"], thumbnails, features, clues),
+        root,
     )
     return ImageStats(**{name: arrays[name] for name in SHAPES}, **{name: copies[name] for name in COPIES})
 
@@ -62,25 +65,30 @@ def _cached(key: list, compute: Callable[[], dict[str, np.ndarray]], root: Path)
 
 
 def _copies(
-    digests: list[str], thumbnails: Thumbnails, features: np.ndarray, clues: list[tuple[int, int]]
+    digests: list[str], prints: np.ndarray, thumbnails: Thumbnails, features: np.ndarray, clues: list[tuple[int, int]]
 ) -> dict[str, np.ndarray]:
-    """Of distinct photos that have a thumbnail; none where they are more than MAX_PHOTOS."""
+    """Of distinct photos that have a thumbnail; told by fingerprints and features alone where they are too many."""
     first = {d: i for i, d in reversed(list(enumerate(digests)))}
     distinct = np.array(sorted(first.values()), np.int64)
+    if len(distinct) > MAX_PHOTOS:
+        i, j, cosine = find_fingerprint_pairs(prints[distinct], np.asarray(features)[distinct])
+        return {"copies": distinct[np.stack([i, j], 1)], "likeness": cosine.astype(np.float32)}
     grids, kept = [], []
-    for start in range(0, len(distinct) if len(distinct) <= MAX_PHOTOS else 0, CHUNK):
+    for start in range(0, len(distinct), CHUNK):
         chunk = distinct[start : start + CHUNK].tolist()
         for i, thumbnail in zip(chunk, thumbnails(chunk), strict=True):
             if thumbnail:
                 grids.append(pixel_grid(thumbnail))
                 kept.append(i)
     if len(kept) < 2:
-        return dict(zip(COPIES, (np.zeros((0, 2), np.int64), np.zeros(0, np.float32)), strict=True))
-    place = {i: position for position, i in enumerate(kept)}
-    named = {(place[first[digests[i]]], place[first[digests[j]]]) for i, j in clues
-             if first[digests[i]] in place and first[digests[j]] in place}  # fmt: skip
-    pairs, agreement = find_copies(np.stack(grids), np.asarray(features)[kept], sorted((min(p), max(p)) for p in named))
-    return dict(zip(COPIES, (np.array(kept, np.int64)[pairs], agreement), strict=True))
+        return {"copies": np.zeros((0, 2), np.int64), "likeness": np.zeros(0, np.float32)}
+    place = {digests[i]: position for position, i in enumerate(kept)}
+    named = [(place.get(digests[i], -1), place.get(digests[j], -1)) for i, j in clues]
+    rows = np.asarray(features)[kept]
+    i, j, _ = find_fingerprint_pairs(prints[kept], rows)
+    hints = {(min(p), max(p)) for p in [*named, *zip(i.tolist(), j.tolist(), strict=True)]}
+    pairs, likeness = find_copies(np.stack(grids), rows, sorted(p for p in hints if 0 <= p[0] < p[1]))
+    return {"copies": np.array(kept, np.int64)[pairs], "likeness": likeness}
 
 
 def _compute(examples: Sequence[Example], thumbnails: Thumbnails) -> dict[str, np.ndarray]:
