@@ -23,6 +23,7 @@ MAX_STEP = 0.25  # of a coefficient of the map, per step
 DAMPING = 1e-3
 MIN_GAIN = 0.05  # of brightness: a negative is no copy
 FLAT = 2.0  # gray levels between two neighbours of a pixel, from which on its gradient has a direction
+LESS_ACROSS = 0.1  # that two may agree across the main direction of their gradients
 MIN_COMPARED = 0.2  # share of a template that is photo in both
 
 
@@ -74,7 +75,7 @@ def _align(templates, images, template_valid, image_valid, maps) -> tuple[np.nda
     valid, maps = image_valid[alive].astype(np.float32), maps[alive]
     for channel in (0, 1):
         target, image = templates[alive, channel].astype(np.float32), images[alive, channel].astype(np.float32)
-        found = _agreement(target, image, template_valid[alive], valid, maps)
+        found = _agreement(target, image, template_valid[alive], valid, maps, both_ways=True)
         agreement[alive] = np.maximum(agreement[alive], found)
     overlap[alive] = _is_inside(_points(maps, templates.shape[-1])).mean(1)
     return agreement, overlap
@@ -97,14 +98,27 @@ def _step(target, image, target_valid, valid, maps) -> np.ndarray:
     return maps + maps[:, :, :2] @ change
 
 
-def _agreement(target, image, target_valid, valid, maps) -> np.ndarray:
-    """(m,) from -1 to 1; 0 where too little is photo in both."""
+def _agreement(target, image, target_valid, valid, maps, *, both_ways: bool = False) -> np.ndarray:
+    """(m,) from -1 to 1; 0 where too little is photo in both.
+
+    both_ways: also of the gradients across the main direction, where one slanting bar has none
+    """
     side = target.shape[-1]
     seen, weight = _see(image, valid, target_valid, maps)
     a = _directions(target.reshape(seen.shape), weight, side)
     b = _directions(seen, weight, side)
-    product = (a * b).sum((1, 2)) / np.maximum(np.sqrt((a * a).sum((1, 2)) * (b * b).sum((1, 2))), 1e-3)
-    return product * (weight.mean(1) >= MIN_COMPARED)
+    agreement = _cosine(a, b)
+    if both_ways:
+        xx, yy, xy = ((p * q).sum(1) for p, q in ((a[:, 0], a[:, 0]), (a[:, 1], a[:, 1]), (a[:, 0], a[:, 1])))
+        angle = np.arctan2(2 * xy, xx - yy)[:, None, None] / 2
+        across = [d[:, 1:] * np.cos(angle) - d[:, :1] * np.sin(angle) for d in (a, b)]
+        agreement = np.minimum(agreement, _cosine(*across) + LESS_ACROSS)
+    return agreement * (weight.mean(1) >= MIN_COMPARED)
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(m,) of (m, c, p)"""
+    return (a * b).sum((1, 2)) / np.maximum(np.sqrt((a * a).sum((1, 2)) * (b * b).sum((1, 2))), 1e-3)
 
 
 def _directions(values: np.ndarray, weight: np.ndarray, side: int) -> np.ndarray:
