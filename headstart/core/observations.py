@@ -7,7 +7,7 @@ A guard watches for one silent bug, one file each in guards/, with `watches` (th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -62,12 +62,16 @@ class ImageStats:
 
     prints: (n,) uint64 difference hashes.  colour: (n, 3) float32 mean red, green and blue, 0 to 255
     size:   (n, 2) int32 width and height as stored.  bytes: (n,) int64 of the file
+    copies: (m, 2) int64 positions of copies of one another, however mirrored, turned, cropped or recoloured; of several
+        photos of equal bytes only the first is looked at.  likeness: (m,) float32 of each pair, at most 1
     """
 
     prints: np.ndarray
     colour: np.ndarray
     size: np.ndarray
     bytes: np.ndarray
+    copies: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    likeness: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

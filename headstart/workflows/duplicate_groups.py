@@ -48,17 +48,15 @@ def group_near_duplicates(
     Raises what embedding raises.
     """
     if kind == "text":
-        return near_duplicates.group_near_duplicates(kind, examples, np.zeros((len(examples), 0), np.float32), None)
+        return near_duplicates.group_near_duplicates(kind, examples, None)
     if backbone in ("own", "auto"):
         backbone = default_backbone(kind, allow_hub=backbone == "auto")[0]
     # Before the split nobody knows what is learned from: pictures are compared by the range of all.
     pixel_range = judge_depth(examples, root).range if kind == "image" else None
     card = find_card(backbone, root).with_range(pixel_range or ())
-    index, x, image_stats = _embed_readable(kind, examples, card, root, run)
+    index, image_stats = _embed_readable(kind, examples, card, root, run)
     readable = [examples[i] for i in index]
-    groups = dict(
-        zip(index.tolist(), near_duplicates.group_near_duplicates(kind, readable, x, image_stats), strict=True)
-    )
+    groups = dict(zip(index.tolist(), near_duplicates.group_near_duplicates(kind, readable, image_stats), strict=True))
     return tuple(groups.get(i, e.group) for i, e in enumerate(examples))
 
 
@@ -72,11 +70,11 @@ def find_in_reference(survey: DataSurvey, source: object, root: Path, run: Run |
         raise SourceError(f"The data are {task.kind}s, and the reference holds {reference.kind}s.")
     others = [e for part in reference.examples.values() for e in part]
     both, n_task = [*task.examples, *others], len(task.examples)
-    index, x, image_stats = np.arange(len(both)), np.zeros((len(both), 0), np.float32), None
+    index, image_stats = np.arange(len(both)), None
     if task.kind != "text":
-        index, x, image_stats = _embed_readable(task.kind, both, survey.plan.backbone, root, run)
+        index, image_stats = _embed_readable(task.kind, both, survey.plan.backbone, root, run)
     readable = [both[i] for i in index]
-    pairs = near_duplicates.find_shared_examples(task.kind, readable, x, image_stats, int((index < n_task).sum()))
+    pairs = near_duplicates.find_shared_examples(task.kind, readable, image_stats, int((index < n_task).sum()))
     return ReferenceOverlap(
         task, source_name(source), len(others), tuple((readable[i].id, readable[j].id, like) for i, j, like in pairs)
     )
@@ -84,9 +82,10 @@ def find_in_reference(survey: DataSurvey, source: object, root: Path, run: Run |
 
 def _embed_readable(
     kind: str, examples: Sequence[Example], card: Backbone, root: Path, run: Run | None
-) -> tuple[np.ndarray, np.ndarray, ImageStats | None]:
-    """(positions that can be read, their embeddings, their image statistics)."""
+) -> tuple[np.ndarray, ImageStats | None]:
+    """(positions that can be read, their image statistics)."""
     rows = embed(examples, card, pick_top_cut(card, examples, root), root, run)
     readable = [examples[i] for i in rows.index]
 
-    return rows.index, rows.x, load_image_stats(readable, rows.thumbnails, root) if kind == "image" else None
+    image_stats = load_image_stats(readable, rows.thumbnails, rows.x, root) if kind == "image" else None
+    return rows.index, image_stats

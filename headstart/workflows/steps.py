@@ -98,5 +98,7 @@ def survey_frozen(extraction: Extraction, rows: Rows, run: Run) -> DataSurvey:
         rows = embed(examples, card, pick_top_cut(card, examples, run.root), run.root, run)
         parts = _features_by_part(extraction.task, rows.x)
 
-    image_stats = load_image_stats(examples, rows.thumbnails, run.root) if extraction.task.kind == "image" else None
+    image_stats = None
+    if extraction.task.kind == "image":
+        image_stats = load_image_stats(examples, rows.thumbnails, rows.x, run.root)
     return DataSurvey(extraction.task, extraction.plan, parts, rows.thumbnails, image_stats)

@@ -19,14 +19,15 @@ from headstart.core.plugins import member
 from headstart.core.task import Example, Task
 from headstart.data.connected_components import connected_components
 from headstart.data.duplicates import near_duplicates
+from headstart.data.duplicates.fingerprint_pairs import find_fingerprint_pairs
 from headstart.workflows.check import check
 from headstart.workflows.planner import method_of
 
 twins = member("guards", "twins")
 
 
-def surveyed(labels, x=None, contents=None, prints=None, test=(), folds=None, kind="text") -> DataSurvey:
-    """A task with these labels, rows (n, d), contents and fingerprints, whose last `test` positions judge."""
+def surveyed(labels, x=None, contents=None, copies=None, test=(), folds=None, kind="text") -> DataSurvey:
+    """A task with these labels, rows (n, d), contents and pairs of copies, whose last `test` positions judge."""
     n = len(labels)
     contents = contents or [str(i) for i in range(n)]
     x = np.zeros((n, 3), np.float32) if x is None else x.astype(np.float32)
@@ -40,24 +41,20 @@ def surveyed(labels, x=None, contents=None, prints=None, test=(), folds=None, ki
     task = Task(kind, objective, examples, parts, None if folds is None else np.array(folds))
     whole = Features(x, objective.encode(labels), tuple(e.id for e in examples))
     image_stats = None
-    if prints is not None:
-        size = np.full((n, 2), 64, np.int32)
-        image_stats = ImageStats(
-            np.array(prints, np.uint64), np.full((n, 3), 99, np.float32), size, np.full(n, 9, np.int64)
-        )
+    if copies is not None:
+        size, prints = np.full((n, 2), 64, np.int32), np.arange(n, dtype=np.uint64)
+        pairs, likeness = np.array(copies, np.int64).reshape(-1, 2), np.full(len(copies), 0.95, np.float32)
+        colour, size_bytes = np.full((n, 3), 99, np.float32), np.full(n, 9, np.int64)
+        image_stats = ImageStats(prints, colour, size, size_bytes, pairs, likeness)
     plan = Plan(card, card.cut(1), method_of("logistic", {}), 0)
     rows = {name: whole.rows(index) for name, index in parts.items()}
     return DataSurvey(task, plan, rows, lambda positions: [b""] * len(positions), image_stats)
 
 
-def photos(copies: bool, seed=0, n=60) -> DataSurvey:
-    """Photos with prints and features at random; the last four judge and are, or are not, copies of the first four."""
-    rng = np.random.default_rng(seed)
-    x, prints = rng.standard_normal((n, 32)), rng.integers(0, 2**63, n, dtype=np.uint64)
-    if copies:
-        x[-4:] = x[:4] + 0.05 * rng.standard_normal((4, 32))
-        prints[-4:] = prints[:4] ^ np.uint64(0b1001)
-    return surveyed(["a", "b"] * (n // 2), x, prints=prints, test=range(n - 4, n), kind="image")
+def photos(copies: bool, n=60) -> DataSurvey:
+    """Photos of which the last four judge and are, or are not, copies of the first four."""
+    pairs = [(i, n - 4 + i) for i in range(4)] if copies else []
+    return surveyed(["a", "b"] * (n // 2), copies=pairs, test=range(n - 4, n), kind="image")
 
 
 def texts(*judged: str) -> DataSurvey:
@@ -146,15 +143,18 @@ def test_copies_of_real_photos_are_found_and_different_photos_are_not(real_data,
     assert found["evidence"]["judged"] >= 5
 
 
-def test_flat_photos_of_equal_prints_are_no_twins_unless_their_features_agree():
+def test_fingerprints_speak_for_a_pair_only_where_features_do():
     rng = np.random.default_rng(0)
-    flat = surveyed(["a", "b"] * 30, rng.standard_normal((60, 32)), prints=[5] * 60, test=range(50, 60), kind="image")
-    assert not list(twins.look(flat))
+    x, prints = rng.standard_normal((60, 32)).astype(np.float32), rng.integers(0, 2**63, 60, dtype=np.uint64)
+    assert not len(find_fingerprint_pairs(np.full(60, 5, np.uint64), x)[0]), "flat photos have equal prints"
+    x[-4:], prints[-4:] = x[:4] + 0.05 * rng.standard_normal((4, 32)), prints[:4] ^ np.uint64(0b1001)
+    i, j, cosine = find_fingerprint_pairs(prints, x)
+    assert i.tolist() == [0, 1, 2, 3] and j.tolist() == [56, 57, 58, 59] and (cosine > 0.9).all()
 
 
 def test_photos_without_a_thumbnail_and_vectors_have_no_twins():
-    some = surveyed(["a", "b"] * 6, np.zeros((12, 4)), prints=[0] * 12, test=[1], kind="image")
-    blank = replace(some.image_stats, colour=np.zeros((12, 3), np.float32))
+    some = surveyed(["a", "b"] * 6, copies=[(0, 1)], test=[1], kind="image")
+    blank = replace(some.image_stats, colour=np.zeros((12, 3), np.float32), prints=np.zeros(12, np.uint64))
     assert near_duplicates.find_near_duplicates(replace(some, image_stats=blank)) == []
     assert near_duplicates.find_near_duplicates(surveyed(["a", "b"], kind="vector")) == []
 
@@ -191,7 +191,7 @@ def test_near_duplicates_join_the_groups_of_their_owner():
     some = surveyed(["a", "b"] * 3, contents=contents)
     named = ("", "g1", "", "", "", "g1")
     examples = [replace(e, group=group) for e, group in zip(some.task.examples, named, strict=True)]
-    found = near_duplicates.group_near_duplicates("text", examples, np.zeros((6, 3), np.float32), None)
+    found = near_duplicates.group_near_duplicates("text", examples, None)
     assert found == ("g1", "g1", "twins of e2", "twins of e2", "", "g1")
 
 

@@ -1,14 +1,7 @@
 """Near-duplicates: photos of one moment, one photo saved twice, one text written twice. Equal bytes are told by digest.
 
-Photos. Twins have fingerprints (image_stats.py) that differ in few bits, and standardised embeddings of high cosine
-similarity; both also relative to what either has with the rest of the data, as flat, dark or drawn pictures are all
-alike. Of copies made of four real sets (hymenoptera, trashnet, flowers102 at 64 pixels, neu_defects;
-120 photos each, seen through vision-small) that finds, in this order: saved again at quality 40, 100, 97, 96 and 92 %;
-brighter by a quarter, 96, 94, 97 and 74 %; cropped by 3 %, 97, 98, 96 and 69 %, by 6 %, 60, 79, 66 and 42 %; two thirds
-as wide and saved at quality 60, 100, 91, 28 and 90 %. A backbone whose features change with the compression finds
-fewer: mobilenetv2 27 % of neu_defects saved at quality 40. Of a burst it finds exposures between which little moved.
-Not found: mirrored, turned, recoloured or more heavily cropped photos, and other views of the same thing. Taken for
-twins though they are not: some simple drawings and digits of one kind, and gray surfaces that differ in grain alone.
+Photos. Copies, however mirrored, turned, cropped or recoloured, and exposures between which little moved: copies.py.
+Other views of the same thing are none.
 
 Texts. Twins share their words and bigrams, whatever their case, punctuation or long numbers; common words
 weigh little. Rephrased texts are not found, nor is what stands beyond the first 4,096 characters.
@@ -18,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,24 +21,8 @@ from headstart.core.observations import DataSurvey, ImageStats
 from headstart.core.task import Example
 from headstart.data.connected_components import connected_components
 from headstart.data.contents import iter_contents
-from headstart.data.duplicates.hamming_join import hamming_join
 from headstart.data.duplicates.jaccard_join import build_sets, jaccard_join
 
-# Cosine of twins whose fingerprints are equal, and what each bit between them asks for more. On trashnet (2,527 photos,
-# seen through vision-small) pairs at 0.78 and below are other things of one kind, as told by looking.
-MIN_COSINE, COSINE_PER_BIT = 0.78, 0.01
-# Of the distance to the nearest 5 % of the data, the most that twins are apart: in features, and in bits. Of 711
-# pairs of neu_defects that are otherwise close enough 35 are left, of 74 of trashnet's 54, of 41,914 of usps's 385.
-MAX_RELATIVE_DISTANCE, MAX_RELATIVE_BITS, NEIGHBOUR_SHARE = 0.25, 0.5, 0.05
-# Fingerprints that agree in all but EQUAL_BITS bits, where those of the nearest others are DISTINCTIVE_BITS away, speak
-# for themselves: then a cosine of RELAXED and that share of the distance do. Finds 91 instead of 71 % of trashnet's
-# photos made smaller, 96 instead of 77 % of flowers saved again, and one pair more in trashnet as it is.
-EQUAL_BITS, EQUAL_RELATIVE_BITS, DISTINCTIVE_BITS, RELAXED = 2, 0.15, 14, 0.5
-REFERENCE_PHOTOS = 512  # photos that stand for the rest
-MAX_FINGERPRINT_PAIRS = 300_000  # pairs of fingerprints that are looked at, the closest
-PROJECTION_DIM, PROJECTION_SLACK = 128, 0.1  # of a first look at cosines, and four times its error at a cosine of 0.85
-MAX_PAIRS, PAIRS_PER_PHOTO = 10_000, 2  # pairs compared in full, the most promising: so many, or so many a photo
-CHUNK_PAIRS = 2048  # pairs whose rows are held at once
 # Weighted Jaccard of words and bigrams. At 0.7: "Please CALL 0871… there is an urgent message", a question in
 # another order; 0.6 takes in "… code word for the letter B" and "F" (trec6).
 MIN_JACCARD = 0.7
@@ -69,34 +46,20 @@ def find_near_duplicates(survey: DataSurvey) -> list[Pair]:
     Equal bytes are no pair. Of many equal ones each is paired with one on either side of the split.
     """
     task = survey.task
-    blocks: list[np.ndarray] = []
-    location = np.zeros((len(task.examples), 2), np.int64)  # (part, row there) of each example
-    for part, (name, index) in enumerate(task.parts.items()):
-        blocks.append(survey.parts[name].x if len(index) else np.zeros((0, 0), np.float32))
-        location[index] = np.stack([np.full(len(index), part), np.arange(len(index))], 1)
-
-    def rows(index: np.ndarray) -> np.ndarray:
-        out = np.empty((len(index), max(x.shape[1] for x in blocks)), np.float32)
-        for part, x in enumerate(blocks):
-            in_part = location[index, 0] == part
-            if in_part.any():
-                out[in_part] = x[location[index[in_part], 1]]
-        return out
-
-    return _find_pairs(task.kind, task.examples, rows, survey.image_stats, split_sides(survey))
+    return find_pairs(task.kind, task.examples, survey.image_stats, split_sides(survey))
 
 
 def find_shared_examples(
-    kind: str, examples: Sequence[Example], x: np.ndarray, image_stats: ImageStats | None, n_first: int
+    kind: str, examples: Sequence[Example], image_stats: ImageStats | None, n_first: int
 ) -> list[tuple[int, int, float]]:
     """Of two lists, examples[:n_first] and the rest: (i, j, similarity) of what stands in both, each i once.
 
-    x: (n, d).  image_stats: of all of them, where they are photos.  Equal bytes have similarity 1
+    image_stats: of all of them, where they are photos.  Equal bytes have similarity 1
     """
     side = (np.arange(len(examples)) >= n_first).astype(np.int64)
     second = {e.digest: j for j, e in enumerate(examples[n_first:], n_first)}
     matches = {i: (second[e.digest], 1.0) for i, e in enumerate(examples[:n_first]) if e.digest in second}
-    for pair in _find_pairs(kind, examples, lambda index: x[index], image_stats, side):
+    for pair in find_pairs(kind, examples, image_stats, side):
         if pair.i < n_first <= pair.j:
             matches.setdefault(pair.i, (pair.j, pair.similarity))
     return [(i, j, similarity) for i, (j, similarity) in sorted(matches.items(), key=lambda item: -item[1][1])]
@@ -112,14 +75,12 @@ def split_sides(survey: DataSurvey) -> np.ndarray:
     return side
 
 
-def group_near_duplicates(
-    kind: str, examples: Sequence[Example], x: np.ndarray, image_stats: ImageStats | None
-) -> tuple[str, ...]:
+def group_near_duplicates(kind: str, examples: Sequence[Example], image_stats: ImageStats | None) -> tuple[str, ...]:
     """A group for each example, "" = alone: the owner's own groups, joined where they hold near-duplicates.
 
-    kind: of the task.  x: (n, d) float32 at the top of the frozen backbone.  image_stats: of the photos, else None
+    kind: of the task.  image_stats: of the photos, else None
     """
-    pairs = _find_pairs(kind, examples, lambda index: x[index], image_stats, np.zeros(len(examples), np.int64))
+    pairs = find_pairs(kind, examples, image_stats, np.zeros(len(examples), np.int64))
     first: dict[str, int] = {}
     edges = [(pair.i, pair.j) for pair in pairs]
     edges += [(first.setdefault(e.group, i), i) for i, e in enumerate(examples) if e.group]
@@ -132,14 +93,11 @@ def group_near_duplicates(
     return tuple(names.get(c) or (f"twins of {examples[c].id}" if shared[c] else "") for c in component.tolist())
 
 
-def _find_pairs(
-    kind: str,
-    examples: Sequence[Example],
-    rows: Callable[[np.ndarray], np.ndarray],
-    image_stats: ImageStats | None,
-    side: np.ndarray,
-) -> list[Pair]:
-    """rows: positions -> (m, d) float32.  side: (n,) int64"""
+def find_pairs(kind: str, examples: Sequence[Example], image_stats: ImageStats | None, side: np.ndarray) -> list[Pair]:
+    """Near-duplicates, the most similar first; equal bytes are no pair, and each is paired with one on either side.
+
+    kind: of the task.  image_stats: of the photos, else None.  side: (n,) int64, of the split
+    """
     if kind == "text":
         keys = [_normalize_text(content) for _, content in iter_contents(examples)]
     elif kind == "image" and image_stats is not None:
@@ -156,7 +114,7 @@ def _find_pairs(
     if image_stats is None:
         a, b, similarity = _text_pairs(list(positions))
     else:
-        a, b, similarity = _photo_pairs(image_stats.prints[first], first, rows)
+        a, b, similarity = _copies(image_stats, first)
     joined = [(c, c, 1.0) for c, cluster in enumerate(clusters) if len(cluster) > 1] if kind == "text" else []
     joined += zip(a.tolist(), b.tolist(), similarity.tolist(), strict=True)
     one_per_side = [list({side[i]: i for i in reversed(cluster)}.values()) for cluster in clusters]
@@ -197,74 +155,10 @@ def _text_pairs(texts: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return jaccard_join(sets, MIN_JACCARD)
 
 
-def _photo_pairs(
-    fingerprints: np.ndarray, position: np.ndarray, rows: Callable[[np.ndarray], np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(i, j, similarity) of photos whose embeddings are rows(position)."""
-    i, j, bits = hamming_join(fingerprints)
-    closest = np.argsort(bits, kind="stable")[:MAX_FINGERPRINT_PAIRS]
-    i, j, bits = i[closest], j[closest], bits[closest]
-    if not len(i):
-        return i, j, bits.astype(np.float64)
-    # The same numbers are drawn at every call: a finding is a function of the data.
-    rng = np.random.default_rng(0)
-    sample = rng.permutation(len(position))[:REFERENCE_PHOTOS]
-    reference = rows(position[sample])
-    mean, std = reference.mean(0), reference.std(0)
-    scale = np.divide(1, std, out=np.zeros_like(std), where=std > 1e-6 * np.maximum(np.abs(mean), 1e-3))
-
-    def standardized(index: np.ndarray) -> np.ndarray:
-        return _normalize((rows(position[index]) - mean) * scale)
-
-    # Source: Johnson and Lindenstrauss 1984: cosines survive a projection on a few directions at random.
-    projection = rng.standard_normal((len(mean), PROJECTION_DIM)).astype(np.float32)
-    required = np.where(bits <= EQUAL_BITS, RELAXED, MIN_COSINE + COSINE_PER_BIT * bits)
-    projected = np.zeros((len(position), PROJECTION_DIM), np.float32)
-    for index in _chunks(np.unique(np.concatenate([i, j]))):
-        projected[index] = _normalize(standardized(index) @ projection)
-    margin = _cosines(lambda index: projected[index], i, j) - required
-    promising = np.flatnonzero(margin >= -PROJECTION_SLACK)
-    limit = max(MAX_PAIRS, PAIRS_PER_PHOTO * len(fingerprints))
-    promising = np.sort(promising[np.argsort(-margin[promising], kind="stable")[:limit]])
-    i, j, bits, required = i[promising], j[promising], bits[promising], required[promising]
-    cosine = _cosines(standardized, i, j)
-    near = cosine >= required
-    i, j, bits, cosine = i[near], j[near], bits[near], cosine[near]
-    # How far the nearest NEIGHBOUR_SHARE of the sample is from each photo.
-    neighbour_distance, neighbour_bits = np.zeros(len(position)), np.zeros(len(position))
-    others = standardized(sample)
-    # A photo itself and its twin may be among them.
-    rank = min(len(sample), 2 + int(np.ceil(NEIGHBOUR_SHARE * len(sample)))) - 1
-    for index in _chunks(np.unique(np.concatenate([i, j]))):
-        similarity = standardized(index) @ others.T
-        neighbour_distance[index] = 1 + np.partition(-similarity, rank, axis=1)[:, rank]
-        differing = np.bitwise_count(fingerprints[index, None] ^ fingerprints[sample])
-        neighbour_bits[index] = np.partition(differing, rank, axis=1)[:, rank]
-    distance = np.minimum(neighbour_distance[i], neighbour_distance[j])
-    distance_bits = np.minimum(neighbour_bits[i], neighbour_bits[j])
-    by_features = (1 - cosine <= MAX_RELATIVE_DISTANCE * distance) & (bits <= MAX_RELATIVE_BITS * distance_bits)
-    by_features &= cosine >= MIN_COSINE + COSINE_PER_BIT * bits
-    by_fingerprint = (1 - cosine <= RELAXED * distance) & (distance_bits >= DISTINCTIVE_BITS)
-    by_fingerprint &= bits <= np.minimum(EQUAL_BITS, EQUAL_RELATIVE_BITS * distance_bits)
-    twins = by_features | by_fingerprint
-    return i[twins], j[twins], np.minimum(cosine[twins], 1.0)
-
-
-def _cosines(unit_rows: Callable[[np.ndarray], np.ndarray], i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """(m,) float64, products of unit_rows(i) and unit_rows(j); rows are taken once for CHUNK_PAIRS pairs."""
-    out = np.zeros(len(i))
-    order = np.argsort(i, kind="stable")
-    for chunk in _chunks(order):
-        index, inverse = np.unique(np.concatenate([i[chunk], j[chunk]]), return_inverse=True)
-        z = unit_rows(index)
-        a, b = np.split(inverse.reshape(-1), 2)
-        out[chunk] = np.einsum("ij,ij->i", z[a], z[b])
-    return out
-
-
-def _normalize(rows: np.ndarray) -> np.ndarray:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-
-
-def _chunks(values: np.ndarray) -> Iterator[np.ndarray]:
-    return (values[start : start + CHUNK_PAIRS] for start in range(0, len(values), CHUNK_PAIRS))
+def _copies(image_stats: ImageStats, position: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(i, j, similarity), numbers in `position`, of photos that are copies."""
+    number = np.full(len(image_stats.prints), -1)
+    number[position] = np.arange(len(position))
+    pairs = number[image_stats.copies]
+    known = (pairs >= 0).all(1)
+    return pairs[known].min(1), pairs[known].max(1), image_stats.likeness[known]
