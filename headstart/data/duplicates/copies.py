@@ -38,6 +38,8 @@ def find_copies(
     grids: (n, 2, s, s) uint8 of pixel_grids.  features: (n, d) float32 of the backbone
     hints: pairs i < j that something else speaks for
     """
+    if len(grids) < 2:
+        return np.zeros((0, 2), np.int64), np.zeros(0, np.float32)
     fill = find_fill(grids[:, 0])
     luma = even_out(grids[:, 0], fill)
     windows = np.zeros((len(luma), len(descriptors.windows()), descriptors.DIM), np.float16)
@@ -78,7 +80,7 @@ def _candidates(
     pairs.append((more[:, 0], more[:, 1]))
     i, j = (np.concatenate(column) for column in zip(*pairs, strict=True))
     code = np.unique(np.minimum(i, j) * n + np.maximum(i, j))
-    return code // max(n, 1), code % max(n, 1)
+    return code // n, code % n
 
 
 def _most_likely(windows: np.ndarray, i: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -122,7 +124,6 @@ def _changed(squares: np.ndarray, symmetry: np.ndarray) -> np.ndarray:
 
 def _projected(features: np.ndarray) -> np.ndarray:
     """Standardised features, (n, at most FEATURE_DIM)."""
-    features = features.reshape(len(features), -1)
     mean, std = features.mean(0, dtype=np.float32), features.std(0, dtype=np.float32)
     scale = np.divide(1, std, out=np.zeros_like(std), where=std > 1e-6 * np.maximum(np.abs(mean), 1e-3))
     if features.shape[1] <= FEATURE_DIM:

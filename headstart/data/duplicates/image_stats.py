@@ -80,7 +80,7 @@ def _copies(
             if thumbnail:
                 grids.append(pixel_grid(thumbnail))
                 kept.append(i)
-    if len(kept) < 2:
+    if not kept:
         return {"copies": np.zeros((0, 2), np.int64), "likeness": np.zeros(0, np.float32)}
     place = {digests[i]: position for position, i in enumerate(kept)}
     named = [(place.get(digests[i], -1), place.get(digests[j], -1)) for i, j in clues]
