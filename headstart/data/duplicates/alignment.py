@@ -57,7 +57,7 @@ def align(
 
 def _align(templates, images, template_valid, image_valid, maps) -> tuple[np.ndarray, np.ndarray]:
     """(agreement, overlap) of a chunk."""
-    maps, alive = maps.copy(), np.arange(len(maps))
+    starts, maps, alive = maps, maps.copy(), np.arange(len(maps))
     for span, steps, least in LEVELS:
         if not len(alive):
             break
@@ -72,12 +72,14 @@ def _align(templates, images, template_valid, image_valid, maps) -> tuple[np.nda
     agreement, overlap = np.zeros(len(maps), np.float32), np.zeros(len(maps), np.float32)
     if not len(alive):
         return agreement, overlap
-    valid, maps = image_valid[alive].astype(np.float32), maps[alive]
-    for channel in (0, 1):
-        target, image = templates[alive, channel].astype(np.float32), images[alive, channel].astype(np.float32)
-        found = _agreement(target, image, template_valid[alive], valid, maps, both_ways=True)
-        agreement[alive] = np.maximum(agreement[alive], found)
-    overlap[alive] = _is_inside(_points(maps, templates.shape[-1])).mean(1)
+    valid = image_valid[alive].astype(np.float32)
+    for tried in (starts[alive], maps[alive]):  # what has few edges may have drifted from where it lay exactly
+        inside = _is_inside(_points(tried, templates.shape[-1])).mean(1)
+        for channel in (0, 1):
+            target, image = templates[alive, channel].astype(np.float32), images[alive, channel].astype(np.float32)
+            found = _agreement(target, image, template_valid[alive], valid, tried, both_ways=True)
+            better = found > agreement[alive]
+            agreement[alive[better]], overlap[alive[better]] = found[better], inside[better]
     return agreement, overlap
 
 
