@@ -20,7 +20,7 @@ from headstart.data.duplicates.pixel_descriptors import sample
 LEVELS = ((2, 3, 0.15), (2, 4, 0.4), (1, 4, 0.0))
 CHUNK = 256  # pairs at once
 MAX_STEP = 0.25  # of a coefficient of the map, per step
-DAMPING = 1e-3
+DAMPING = 1e-4  # more makes smooth surfaces creep
 MIN_GAIN = 0.05  # of brightness: a negative is no copy
 FLAT = 2.0  # gray levels between two neighbours of a pixel, from which on its gradient has a direction
 LESS_ACROSS = 0.1  # that two may agree across the main direction of their gradients
