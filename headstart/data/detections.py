@@ -25,6 +25,7 @@ from headstart.data.directory_walk import is_visible
 MAX_BYTES = 512 << 20  # of a file of annotations
 BOX = re.compile(r"\s*(\d+)((\s+-?[\d.]+(e-?\d+)?){4,})\s*", re.IGNORECASE)  # a box, or the corners of an outline
 NAMES_LIST = re.compile(r"^names\s*:\s*\[(.*?)\]", re.MULTILINE | re.DOTALL)
+NAMES_TABLE = re.compile(r"^names\s*:\s*\{(.*?)\}", re.MULTILINE | re.DOTALL)
 NAMES_LINES = re.compile(r"^names\s*:\s*\n((?:[ \t]*(?:-|\d+\s*:)[ \t]*.+\n?)+)", re.MULTILINE)
 NAME = re.compile(r"^[ \t]*(?:-|\d+\s*:)[ \t]*(.+?)[ \t]*$", re.MULTILINE)
 VOC_FOLDERS = ("annotations", "xml", "xmls", "labels")
@@ -138,6 +139,8 @@ def _yolo_names(root: Path) -> list[str]:
         text = re.sub(r"(?m)[ \t]+#.*$", "", _text(file))
         if found := NAMES_LIST.search(text):
             return [name.strip().strip("'\"") for name in found[1].split(",") if name.strip()]
+        if found := NAMES_TABLE.search(text):
+            return [entry.partition(":")[2].strip().strip("'\"") for entry in found[1].split(",") if entry.strip()]
         if found := NAMES_LINES.search(text):
             return [name.strip("'\"") for name in NAME.findall(found[1])]
     for name in ("classes.txt", "obj.names", "labels/classes.txt"):

@@ -14,6 +14,7 @@ NAMES = ["cat", "big dog"]
 YAML = {
     "list": "path: .\nnc: 2\nnames: ['cat', \"big dog\"]\n",
     "lines": "names:\n  0: cat\n  1: big dog  # the other\nnc: 2\n",
+    "table": "names: {0: cat, 1: 'big dog'}\nnc: 2\n",
     "dashes": "nc: 2\nnames:\n- cat\n- big dog\ntrain: images/train\n",
 }
 SHOWN = [(n % 2,) for n in range(48)]  # classes in each picture, by number
