@@ -115,7 +115,8 @@ def to_eight_bits(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
     """Numbers as they are stored -> uint8 of the same shape, `low` as 0 and `high` as 255; what is beyond is cut off.
 
     Fractions from 0 to 1 are read as that also where the range is of whole numbers.
-    Raises Unreadable for NaN, and where most pixels are farther outside than the range is wide: nothing would be seen.
+    Raises Unreadable for NaN, and where nothing would be seen: most pixels are farther outside than the range is wide,
+    or they are fractions about zero.
     """
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise Unreadable("its pixels hold NaN or infinite numbers")
@@ -124,7 +125,8 @@ def to_eight_bits(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
         low, high = 0.0, 1.0
     sample = pixels[:: 1 + pixels.shape[0] // 256, :: 1 + pixels.shape[1] // 256]
     middle = float(np.median(sample if sample.ndim == 2 else sample[:, :, :3]))
-    if middle > 2 * high - low or middle < 2 * low - high:
+    centred = pixels.dtype.kind == "f" and low >= 0 and high > 2 and -4 < least < -UNIT_SLACK and most < 4
+    if middle > 2 * high - low or middle < 2 * low - high or centred:
         raise Unreadable(
             f"its pixels are numbers from {least:g} to {most:g}, and those that were learned from go from {low:g} to "
             f"{high:g}: scale them alike, or save the picture in 8 bits"

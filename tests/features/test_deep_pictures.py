@@ -6,11 +6,12 @@ import struct
 import zlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 import headstart
-from headstart.core.errors import PlanError, Unreadable
+from headstart.core.errors import HeadstartError, PlanError, Unreadable
 from headstart.core.options import DataOptions
 from headstart.core.task import Example
 from headstart.data.deep_pixels import deep_pixels, to_eight_bits
@@ -89,7 +90,8 @@ def test_pictures_of_8_bits_are_not_touched_by_a_range(tmp_path):
 
 
 def test_what_lies_far_outside_is_refused():
-    for raw in (encode_array(np.full((9, 9), 60000, np.uint16)), tiff(np.full((9, 9), np.nan, np.float32))):
+    centred = tiff((picture(3) / 127.5 - 1).astype(np.float32))
+    for raw in (encode_array(np.full((9, 9), 60000, np.uint16)), tiff(np.full((9, 9), np.nan, np.float32)), centred):
         with pytest.raises(Unreadable, match=r"those that were learned from|NaN"):
             decode_image(raw, 0, (0, 1023))
 
@@ -212,6 +214,7 @@ ASKED = {  # of a model of 8-bit pictures: a file, and what is said
         "which number is white is not known",
     ),
     "from -1024": (lambda a: plain_tiff(a.astype(np.int16) * 12 - 1000), "which number is white is not known"),
+    "-1 to 1": (lambda a: tiff((a / 127.5 - 1).astype(np.float32)), "which number is white is not known"),
     "damaged": (lambda a: encode_array(a.astype(np.uint16) * 257)[:60], "truncated|damaged"),
 }
 
@@ -226,6 +229,21 @@ def test_a_model_of_8_bits_answers_deeper_ones_where_they_say_what_is_white(tmp_
             assert re.search(words, answer.error), how
         else:
             assert answer.probabilities == pytest.approx(plain.probabilities, abs=0.01), how
+
+
+def test_frames_of_arrays_and_estimators_read_alike(tmp_path):
+    y = ["bright", "dark"] * 20
+    x = [picture(n).astype(np.uint16) * 16 // (1 + n % 2) for n in range(40)]
+    headstart.fit(pd.DataFrame({"image": x, "label": y}), into=tmp_path / "run", root=tmp_path / "cache")
+    answers = headstart.predict(tmp_path / "run", pd.DataFrame({"image": x}), root=tmp_path / "cache")
+    assert [a.label for a in answers] == y
+    deep = headstart.TransferClassifier(cache_dir=tmp_path / "cache").fit(x, y)
+    eight = np.stack([a >> 4 for a in x]).astype(np.uint8)
+    assert deep.score(eight, y) == 1
+    plain = headstart.TransferClassifier(cache_dir=tmp_path / "cache").fit(eight, y)
+    assert plain.score(eight / 255, y) == 1
+    with pytest.raises(HeadstartError, match="which number is white is not known"):
+        plain.predict(x)
 
 
 def test_a_class_that_differs_by_its_depth_is_a_finding(tmp_path):
