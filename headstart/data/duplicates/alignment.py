@@ -20,7 +20,7 @@ from headstart.data.duplicates.pixel_descriptors import sample
 LEVELS = ((2, 3, 0.15), (2, 4, 0.4), (1, 4, 0.0))
 CHUNK = 256  # pairs at once
 MAX_STEP = 0.25  # of a coefficient of the map, per step
-DAMPING = 1e-3
+DAMPING = 1e-4  # more makes smooth surfaces creep
 MIN_GAIN = 0.05  # of brightness: a negative is no copy
 FLAT = 2.0  # gray levels between two neighbours of a pixel, from which on its gradient has a direction
 LESS_ACROSS = 0.1  # that two may agree across the main direction of their gradients
@@ -57,7 +57,7 @@ def align(
 
 def _align(templates, images, template_valid, image_valid, maps) -> tuple[np.ndarray, np.ndarray]:
     """(agreement, overlap) of a chunk."""
-    maps, alive = maps.copy(), np.arange(len(maps))
+    starts, maps, alive = maps, maps.copy(), np.arange(len(maps))
     for span, steps, least in LEVELS:
         if not len(alive):
             break
@@ -72,12 +72,14 @@ def _align(templates, images, template_valid, image_valid, maps) -> tuple[np.nda
     agreement, overlap = np.zeros(len(maps), np.float32), np.zeros(len(maps), np.float32)
     if not len(alive):
         return agreement, overlap
-    valid, maps = image_valid[alive].astype(np.float32), maps[alive]
-    for channel in (0, 1):
-        target, image = templates[alive, channel].astype(np.float32), images[alive, channel].astype(np.float32)
-        found = _agreement(target, image, template_valid[alive], valid, maps, both_ways=True)
-        agreement[alive] = np.maximum(agreement[alive], found)
-    overlap[alive] = _is_inside(_points(maps, templates.shape[-1])).mean(1)
+    valid = image_valid[alive].astype(np.float32)
+    for tried in (starts[alive], maps[alive]):  # what has few edges may have drifted from where it lay exactly
+        inside = _is_inside(_points(tried, templates.shape[-1])).mean(1)
+        for channel in (0, 1):
+            target, image = templates[alive, channel].astype(np.float32), images[alive, channel].astype(np.float32)
+            found = _agreement(target, image, template_valid[alive], valid, tried, both_ways=True)
+            better = found > agreement[alive]
+            agreement[alive[better]], overlap[alive[better]] = found[better], inside[better]
     return agreement, overlap
 
 

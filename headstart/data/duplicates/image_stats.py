@@ -24,7 +24,7 @@ from headstart.data.duplicates.fingerprint_pairs import find_fingerprint_pairs
 from headstart.data.duplicates.pixel_grids import pixel_grid
 from headstart.data.image_formats import open_image
 
-FORMAT, COPIES_FORMAT = 1, 3
+FORMAT, COPIES_FORMAT = 1, 4
 SHAPES = {"prints": (), "colour": (3,), "size": (2,), "bytes": ()}
 DTYPES = {"prints": np.uint64, "colour": np.float32, "size": np.int32, "bytes": np.int64}
 COPIES = ("copies", "likeness")

@@ -8,7 +8,7 @@ import numpy as np
 
 MAX_COMPARED = 1 << 15  # others that each is compared with: beyond, those nearest to the same few landmarks
 PROBES = 3  # landmarks whose vectors a query is compared with
-CHUNK_VALUES = 1 << 24  # similarities held at once
+CHUNK_VALUES = 1 << 22  # similarities held at once
 
 
 def nearest(
