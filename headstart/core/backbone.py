@@ -43,6 +43,14 @@ class Preprocess:
         value = dict(self.settings).get("range")
         return (float(value[0]), float(value[1])) if isinstance(value, tuple) else None
 
+    def with_range(self, pixel_range: Sequence[float]) -> Preprocess:
+        """The same, for pictures with more than 8 bits of this range; () for none. Of texts it is the same."""
+        if self.kind != "image" or tuple(pixel_range) == (self.pixel_range or ()):
+            return self
+        settings = [pair for pair in self.settings if pair[0] != "range"]
+        settings += [("range", tuple(map(float, pixel_range)))] if pixel_range else []
+        return replace(self, settings=tuple(sorted(settings)))
+
     def facts(self) -> dict:
         """What is stored of it, and what a cache key is made of."""
         return {"kind": self.kind, "settings": self.settings}
@@ -96,11 +104,8 @@ class Backbone:
 
     def with_range(self, pixel_range: Sequence[float]) -> Backbone:
         """The same card, for pictures with more than 8 bits of this range; () for none. Texts are not touched."""
-        if self.preprocess.kind != "image" or tuple(pixel_range) == (self.preprocess.pixel_range or ()):
-            return self
-        settings = [pair for pair in self.preprocess.settings if pair[0] != "range"]
-        settings += [("range", tuple(map(float, pixel_range)))] if pixel_range else []
-        return replace(self, preprocess=replace(self.preprocess, settings=tuple(sorted(settings))))
+        changed = self.preprocess.with_range(pixel_range)
+        return self if changed is self.preprocess else replace(self, preprocess=changed)
 
     def facts(self) -> dict:
         """JSON from which `restore` makes an equal card."""

@@ -49,7 +49,14 @@ def stored_pixels(raw: bytes, image: Image) -> np.ndarray | None:
         pixels = np.asarray(image)
         tags = getattr(image, "tag_v2", {})
         whole = pixels.dtype == np.int32 and tags.get(258) == (32,) and tags.get(339, (1,)) == (1,)
-        return pixels.view(np.uint32) if whole else pixels
+        pixels = pixels.view(np.uint32) if whole else pixels
+        inverted = tags.get(262) == 0 and pixels.dtype.kind == "u"  # TIFF in which white is 0
+        return np.iinfo(pixels.dtype).max - pixels if inverted else pixels
+    tiles: Any = getattr(image, "tile", [])
+    if raw[:2] == b"P6" and tiles and isinstance(tiles[0].args, tuple) and tiles[0].args[1] > 255:
+        _, _, offset, (_, full) = tiles[0]
+        numbers = np.frombuffer(raw, ">u2", 3 * image.width * image.height, offset).astype(np.float64)
+        return np.rint(numbers * (65535 / full)).astype(np.uint16).reshape(image.height, image.width, 3)
     return join_bytes(image, open_image(raw))
 
 
@@ -61,15 +68,15 @@ def join_bytes(image: Image, again: Image) -> np.ndarray | None:
     if not isinstance(raw_mode, str) or raw_mode[-4:-1] != ";16" or image.mode not in ("RGB", "RGBA"):
         return None
     if raw_mode == "LA;16B":  # as four channels of 8 bits: both bytes of the gray, and both of what is opaque
-        four = _decoded_as(again, "RGBA").astype(np.uint16)
+        four = decoded_as(again, "RGBA").astype(np.uint16)
         gray, opaque = 256 * four[:, :, 0] + four[:, :, 1], 256 * four[:, :, 2] + four[:, :, 3]
         return np.stack([gray, gray, gray, opaque], axis=2)
     # Read in the other order of bytes, the lower one is what Pillow keeps.
     other = raw_mode[:-1] + ("L" if raw_mode.endswith("B") else "B")
-    return 256 * np.asarray(image).astype(np.uint16) + _decoded_as(again, other)
+    return 256 * np.asarray(image).astype(np.uint16) + decoded_as(again, other)
 
 
-def _decoded_as(image: Image, raw_mode: str) -> np.ndarray:
+def decoded_as(image: Image, raw_mode: str) -> np.ndarray:
     """The pixels of a file that was opened, its bytes taken for those of another raw mode."""
     from PIL import ImageFile
 
@@ -108,7 +115,8 @@ def to_eight_bits(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
     """Numbers as they are stored -> uint8 of the same shape, `low` as 0 and `high` as 255; what is beyond is cut off.
 
     Fractions from 0 to 1 are read as that also where the range is of whole numbers.
-    Raises Unreadable for NaN, and where most pixels are farther outside than the range is wide: nothing would be seen.
+    Raises Unreadable for NaN, and where nothing would be seen: most pixels are farther outside than the range is wide,
+    or they are fractions about zero.
     """
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise Unreadable("its pixels hold NaN or infinite numbers")
@@ -117,7 +125,8 @@ def to_eight_bits(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
         low, high = 0.0, 1.0
     sample = pixels[:: 1 + pixels.shape[0] // 256, :: 1 + pixels.shape[1] // 256]
     middle = float(np.median(sample if sample.ndim == 2 else sample[:, :, :3]))
-    if middle > 2 * high - low or middle < 2 * low - high:
+    centred = pixels.dtype.kind == "f" and low >= 0 and high > 2 and -4 < least < -UNIT_SLACK and most < 4
+    if middle > 2 * high - low or middle < 2 * low - high or centred:
         raise Unreadable(
             f"its pixels are numbers from {least:g} to {most:g}, and those that were learned from go from {low:g} to "
             f"{high:g}: scale them alike, or save the picture in 8 bits"

@@ -17,7 +17,7 @@ from headstart.core.messages import join_quoted
 from headstart.data.column_names import INPUT_COLUMNS
 from headstart.data.column_roles import infer_roles
 from headstart.data.columnar import sheet_of_arrow
-from headstart.data.image_bytes import encode_picture, is_pil_image
+from headstart.data.image_bytes import encode_array, encode_picture, is_number_array, is_pil_image
 from headstart.data.label_values import clean_label, is_missing
 from headstart.data.sheet import Sheet
 
@@ -75,12 +75,16 @@ def _column(frame: Any, name: Any) -> list:
 
 
 def _is_picture(value: object) -> bool:
+    if is_number_array(value):
+        return np.asarray(value).ndim > 1
     return isinstance(value, bytes) or is_pil_image(value) or (isinstance(value, dict) and "bytes" in value)
 
 
 def _picture_bytes(value: Any) -> bytes | None:
     if is_pil_image(value):
         return encode_picture(value)
+    if is_number_array(value):
+        return encode_array(value)
     return value.get("bytes") if isinstance(value, dict) else value
 
 

@@ -19,7 +19,7 @@ from headstart.core.arrays import load_or_compute_arrays
 from headstart.core.errors import Unreadable
 from headstart.core.observations import PictureDepth
 from headstart.core.task import Example, TableCell
-from headstart.data.contents import iter_contents
+from headstart.data.contents import iter_contents, read_content
 from headstart.data.deep_pixels import UNIT_SLACK, deep_pixels, may_be_deep
 
 FORMAT = 1
@@ -71,9 +71,39 @@ def judge_depth(examples: Sequence[Example], root: Path) -> PictureDepth:
 
 
 def lone_range(pixels: np.ndarray) -> tuple[float, float]:
-    """The range of one picture, of which nothing else is known."""
+    """The range of one picture where those that were learned from had 8 bits: 0 to 255, to 65,535, or fractions to 1.
+
+    Raises Unreadable where it fills none of these, so that nobody can say what is white.
+    """
     low, high, *_ = _ends(pixels)
-    return full_range(low, high, pixels.dtype.kind != "f")
+    fractions, bits = pixels.dtype.kind == "f", 8 * pixels.dtype.itemsize
+    if low >= -UNIT_SLACK and fractions and high <= FRACTION_SLACK:
+        return 0.0, 1.0
+    if low >= -UNIT_SLACK * min(high, 255) and high <= SLACK * 255 and bits != 16:
+        return 0.0, 255.0
+    if low >= -UNIT_SLACK * high and LEAST_FILLED * 65535 <= high <= SLACK * 65535:
+        return 0.0, 65535.0
+    raise Unreadable(
+        f"its pixels are numbers from {low:,g} to {high:,g}, and the model learned from pictures of 8 bits: which "
+        "number is white is not known. Save it in 8 bits, or fit on such pictures"
+    )
+
+
+def unclear_pictures(examples: Sequence[Example]) -> dict[int, str]:
+    """Positions of pictures that have more than 8 bits and no range of their own, and why; of 8-bit ones only heads are
+    read."""
+    found = {}
+    for position, head in enumerate(_heads(examples)):
+        if may_be_deep(head):
+            try:
+                pixels = deep_pixels(read_content(examples[position]))  # type: ignore[arg-type]
+                if pixels is not None:
+                    lone_range(pixels)
+            except Unreadable as reason:
+                found[position] = str(reason)
+            except Exception:  # decoders raise what they like on damaged bytes; the decoder words it
+                continue
+    return found
 
 
 def robust_ends(ends: np.ndarray) -> tuple[float, float]:

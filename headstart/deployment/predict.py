@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from headstart.core import digest
+from headstart.core.backbone import Preprocess
 from headstart.core.disk_errors import disk_errors_in_words
 from headstart.core.errors import Unreadable
 from headstart.core.input_contract import InputContract, restore
@@ -28,10 +29,12 @@ from headstart.data.contents import (
     valid_name,
     valid_text,
 )
+from headstart.data.deep_pixels import deep_pixels, may_be_deep
 from headstart.data.directory_walk import is_own, is_visible
 from headstart.data.frames import is_frame, require_rows
 from headstart.data.label_values import is_missing
 from headstart.data.memory_labels import gives_pairs, pairs_apart
+from headstart.data.pixel_range import lone_range
 from headstart.data.read_inputs import Item, read_inputs
 from headstart.data.tabular import TABLE_SUFFIXES
 from headstart.data.text_encoding import wanted_encoding
@@ -244,9 +247,9 @@ def answer_inputs(model: Model, extractor: Extractor, items: Iterable[Item]) -> 
 
 def _answer_shard(model: Model, extractor: Extractor, shard: list[Item]) -> Iterator[Answer]:
     spec = model.backbone.preprocess
-    prepare = member("preprocess", spec.kind)
     contents = [content for _, content in iter_contents([e for e in shard if isinstance(e, Example)])]
-    units = iter(prepare.prepare([c for c in contents if not isinstance(c, Unreadable)], spec))
+    depth = model.facts.get("input", {}).get("depth", 0)
+    units = iter(_prepare([c for c in contents if not isinstance(c, Unreadable)], spec, depth))
     prepared = [c if isinstance(c, Unreadable) else next(units) for c in contents]
     features, reasons = embed_uncached(prepared, spec, model.cut, extractor)
     predictions = iter(_decode_answers(model, features) if len(features) else ())
@@ -254,6 +257,28 @@ def _answer_shard(model: Model, extractor: Extractor, shard: list[Item]) -> Iter
     for item in shard:
         reason = item.reason if isinstance(item, SetAside) else reasons.get(next(position))
         yield Answer(item.id, *next(predictions)) if reason is None else Answer(item.id, error=str(reason))
+
+
+def _prepare(contents: list, spec: Preprocess, depth: int) -> list:
+    """Units of each input, or why there are none. depth: bits of the pictures that were learned from
+
+    A picture of more bits than those has no range in the model: it is told by the picture itself, where it can be.
+    """
+    prepare = member("preprocess", spec.kind).prepare
+    deeper = {i for i, c in enumerate(contents) if depth == 8 and isinstance(c, bytes) and may_be_deep(c[:26])}
+    rest = iter(prepare([c for i, c in enumerate(contents) if i not in deeper], spec))
+    return [_prepare_deeper(c, spec) if i in deeper else next(rest) for i, c in enumerate(contents)]
+
+
+def _prepare_deeper(content: bytes, spec: Preprocess) -> list | Unreadable:
+    try:
+        pixels = deep_pixels(content)
+        own = spec if pixels is None else spec.with_range(lone_range(pixels))
+    except Unreadable as reason:
+        return reason
+    except Exception:  # decoders raise what they like on damaged bytes; `prepare` words it
+        own = spec
+    return member("preprocess", spec.kind).prepare([content], own)[0]
 
 
 def _decode_answers(model: Model, x: Any) -> Iterator[tuple[object, float | None, dict[str, float] | None]]:

@@ -107,6 +107,9 @@ def _describe_unknown(raw: bytes) -> str:
     for begin, name in LOOKS_LIKE:
         if start[: len(begin)].lower() == begin.lower():
             return f"not an image: it looks like {name}"
+    if raw[:4] in (b"II*\x00", b"MM\x00*") and raw[4:8].strip(b"\0") and len(raw) > 100:
+        kinds = "several channels of fractions, 64 bits, half precision"
+        return f"a damaged TIFF, or one of a kind that is not read ({kinds}): save it as PNG of 16 bits"
     if raw[:3] == b"\xff\xd8\xff" or raw[:4] == b"\x89PNG" or raw[:4] in (b"GIF8", b"II*\x00", b"MM\x00*"):
         return "the picture is damaged: only the beginning of the file looks like an image"
     if not raw.strip(b"\0"):

@@ -19,6 +19,7 @@ from headstart.core.result import SetAside
 from headstart.core.run import Emit
 from headstart.core.task import Example
 from headstart.data import contents
+from headstart.data.pixel_range import judge_depth
 from headstart.features.augmentation import Policy, apply_view, center_view, rng_for_view, sample_view
 from headstart.features.image_decoding import load_decoders
 
@@ -92,19 +93,22 @@ def _decode(distinct: list[Example], folder: Path, edge: int, key: str, emit: Em
     make_folder(folder)
     load_decoders()
     index: dict[str, Any] = {"key": key, "shapes": [], "digests": [], "aside": []}
-    write_atomic(folder / "pictures.bin", _decoded(distinct, edge, index, emit))
+    pixel_range = judge_depth(distinct, folder).range
+    write_atomic(folder / "pictures.bin", _decoded(distinct, edge, pixel_range, index, emit))
     index["digest"] = digest.of_files([folder / "pictures.bin"])
     write_checked_json(folder / "pictures.json", index)
     return index
 
 
-def _decoded(distinct: list[Example], edge: int, index: dict[str, Any], emit: Emit) -> Iterator[bytes]:
+def _decoded(
+    distinct: list[Example], edge: int, pixel_range: tuple[float, float] | None, index: dict[str, Any], emit: Emit
+) -> Iterator[bytes]:
     """The pixels of each picture that can be read; the index is told of all of them."""
     done, began = 0, time.perf_counter()
     stream = iter(contents.iter_contents(distinct))
     with ThreadPoolExecutor(2) as pool:
         while chunk := list(islice(stream, PROGRESS_EVERY)):
-            decoded = pool.map(lambda pair: _decode_and_shrink(pair[1], edge), chunk)
+            decoded = pool.map(lambda pair: _decode_and_shrink(pair[1], edge, pixel_range), chunk)
             for (example, _), image in zip(chunk, decoded, strict=True):
                 if isinstance(image, Unreadable):
                     index["aside"].append({"id": example.id, "reason": str(image)})
@@ -117,7 +121,9 @@ def _decoded(distinct: list[Example], edge: int, index: dict[str, Any], emit: Em
             emit("progress", {"stage": "decode", "done": done, "total": len(distinct), "rate": rate})
 
 
-def _decode_and_shrink(content: bytes | str | Unreadable, edge: int) -> np.ndarray | Unreadable:
+def _decode_and_shrink(
+    content: bytes | str | Unreadable, edge: int, pixel_range: tuple[float, float] | None
+) -> np.ndarray | Unreadable:
     """(h, w, 3) uint8 whose shorter side has at most `edge` pixels."""
     from PIL import Image
 
@@ -126,7 +132,7 @@ def _decode_and_shrink(content: bytes | str | Unreadable, edge: int) -> np.ndarr
     if isinstance(content, Unreadable):
         return content
     try:
-        image = decode_image(content if isinstance(content, bytes) else content.encode())
+        image = decode_image(content if isinstance(content, bytes) else content.encode(), 0, pixel_range)
     except Unreadable as reason:
         return reason
     scale = edge / min(image.size)

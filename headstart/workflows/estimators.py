@@ -22,7 +22,7 @@ from headstart.data.contents import Reading, valid_text
 from headstart.data.frames import KNOWN_COLUMNS, is_frame
 from headstart.data.label_spelling import composed
 from headstart.data.objectives.number import LARGEST_LABEL
-from headstart.data.pixel_range import judge_depth
+from headstart.data.pixel_range import judge_depth, unclear_pictures
 from headstart.features.cache import store
 from headstart.features.extract import embed
 from headstart.workflows.planner import method_of
@@ -201,7 +201,9 @@ def _embedded(estimator, reading: Reading) -> np.ndarray:
         raise ValueError(f"X holds {reading.kind}; {card.name} does not read that.")
     examples = reading.examples[""]
     rows = embed(examples, card, card.cut(len(card.blocks)), _root(estimator))
-    bad = [f"{a.id}: {a.reason}" for a in reading.aside] + [f"{examples[i].id}: {r}" for i, r in rows.reasons.items()]
+    judged = reading.kind != "image" or card.preprocess.pixel_range
+    reasons = rows.reasons | ({} if judged else unclear_pictures(examples))
+    bad = [f"{a.id}: {a.reason}" for a in reading.aside] + [f"{examples[i].id}: {r}" for i, r in reasons.items()]
     if bad:
         raise SourceError(
             f"{len(bad)} inputs cannot be read, and an estimator answers all or none: {'; '.join(bad[:5])}."

@@ -1,23 +1,27 @@
 """Pictures of more than 8 bits are read in the range that those learned from have, everywhere."""
 
 import io
-import sys
+import re
+import struct
+import zlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 import headstart
-from headstart.core.errors import PlanError, Unreadable
+from headstart.core.errors import HeadstartError, PlanError, Unreadable
 from headstart.core.options import DataOptions
 from headstart.core.task import Example
-from headstart.data.deep_pixels import deep_pixels
+from headstart.data.deep_pixels import deep_pixels, to_eight_bits
 from headstart.data.image_bytes import encode_array
 from headstart.data.pixel_range import judge_depth
 from headstart.data.read import read_source
-from headstart.deployment.export.predict_script import NARROW
+from headstart.deployment.export.predict_script import deep_functions
 from headstart.deployment.model_folder import load
 from headstart.features.image_decoding import decode_image
+from headstart.workflows.check import check
 
 HEIGHT, WIDTH = 40, 56
 
@@ -86,7 +90,8 @@ def test_pictures_of_8_bits_are_not_touched_by_a_range(tmp_path):
 
 
 def test_what_lies_far_outside_is_refused():
-    for raw in (encode_array(np.full((9, 9), 60000, np.uint16)), tiff(np.full((9, 9), np.nan, np.float32))):
+    centred = tiff((picture(3) / 127.5 - 1).astype(np.float32))
+    for raw in (encode_array(np.full((9, 9), 60000, np.uint16)), tiff(np.full((9, 9), np.nan, np.float32)), centred):
         with pytest.raises(Unreadable, match=r"those that were learned from|NaN"):
             decode_image(raw, 0, (0, 1023))
 
@@ -124,14 +129,130 @@ def test_arrays_of_any_numbers_are_pictures(tmp_path, kind):
     assert depth.range == ((0, 1023) if np.issubdtype(kind, np.integer) else (0, 1))
 
 
-def test_the_program_of_an_export_narrows_alike():
-    code = {"np": np, "Image": Image, "sys": sys}
-    exec(NARROW.format(low=0.0, high=4095.0), code)
-    for write in (STORED["12 in 16"][0], STORED["fractions"][0]):
-        raw = write(picture(4))
-        expected = np.asarray(decode_image(raw, 0, (0, 4095)).convert("L"))
-        assert np.array_equal(np.asarray(code["narrowed"](Image.open(io.BytesIO(raw)))), expected)
-    plain = Image.fromarray(picture(4))
-    assert code["narrowed"](plain) is plain
-    with pytest.raises(SystemExit, match="Colours of 16 bits"):
-        code["narrowed"](Image.open(io.BytesIO(encode_array(picture(4, 3).astype(np.uint16) * 16))))
+def test_the_program_of_an_export_reads_them_alike():
+    code = {"np": np, "Image": Image, "open_image": lambda raw: Image.open(io.BytesIO(raw))}
+    exec("from __future__ import annotations\n" + deep_functions(), code)
+    sixteen = (picture(4, 3).astype(np.uint16) * 16, picture(4, 4).astype(np.uint16) * 16)
+    for raw in (STORED["12 in 16"][0](picture(4)), STORED["fractions"][0](picture(4)), *map(encode_array, sixteen)):
+        pixels = code["stored_pixels"](raw, Image.open(io.BytesIO(raw)))
+        assert np.array_equal(pixels, deep_pixels(raw))
+        assert np.array_equal(code["to_eight_bits"](pixels, 0, 4095), to_eight_bits(pixels, 0, 4095))
+    with pytest.raises(SystemExit, match="scale them alike"):
+        code["to_eight_bits"](np.full((9, 9), 60000, np.uint16), 0, 1023)
+    plain = encode_array(picture(4, 3))
+    assert code["stored_pixels"](plain, Image.open(io.BytesIO(plain))) is None
+
+
+def pnm(numbers: np.ndarray, most: int) -> bytes:
+    kind, (height, width) = ("P5" if numbers.ndim == 2 else "P6"), numbers.shape[:2]
+    return f"{kind}\n{width} {height}\n{most}\n".encode() + numbers.astype(">u2").tobytes()
+
+
+def plain_tiff(numbers: np.ndarray, order: str = "<", packed: bool = False, tone: int | None = None) -> bytes:
+    """A TIFF file of one strip, of numbers that Pillow does not write. tone: 0 where white is 0"""
+    (height, width), channels = numbers.shape[:2], 1 if numbers.ndim == 2 else numbers.shape[2]
+    data = numbers.astype(numbers.dtype.newbyteorder(order)).tobytes()
+    data = zlib.compress(data) if packed else data
+    bits, form = 8 * numbers.dtype.itemsize, {"u": 1, "i": 2, "f": 3}[numbers.dtype.kind]
+    tone = tone if tone is not None else (1 if channels == 1 else 2)
+    several = 8 + 2 + 12 * 9 + 4  # where lists of three numbers lie
+    entries = [(256, 4, width), (257, 4, height), (258, 3, bits), (259, 3, 8 if packed else 1), (262, 3, tone)]
+    entries += [(273, 4, several + 12), (277, 3, channels), (279, 4, len(data)), (339, 3, form)]
+    out = struct.pack(f"{order}2sHIH", b"II" if order == "<" else b"MM", 42, 8, len(entries))
+    for tag, kind, value in entries:
+        if channels == 3 and tag in (258, 339):
+            out += struct.pack(f"{order}HHII", tag, kind, 3, several + (6 if tag == 339 else 0))
+        else:
+            out += struct.pack(f"{order}HHI{'Hxx' if kind == 3 else 'I'}", tag, kind, 1, value)
+    return out + bytes(4) + struct.pack(f"{order}6H", bits, bits, bits, form, form, form) + data
+
+
+WRITTEN = {  # 8-bit pictures -> a file, the range of many such, what it holds
+    "int16": (lambda a: plain_tiff(a.astype(np.int16) * 12 - 1000), (-1024, 2047)),
+    "int16, big-endian": (
+        lambda a: plain_tiff((a.astype(np.int32) * 257 - 32768).astype(np.int16), ">"),
+        (-32768, 32767),
+    ),
+    "uint16, big-endian, packed": (lambda a: plain_tiff(a.astype(np.uint16) * 4, ">", packed=True), (0, 1023)),
+    "uint32": (lambda a: plain_tiff(a.astype(np.uint32) * 16843009), (0, 4294967295)),
+    "white is 0": (lambda a: plain_tiff(65535 - a.astype(np.uint16) * 16, tone=0), (0, 4095)),
+    "-1 to 1": (lambda a: plain_tiff((a / 127.5 - 1).astype(np.float32)), (-1, 1)),
+    "a little under 0": (lambda a: plain_tiff((a / 245 - 0.02).astype(np.float32)), (0, 1)),
+    "fractions to 65535": (lambda a: plain_tiff(a.astype(np.float32) * 257), (0, 65535)),
+    "heat": (lambda a: encode_array((29000 + a * 10.0).astype(np.uint16)), (28928, 31744)),
+    "PGM of 12 bits": (lambda a: pnm(a.astype(np.uint16) * 16, 4095), (0, 65535)),
+    "colours, packed": (lambda a: plain_tiff(np.stack([a.astype(np.uint16) * 16] * 3, 2), packed=True), (0, 4095)),
+    "colours, big-endian": (lambda a: plain_tiff(np.stack([a.astype(np.uint16) * 16] * 3, 2), ">"), (0, 4095)),
+    "PPM of 16 bits": (lambda a: pnm(np.stack([a.astype(np.uint16) * 16] * 3, 2), 65535), (0, 4095)),
+    "half precision": (lambda a: encode_array((a / 255).astype(np.float16)), (0, 1)),
+    "int8": (lambda a: encode_array((a.astype(np.int16) - 128).astype(np.int8)), (-128, 127)),
+}
+
+
+@pytest.mark.parametrize("how", WRITTEN)
+def test_files_of_every_kind_are_read_by_their_range(tmp_path, how):
+    write, expected = WRITTEN[how]
+    depth = judge_depth([Example(str(n), write(picture(n)), f"{how}{n}", "a") for n in range(24)], tmp_path)
+    assert depth.range == expected
+    decoded = np.asarray(decode_image(write(picture(2)), 0, depth.range).convert("L")).astype(float)
+    assert np.corrcoef(decoded.ravel(), picture(2).ravel())[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("numbers", [np.float64, np.float16])
+def test_what_pillow_does_not_read_is_refused_in_words(numbers):
+    with pytest.raises(Unreadable, match=r"not read .*save it as PNG of 16 bits"):
+        decode_image(plain_tiff((picture(1) / 255).astype(numbers)), 0, (0, 1))
+
+
+ASKED = {  # of a model of 8-bit pictures: a file, and what is said
+    "all of 16": (lambda a: encode_array(a.astype(np.uint16) * 257), ""),
+    "fractions": (lambda a: tiff((a / 255).astype(np.float32)), ""),
+    "fractions to 255, in memory": (lambda a: encode_array(a.astype(np.float64)), ""),
+    "12 in 16": (lambda a: encode_array(a.astype(np.uint16) * 16), "which number is white is not known"),
+    "colours of 12 in 16": (
+        lambda a: encode_array(np.stack([a.astype(np.uint16) * 16] * 3, 2)),
+        "which number is white is not known",
+    ),
+    "from -1024": (lambda a: plain_tiff(a.astype(np.int16) * 12 - 1000), "which number is white is not known"),
+    "-1 to 1": (lambda a: tiff((a / 127.5 - 1).astype(np.float32)), "which number is white is not known"),
+    "damaged": (lambda a: encode_array(a.astype(np.uint16) * 257)[:60], "truncated|damaged"),
+}
+
+
+def test_a_model_of_8_bits_answers_deeper_ones_where_they_say_what_is_white(tmp_path):
+    x = np.stack([picture(n) // (1 + n % 2) for n in range(40)])
+    headstart.fit((x, ["bright", "dark"] * 20), into=tmp_path / "run", root=tmp_path / "cache")
+    asked = [encode_array(picture(6)), *(write(picture(6)) for write, _ in ASKED.values())]
+    plain, *answers = headstart.predict(tmp_path / "run", asked, root=tmp_path / "cache")
+    for answer, (how, (_, words)) in zip(answers, ASKED.items(), strict=True):
+        if words:
+            assert re.search(words, answer.error), how
+        else:
+            assert answer.probabilities == pytest.approx(plain.probabilities, abs=0.01), how
+
+
+def test_frames_of_arrays_and_estimators_read_alike(tmp_path):
+    y = ["bright", "dark"] * 20
+    x = [picture(n).astype(np.uint16) * 16 // (1 + n % 2) for n in range(40)]
+    headstart.fit(pd.DataFrame({"image": x, "label": y}), into=tmp_path / "run", root=tmp_path / "cache")
+    answers = headstart.predict(tmp_path / "run", pd.DataFrame({"image": x}), root=tmp_path / "cache")
+    assert [a.label for a in answers] == y
+    deep = headstart.TransferClassifier(cache_dir=tmp_path / "cache").fit(x, y)
+    eight = np.stack([a >> 4 for a in x]).astype(np.uint8)
+    assert deep.score(eight, y) == 1
+    plain = headstart.TransferClassifier(cache_dir=tmp_path / "cache").fit(eight, y)
+    assert plain.score(eight / 255, y) == 1
+    with pytest.raises(HeadstartError, match="which number is white is not known"):
+        plain.predict(x)
+
+
+def test_a_class_that_differs_by_its_depth_is_a_finding(tmp_path):
+    for n in range(48):
+        numbers = picture(n).astype(np.uint16) * 16 if n % 2 else picture(n)
+        (tmp_path / "photos" / "ab"[n % 2]).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / "ab"[n % 2] / f"{n}.png").write_bytes(encode_array(numbers))
+    report = check(tmp_path / "photos", into=tmp_path / "check", root=tmp_path / "cache")
+    levels = [
+        (f["level"], "tells the class" in f["message"]) for f in report.facts["findings"] if f["guard"] == "depth"
+    ]
+    assert ("warn", True) in levels

@@ -5,41 +5,42 @@ It is assembled from templates: how an input is read, how the exported file is o
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
 from headstart.core.plan import Model
+from headstart.data import deep_pixels
 from headstart.data.image_formats import FORMATS
 from headstart.deployment.export.parity import INPUT_NAMES
 from headstart.features.preprocess.image import MAX_ASPECT_RATIO, min_decoded_side
 
 READ_IMAGE = '''
+def open_image(raw):
+    return Image.open(io.BytesIO(raw), formats={formats})
+
+
 def read(path):
     """A photo as RGB pixels, upright, over white where it is transparent."""
-    photo = Image.open(path, formats={formats})
+    raw = Path(path).read_bytes()
+    photo = open_image(raw)
+{deep}
     photo.draft(photo.mode, ({least}, {least}))  # a large JPEG at a fraction of its size, as in training
-    photo = {narrow}(ImageOps.exif_transpose(photo))
+    photo = ImageOps.exif_transpose(photo)
     if photo.mode in ("RGBA", "LA", "PA") or "transparency" in photo.info:
         photo = photo.convert("RGBA")
         photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
     return photo.convert("RGB")
 '''
-NARROW = '''
-def narrowed(photo):
-    """A picture of more than 8 bits with {low:g} as black and {high:g} as white; any other as it is."""
-    tile = photo.tile[0][3] if getattr(photo, "tile", None) else ""
-    if ";16" in str(tile) and photo.mode in ("RGB", "RGBA"):
-        sys.exit("Colours of 16 bits are not read here: save the picture in 8 bits, or ask headstart predict.")
-    if photo.mode != "F" and not photo.mode.startswith("I"):
-        return photo
-    x = np.asarray(photo, np.float64)
-    low, high = ({low!r}, {high!r})
-    if photo.mode == "F" and high > 2 and -0.1 <= x.min() and 0 < x.max() <= 1.1:
-        low, high = (0.0, 1.0)  # fractions
-    if not np.isfinite(x).all() or not 2 * low - high <= np.median(x) <= 2 * high - low:
-        sys.exit(f"Pixels from {{x.min():g}} to {{x.max():g}}: those learned from go from {{low:g}} to {{high:g}}.")
-    return Image.fromarray(np.rint(np.clip((x - low) * (255 / (high - low)), 0, 255)).astype(np.uint8))
-'''
+# A model of pictures with more than 8 bits reads them by our own functions, of which the program holds the source.
+DEEP = """    pixels = stored_pixels(raw, photo)
+    if pixels is not None:  # more than 8 bits: {low:g} is black and {high:g} white, as in training
+        orientation = photo.getexif().get(0x0112, 1)
+        photo = Image.fromarray(to_eight_bits(pixels, {low!r}, {high!r}))
+        photo.getexif()[0x0112] = orientation"""
+SHALLOW = """    if photo.mode[:1] in "IF" or ";16" in str(photo.tile[:1]):
+        sys.exit(f"{path} has more than 8 bits, and the model learned from 8. Save it in 8 bits.")"""
+DEEP_FUNCTIONS = (deep_pixels.stored_pixels, deep_pixels.join_bytes, deep_pixels.decoded_as, deep_pixels.to_eight_bits)
 WORDPIECE_WINDOWS = '''
 tokenizer = BertWordPieceTokenizer(f"{HERE}/vocab.txt", lowercase=True)
 
@@ -122,7 +123,7 @@ SIZE_SQUARE = "    size = ({w}, int({w} * h / w)) if w <= h else (int({h} * w / 
 SIZE_OBLONG = """    ratio = min(h / {h}, w / {w})
     size = (max(1, round(w / ratio)), max(1, round(h / ratio)))"""
 IMPORTS = {
-    "image": "from PIL import Image, ImageOps",
+    "image": "import io\n\nfrom PIL import Image, ImageOps",
     "pieces": "from tokenizers import BertWordPieceTokenizer",
     "text": "from tokenizers import Tokenizer",
     "words": "import re\nfrom zlib import crc32",
@@ -137,10 +138,8 @@ def input_code(model: Model) -> tuple[str, str, tuple[str, ...]]:
     code = WORD_WINDOWS if spec.kind == "words" else ""
     if spec.kind == "image":
         code = READ_IMAGE.replace("{least}", str(min_decoded_side(spec))).replace("{formats}", repr(FORMATS))
-        code = code.replace("{narrow}", "narrowed" if spec.pixel_range else "")
-        if spec.pixel_range:
-            low, high = spec.pixel_range
-            code = NARROW.format(low=low, high=high) + "\n" + code
+        code = code.replace("{deep}\n", _deep_code(model))
+        code = f"{deep_functions()}{code}" if spec.pixel_range else code
     if spec.kind == "pieces":
         code = WORDPIECE_WINDOWS.replace("{most}", str(facts["most"]))
     if spec.kind == "text":
@@ -150,6 +149,20 @@ def input_code(model: Model) -> tuple[str, str, tuple[str, ...]]:
         code = code.replace("{lowered}", lowered).replace("{prompt!r}", ascii(str(facts["prompt"])))
     arrays = "import numpy as np\n" if spec.pixel_range else ""
     return arrays + IMPORTS.get(spec.kind, ""), code, LIBRARIES.get(spec.kind, ())
+
+
+def _deep_code(model: Model) -> str:
+    """What `read` does with a picture of more than 8 bits; "" where nobody knows how many the model learned from."""
+    if model.backbone.preprocess.pixel_range:
+        low, high = model.backbone.preprocess.pixel_range
+        return DEEP.format(low=low, high=high) + "\n"
+    return f"{SHALLOW}\n" if model.facts.get("input", {}).get("depth") == 8 else ""
+
+
+def deep_functions() -> str:
+    """The source of what reads pictures of more than 8 bits. A reason ends the program."""
+    constants = f"\nUnreadable, UNIT_SLACK = SystemExit, {deep_pixels.UNIT_SLACK}\n"
+    return constants + "".join(f"\n\n{inspect.getsource(function)}" for function in DEEP_FUNCTIONS) + "\n"
 
 
 def answer_code(model: Model) -> str:

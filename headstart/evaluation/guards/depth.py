@@ -33,14 +33,13 @@ def _range(value: PictureDepth) -> Iterator[Finding]:
     beyond = most > white * 1.05 + 0.05 or least < black - 0.05 * (white - black)
     if (black, white) in PLAIN and filled >= LEAST_FILLED and not beyond:
         return
-    stored = "whole numbers" if value.whole else "fractions"
-    message = f"{value.deep} of {len(value.looked)} pictures looked at are {stored} of more than 8 bits, from "
-    message += f"{_short(low)} to {_short(high)}"
+    message = f"{value.deep} of {len(value.looked)} pictures looked at have more than 8 bits and use {_short(low)} to "
+    message += _short(high)
+    if value.whole and black >= 0 and white < 65535:
+        message += f", {(high - low) / 65535:.0%} of what 16 bits hold"
     if (least, most) != (low, high):
         message += f" ({_short(least)} to {_short(most)} with single pixels and odd pictures)"
-    if value.whole and black >= 0 and white <= 65535:
-        message += f", {(white - black) / 65535:.0%} of what 16 bits hold" if white < 65535 else ""
-    message += f". Black is {_short(black)}, white {_short(white)}, in all that this model will be asked."
+    message += f". They are read with {_short(black)} as black and {_short(white)} as white, by predict too."
     fix = "look at the previews; if that is not meant, scale the pictures and save them in 8 bits"
     level: Literal["note", "warn"] = "warn" if filled < LEAST_FILLED or beyond else "note"
     yield Finding("depth", level, message, fix, {"range": [black, white], "used": [low, high], "found": [least, most]})

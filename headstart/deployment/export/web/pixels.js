@@ -28,9 +28,15 @@ const Pixels = (() => {
     if (width * height > LARGEST) throw new Error(`${width} x ${height} pixels: more than 179 million`);
     const data = opaque(picture);
     picture.close();
+    if (type === "image/png" && bytes[24] === 16 && !fills(data)) {
+      throw new Error("this PNG has 16 bits and uses few of them: what is white is not known. Save it in 8 bits");
+    }
     const whole = { width, height, data }, part = sampling.length && least ? Jpeg.part(width, height, least) : 1;
     return turned(part > 1 ? Jpeg.reduced(whole, part, sampling) : whole, orientation);
   }
+
+  /** Whether more than single pixels are brighter than a third, as in a picture that uses all of its bits. */
+  const fills = (data) => data.reduce((sum, v) => sum + (v >= 85), 0) > Math.max(4, 0.005 * data.length);
 
   /** Pixels (h * w * 3) of anything a canvas can draw, over white. */
   function opaque(picture) {
