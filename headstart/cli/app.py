@@ -103,7 +103,7 @@ def predict(
     from headstart.deployment import predict as workflow
 
     found = workflow.predict(
-        folder, inputs, input=input, lines=_lines(), base=base, encoding=encoding, files=files, arguments=True
+        folder, inputs, input=input, lines=_lines(encoding), base=base, encoding=encoding, files=files, arguments=True
     )
     rows = [a.facts() for a in found]
     if as_csv:
@@ -206,10 +206,12 @@ def cache(
         raise HeadstartError(f"cache {action}: not known. Type one of: headstart cache list | clear | verify.")
 
 
-def _lines() -> Iterator[str]:
-    """The lines of stdin as UTF-8, whatever the console; what is none keeps its place."""
-    for line in sys.stdin.buffer if hasattr(sys.stdin, "buffer") else ():
-        yield line.decode("utf-8-sig" if line.startswith(b"\xef\xbb\xbf") else "utf-8", "replace")
+def _lines(encoding: str | None) -> Iterator[str]:
+    """The lines of stdin: as its mark says, or the user, or UTF-8, whatever the console."""
+    from headstart.data.text_encoding import text_lines
+
+    if hasattr(sys.stdin, "buffer"):
+        yield from text_lines(sys.stdin.buffer, encoding)
 
 
 def _csv(rows: list[dict]) -> list[list[object]]:

@@ -16,11 +16,12 @@ from headstart.data.column_names import (
     LABEL_NAME_COLUMNS,
     SPLIT_COLUMNS,
 )
-from headstart.data.input_form import Place, look_like_sentences, looks_like_language, name_files
+from headstart.data.input_form import look_like_sentences, looks_like_language, name_files
 from headstart.data.label_values import is_missing
 from headstart.data.number_text import INTEGER, is_number, read_numbers
 from headstart.data.sheet import Sheet
 from headstart.data.split_names import part_of
+from headstart.data.table_folders import Place
 from headstart.data.tabular import DELIMITED_SUFFIXES
 
 UNNAMED = re.compile(r"(unnamed: ?\d+|column \d+)(_level_\d+)?|\.\.\.\d+|x\.\d+", re.IGNORECASE)
@@ -73,7 +74,7 @@ def infer_roles(sheet: Sheet, *, label: str | None, input: str | None, group: st
     unused = [n for n in free if n not in (*inputs, *labels)]
     if unused:
         texts = [n for n in unused if len(inputs) == 1 and not input and _is_text(sheet, n)]
-        texts = [n for n in texts if look_like_sentences(sheet.values(n)) and _is_text(sheet, input_column)]
+        texts = [n for n in texts if look_like_sentences(sheet.values(n)) and _reads_words(sheet, input_column)]
         hint = f" To read {texts[0]!r} too: --input {shlex.quote(f'{texts[0]},{input_column}')}" if texts else ""
         notes.append(f"Columns not used: {', '.join(map(repr, unused[:MOST_SHOWN]))}.{hint}")
     return ColumnRoles(input_column, label_column, group_column, split, tuple(notes), inputs, labels)
@@ -132,6 +133,10 @@ def _find_input(sheet: Sheet, free: list[str], label: str | None) -> tuple[str, 
 
 def _place(sheet: Sheet, name: str) -> Place:
     return Place(str(sheet.path), sheet.path.parent, sheet.path.stem, name)
+
+
+def _reads_words(sheet: Sheet, name: str) -> bool:
+    return _is_text(sheet, name) and looks_like_language(sheet.values(name)[:200])
 
 
 def _is_text(sheet: Sheet, name: str) -> bool:

@@ -19,6 +19,7 @@ from headstart.data.contents import valid_name
 
 IGNORED_NAMES = {
     *("thumbs.db", "desktop.ini", "icon\r", "__macosx", "lost+found", "node_modules"),
+    *("@recycle", "@recently-snapshot", "found.000", "found.001", "_gsdata_", "lost.dir", "recycler"),
     *("@eadir", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "system volume information"),
 }
 # A run, a model, an export, a cleaned list of ours.

@@ -26,7 +26,7 @@ KNOWN_COLUMNS = {name for tier in INPUT_COLUMNS for name in tier}
 
 def is_frame(x: object) -> bool:
     """Whether it is a table in memory: columns with names."""
-    if type(x).__name__ == "LazyFrame":
+    if type(x).__name__ in ("LazyFrame", "IterableDataset", "IterableDatasetDict"):
         return False
     named = hasattr(x, "columns") or hasattr(x, "column_names")
     return named and not isinstance(x, dict) and (_is_library_frame(x) or _is_arrow(x) or _is_data_set(x))
@@ -36,6 +36,8 @@ def require_rows(x: object) -> None:
     """Raises SourceError for a frame that has none before it is asked for them."""
     if type(x).__name__ == "LazyFrame" and hasattr(x, "collect"):
         raise SourceError("A LazyFrame holds no rows yet: give what its .collect() gives.")
+    if type(x).__name__ in ("IterableDataset", "IterableDatasetDict") and hasattr(x, "map"):
+        raise SourceError("A data set that is streamed has no length: give datasets.Dataset.from_list(list(data)).")
 
 
 def _is_library_frame(x: object) -> bool:

@@ -31,6 +31,11 @@ def is_number_array(item: object) -> bool:
     return isinstance(item, np.ndarray) and item.dtype.kind in "buif"
 
 
+def is_colour(array: np.ndarray) -> bool:
+    """Whether it is one picture in colours, and not several gray ones."""
+    return array.ndim == 3 and array.shape[2] in (3, 4) and min(array.shape[:2]) > 4
+
+
 def encode_array(picture: np.ndarray) -> bytes:
     """A picture (h, w), (h, w, 1), (h, w, 3) or (h, w, 4) as the bytes of a file: PNG of 8 or 16 bits, else as numpy's.
 

@@ -13,7 +13,7 @@ from headstart.core.result import SetAside
 from headstart.core.task import Example
 from headstart.data.contents import Parts
 from headstart.data.label_values import NO_LABEL
-from headstart.data.number_text import MISSING_MARKS, NEARLY_ALL, NumberReading, read_numbers
+from headstart.data.number_text import MISSING_MARKS, NEARLY_ALL, NumberReading, is_number, read_numbers
 from headstart.data.objectives import classes, tags
 from headstart.data.objectives.classes import MIN_DISTINCT_NUMBERS
 
@@ -62,8 +62,28 @@ def infer_objective(
     if multi_hot is not None:
         why = ["Task: tags, because each label is a list of 0 and 1; tags are called by their positions."]
         return LabelReading(tags, _replace_labels(parts, multi_hot), why)
+    _refuse_fractions(labels, column)
     found = None if label_form == "names" else _read_as_numbers(labels, label_form, decimal)
     return _by_values(parts, labels, column) if found is None else _by_numbers(parts, labels, column, found, label_form)
+
+
+def _refuse_fractions(labels: list, column: str) -> None:
+    """Raises SourceError where labels are lists of shares, or words that seem to be several tags."""
+    lists = [v for v in labels if isinstance(v, tuple | list)]
+    entries = {str(entry) for v in lists for entry in v}
+    if lists and entries and all(map(is_number, entries)) and not all(float(e).is_integer() for e in entries):
+        raise SourceError(
+            f"The labels{_in(column)} are lists of fractions ({join_quoted(map(str, lists[:1]))}). Write the likeliest "
+            "class, or as tags what is above a half."
+        )
+    words = {v for v in labels if isinstance(v, str)}
+    for mark in "|;":
+        cut = [v for v in words if mark in v]
+        if len(cut) > 1 and all(piece.strip() in words for v in cut for piece in v.split(mark)):
+            raise SourceError(
+                f"Labels{_in(column)} such as {cut[0]!r} are made of others. Say --task tags if they are several at "
+                "once, --task classes if each is a class of its own."
+            )
 
 
 def _by_values(parts: Parts, labels: list, column: str) -> LabelReading:

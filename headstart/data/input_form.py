@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import re
-import unicodedata
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import suppress
 
 from headstart.core.errors import SourceError
-from headstart.core.input_contract import TABLE, InputContract
+from headstart.core.input_contract import InputContract
 from headstart.core.messages import join_plain
 from headstart.data.contents import IMAGE_SUFFIXES
-from headstart.data.directory_walk import is_visible
+from headstart.data.table_folders import (
+    Place,
+    StringForm,
+    base_folder,
+    describe_place,
+    find_base,
+    folders_beside,
+    known_suffixes,
+)
 
 SAMPLE = 200  # strings that are looked at
-PROBED = 20  # of them, that files are looked for
-MAX_FOLDERS = 50  # beside a table, in which files are looked for
 MOST = 0.9  # of the strings: nearly all
 COLUMN_WORDS = re.compile(r"[a-z]+")
 IMAGE_WORDS = {
@@ -43,34 +45,6 @@ WEB = ("http://", "https://", "s3://", "gs://")
 BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 
 
-@dataclass(frozen=True, slots=True)
-class StringForm:
-    """What strings are. form, base, suffixes: as in an InputContract.  notes: what was found out"""
-
-    form: str
-    base: str = ""
-    suffixes: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where strings stand: in words, for messages; the folder that paths are relative to; the table's name, or "".
-
-    column: "" for strings in memory.  kind_flag: how one says what they are
-    """
-
-    where: str
-    folder: Path
-    table: str = ""
-    column: str = ""
-    kind_flag: str = "--kind"
-
-    def kind(self, kind: str) -> str:
-        """How one says that they are of a kind."""
-        return f"--kind {kind}" if self.kind_flag == "--kind" else f'kind="{kind}"'
-
-
 def form_of_strings(
     strings: Sequence[object], place: Place, kind: str | None, contract: InputContract | None
 ) -> StringForm:
@@ -86,15 +60,15 @@ def form_of_strings(
     if sum(s.lower().startswith(WEB) for s in sample) > len(sample) / 2:
         looked = [s for s in sample if " " not in s]
         if kind == "image" or (len(looked) == len(sample) and (_names_images(place.column) or _share_of_paths(sample))):
-            raise SourceError(f"{_said(place)} holds web addresses. Download the images first.")
+            raise SourceError(f"{describe_place(place)} holds web addresses. Download the images first.")
     if _are_encoded_images(sample):
         return StringForm("base64", notes=("The images are written in base64.",))
     named = kind == "image" or _names_images(place.column)
     if _share_of_paths(sample) > (0.5 if place.column or kind == "image" else MOST):
-        return _find_base(sample, place, contract, ("",)) or _where_fitted(contract)
+        return find_base(sample, place, contract, ("",)) or _where_fitted(contract)
     bare = bool(sample) and sum(_is_bare(s) for s in sample) >= MOST * len(sample)
     if bare and (named or not _names_text(place.column)):
-        found = _find_base(sample, place, contract, ("", *_suffixes(contract)), least=0.5)
+        found = find_base(sample, place, contract, ("", *known_suffixes(contract)), least=0.5)
         if found is not None:
             return found
     if kind == "image":
@@ -102,48 +76,6 @@ def form_of_strings(
     if not named and (_names_text(place.column) or _are_language(sample)):
         return StringForm("text")
     raise SourceError(_unclear(sample, place))
-
-
-def resolve(base: str | Path, value: object, suffixes: Sequence[str] = ()) -> str:
-    """A path as a file here, "" for none; tables written on Windows have backslashes.
-
-    suffixes: what is appended to an id, the first that is there
-    """
-    text = str(value).strip() if value is not None else ""
-    if not text or "\0" in text:
-        return ""
-    if "\\" in text and not os.path.exists(os.path.join(base, text)):
-        text = text.replace("\\", "/")
-    path = os.path.join(base, text)
-    if not path.isascii():
-        path = _as_on_disk(base, text)
-    if not suffixes:
-        return path
-    others = (s for s in (*suffixes, *_suffixes(None)) if os.path.isfile(path + s))
-    return path if text.lower().endswith(IMAGE_SUFFIXES) else path + next(others, suffixes[0])
-
-
-def _as_on_disk(base: str | Path, text: str) -> str:
-    """A path with each name in the form of Unicode, NFC or NFD, that it has on this disk; as written where in none."""
-    whole = os.path.join(base, text)
-    if os.path.exists(whole):
-        return whole
-    path = os.sep if os.path.isabs(text) else os.fspath(base)
-    for name in filter(None, text.split("/")):
-        forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
-        there = (form for form in forms if os.path.exists(os.path.join(path, form)))
-        path = os.path.join(path, next(there, "") or _with_suffix_there(path, forms) or name)
-    return path
-
-
-def _with_suffix_there(folder: str, forms: Sequence[str]) -> str:
-    """The form of an id that is an image's name here, "" where none is."""
-    return next((form for form in forms for s in _suffixes(None) if os.path.isfile(os.path.join(folder, form + s))), "")
-
-
-def base_folder(place: Place, base: str) -> Path:
-    """The folder that a contract's `base` means for a table."""
-    return place.folder / (place.table if base == TABLE else base) if base else place.folder
 
 
 def decode_image_text(value: str) -> bytes:
@@ -170,7 +102,15 @@ def name_files(strings: Sequence[object], place: Place) -> bool:
     """Whether most of the strings are names of images in a folder beside their table, whole or without the suffix."""
     sample = [s for s in (str(v).strip() for v in strings if v is not None) if s][:SAMPLE]
     bare = bool(sample) and all(map(_is_bare, sample))
-    return bare and _find_base(sample, place, None, ("", *_suffixes(None)), least=0.5) is not None
+    with suppress(SourceError):  # in several folders
+        return bare and find_base(sample, place, None, ("", *known_suffixes(None)), least=0.5) is not None
+    return False
+
+
+def hold_images(strings: Sequence[object]) -> bool:
+    """Whether strings are paths of images, or images in base64."""
+    filled = [s for s in (str(v).strip() for v in strings if v is not None) if s][:SAMPLE]
+    return _share_of_paths(filled) > MOST or _are_encoded_images(filled)
 
 
 def _names_images(column: str) -> bool:
@@ -215,78 +155,20 @@ def _is_encoded_image(text: str) -> bool:
     return head.startswith(MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:8] == b"ftyp"
 
 
-def _suffixes(contract: InputContract | None) -> tuple[str, ...]:
-    known = contract.suffixes if contract is not None else ()
-    return tuple(dict.fromkeys((*known, *IMAGE_SUFFIXES, *(s.upper() for s in IMAGE_SUFFIXES))))
-
-
-def _folders_beside(place: Place, contract: InputContract | None) -> list[str]:
-    """Where paths may be relative to, the likeliest first: as fitted, the table's folder, one of its name, images/ …"""
-    bases = [contract.base] if contract is not None and contract.form == "path" else []
-    if not place.table:
-        return [*bases, ""]
-    try:
-        with os.scandir(place.folder) as entries:
-            beside = sorted(e.name for e in entries if is_visible(e.name) and e.is_dir())
-    except OSError:
-        beside = []
-    likely = [b for b in (TABLE, "images") if (place.table if b == TABLE else b) in beside]
-    return list(dict.fromkeys([*bases, "", *likely, *(b for b in beside if b != place.table)][:MAX_FOLDERS]))
-
-
-def _find_base(
-    sample: list[str], place: Place, contract: InputContract | None, suffixes: tuple[str, ...], least: float = 0.0
-) -> StringForm | None:
-    """Where most of the paths lie, with what must be appended; None where less than a share of them lies anywhere."""
-    probed = sample[:: max(1, len(sample) // PROBED)][:PROBED]
-    best: tuple[int, str, Counter[str]] = (0, "", Counter())
-    for base in _folders_beside(place, contract):
-        folder = base_folder(place, base)
-        found = Counter(
-            s for text in probed for s in suffixes[: None if os.path.isdir(folder) else 0] if _is_file(folder, text, s)
-        )
-        # A folder that holds more of them must hold clearly more: the first is where it was, or where one looks first.
-        if found.total() > best[0]:
-            best = (found.total(), base, found)
-        if found.total() >= len(probed):
-            break
-    count, base, found = best
-    if count < max(1, least * len(probed)):
-        return None
-    appended = tuple(s for s, _ in found.most_common() if s)
-    notes = []
-    if base:
-        notes.append(f"Paths in {place.column!r} are relative to {base_folder(place, base)}.")
-    if appended:
-        notes.append(f"The values are ids: {probed[0]} is {resolve(base_folder(place, base), probed[0], appended)}.")
-    return StringForm("path", base, appended, tuple(notes))
-
-
 def _where_fitted(contract: InputContract | None) -> StringForm:
     """Paths of which none is there: looked for where those were that were learned from."""
     return StringForm("path", contract.base, contract.suffixes) if contract is not None else StringForm("path")
-
-
-def _is_file(folder: Path, text: str, suffix: str) -> bool:
-    try:
-        return os.path.isfile(resolve(folder, text) + suffix)
-    except ValueError:
-        return False
-
-
-def _said(place: Place) -> str:
-    return f"{place.where}: column {place.column!r}" if place.column else place.where
 
 
 def _unclear(sample: list[str], place: Place) -> str:
     first = join_plain((repr(s[:40]) for s in sample), 2) if sample else "nothing"
     endings = f"do not end like images ({', '.join(IMAGE_SUFFIXES[:5])} … are known)"
     if place.table:
-        beside = [b for b in _folders_beside(place, None) if b not in ("", TABLE)]
+        beside = [base_folder(place, b).name for b in folders_beside(place, None) if b]
         looked = f"in {place.folder}" + (f" and its folders {join_plain(beside, 5)}" if beside else "")
         endings += f", and no files of such names lie {looked}"
     seems = "seems to hold paths or names of images" if _names_images(place.column) else "holds no plain texts"
     return (
-        f"{_said(place)} {seems}, but the values (first: {first}) {endings}. "
+        f"{describe_place(place)} {seems}, but the values (first: {first}) {endings}. "
         f"Say {place.kind('image')} if they are paths, {place.kind('text')} if they are texts."
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 INTEGER = re.compile(r"-?(0|[1-9]\d{0,14})")
 NUMBER = re.compile(r"[+-]?(\d{1,15}(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+GROUPED = re.compile(r"-?[1-9]\d{0,2}\.\d{3}")
 LEADING_ZERO = re.compile(r"[+-]?0\d")
 WRITTEN = re.compile(
     r"(?P<sign>[+-]?)\s*(?P<before>[$€£¥]?)\s*"
@@ -69,6 +70,9 @@ def read_numbers(
     stripped = [text.strip() for text in texts]
     if all(map(INTEGER.fullmatch, stripped)):
         return NumberReading([int(text) for text in stripped], [], 0)
+    if not decimal and _may_be_thousands(stripped):
+        said = "the point in them may be a decimal one or stand between thousands"
+        return NumberReading([None] * len(texts), [], 0, unclear=f"{said}. Say --decimal point, or --decimal comma")
     if (
         not semicolons
         and decimal != ","
@@ -109,6 +113,16 @@ def read_numbers(
         unclear = f"they are in several units: {said}. Give all in one"
     comma = "," if decimal == "," else ""
     return NumberReading(values, odd, missing, comma, thousands, next(iter(units)), unclear)
+
+
+def _may_be_thousands(texts: list[str]) -> bool:
+    """Whether 5.855 stands beside 613: three digits after every point, and no whole number of four."""
+    pointed = [text for text in texts if "." in text]
+    whole = [text for text in texts if INTEGER.fullmatch(text)]
+    return (
+        len(pointed) > 2 and len(whole) > 2 and all(map(GROUPED.fullmatch, pointed))
+        and all(len(text.lstrip("-")) <= 3 for text in whole)
+    )  # fmt: skip
 
 
 def _separators(bodies: set[str], semicolons: bool) -> tuple[str, str, str]:

@@ -15,10 +15,11 @@ from headstart.core.result import SetAside
 from headstart.core.task import Example, TableCell
 from headstart.data.column_roles import ColumnRoles
 from headstart.data.contents import hash_files, iter_cells, text_digest, valid_text
-from headstart.data.input_form import StringForm, decode_image_text, resolve
+from headstart.data.input_form import decode_image_text
 from headstart.data.label_values import NO_LABEL, clean_label, is_missing
 from headstart.data.number_text import is_number
 from headstart.data.sheet import Sheet
+from headstart.data.table_folders import StringForm, resolve
 
 # The part a row belongs to, its example, or why there is none; both where only its label lacks.
 Row = tuple[str, Example | None, SetAside | None]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import codecs
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import TextIOWrapper
 from itertools import islice
+from typing import Any
 
 from headstart.core.errors import SourceError
 from headstart.core.input_contract import InputContract
@@ -17,6 +19,7 @@ SAMPLE_BYTES = 1 << 17  # of the lines that are no ASCII, by which an encoding i
 MOST_DAMAGED = 0.02  # of what is no ASCII: bytes that are no UTF-8 in a text that is
 FEW = 8  # bytes beyond ASCII: one plausible encoding too many is a question
 CLEAR = 0.9  # plausibility from which an encoding is taken
+ISO_2022 = (b"\x1b$B", b"\x1b$@", b"\x1b(J")  # by which Japanese mail changes its set of characters
 UNLIKE = 0.15  # messiness (of charset-normalizer, 0 to 1) from which it is not
 LOST = re.compile("[\udc80-\udcff]")  # Python's stand-ins for bytes that the encoding does not have
 MARKS = {
@@ -47,7 +50,7 @@ OTHERS = tuple(COMMON)
 # Never told from the bytes alone, but taken when they are named.
 NAMED = (
     *("utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1", "iso8859_15", "cp437", "cp850", "shift_jis"),
-    *("euc_kr", "gbk", "gb2312", "cp866", "cp950", "ascii", "koi8_u", "mac_cyrillic"),
+    *("euc_kr", "gbk", "gb2312", "cp866", "cp950", "ascii", "koi8_u", "mac_cyrillic", "iso2022_jp"),
 )
 SPOKEN = {
     "cp1252": "Windows-1252", "cp1250": "Windows-1250", "cp1251": "Windows-1251", "koi8_r": "KOI8-R",
@@ -103,9 +106,7 @@ def decode_as(data: bytes, encoding: str, certain: bool = False) -> DecodedText:
     """
     own = "" if certain else _own_encoding(data)
     name = own or encoding or "utf-8"
-    # Of encodings that mark what they are wrong pieces are longer than a byte.
-    lost = "replace" if name.startswith(("utf-16", "utf-32")) else "surrogateescape"
-    text = data.decode(name, lost)
+    text = data.decode(name, _errors_of(name))
     return DecodedText(text.removeprefix("\ufeff"), "" if own else encoding)
 
 
@@ -136,10 +137,23 @@ def encoding_of(files: Iterable[bytes], wanted: WantedEncoding = UNKNOWN) -> str
     return found[0][1]
 
 
+def text_lines(stream: Any, named: str | None) -> Iterator[str]:
+    """Lines of buffered bytes, as they come; what cannot be decoded has stand-ins (LOST). named: as the user says"""
+    head = stream.peek(4)[:4]
+    marked = next((name for mark, name in MARKS.items() if head.startswith(mark)), "")
+    name = marked or wanted_encoding(named, None).name or "utf-8"
+    yield from TextIOWrapper(stream, name, _errors_of(name), newline="\n")
+
+
 def first_lost_byte(text: str) -> str:
     """What cannot be read of a text, in words; "" where all can."""
     lost = LOST.search(text)
     return f"byte 0x{ord(lost[0]) - 0xDC00:02x} cannot be decoded" if lost else ""
+
+
+def _errors_of(encoding: str) -> str:
+    """How bytes are kept that cannot be decoded; of these encodings wrong pieces are longer than a byte."""
+    return "replace" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
 
 
 def _codec(name: str) -> str:
@@ -165,7 +179,7 @@ def _own_encoding(data: bytes) -> str:
         data.decode("utf-8")
     except UnicodeDecodeError:
         return ""
-    return "utf-8"
+    return "iso2022_jp" if any(escape in data for escape in ISO_2022) else "utf-8"
 
 
 def _foreign_lines(files: list[bytes]) -> bytes:

@@ -9,10 +9,10 @@ import pytest
 
 from headstart.core.errors import Unreadable
 from headstart.core.options import DataOptions
+from headstart.data.collect_inputs import collect_inputs
 from headstart.data.contents import read_file
 from headstart.data.directory_walk import holds_file, list_files
 from headstart.data.read import read_source
-from headstart.deployment.predict import collect_inputs
 from tests.support.sources import png_bytes, write_class_folders
 
 LINKS = {  # name of a link -> where it leads, and what is said of it ("" where it is followed or skipped)

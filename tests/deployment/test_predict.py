@@ -13,9 +13,9 @@ from PIL import Image
 import headstart
 from headstart.core.options import DataOptions
 from headstart.core.result import SetAside
+from headstart.data.collect_inputs import FILES, VALUES, WORDS, collect_inputs
 from headstart.data.contents import IMAGE_SUFFIXES
 from headstart.data.read import read, read_source
-from headstart.deployment.predict import FILES, VALUES, WORDS, collect_inputs
 from headstart.features.extract import embed
 from headstart.features.image_decoding import decode_image
 from tests.support.sources import png_bytes, write_text

@@ -19,11 +19,12 @@ from headstart.core.result import SetAside
 from headstart.core.task import Example
 from headstart.data.contents import Reading, hash_files, text_digest, valid_text
 from headstart.data.frames import frame_input, is_frame
-from headstart.data.image_bytes import encode_array, encode_picture, is_number_array, is_pil_image
-from headstart.data.input_form import Place, decode_image_text, form_of_strings, resolve
+from headstart.data.image_bytes import encode_array, encode_picture, is_colour, is_number_array, is_pil_image
+from headstart.data.input_form import decode_image_text, form_of_strings
 from headstart.data.label_values import NO_LABEL, clean_label, is_missing
 from headstart.data.memory_labels import gives_pairs, pairs_apart, plain_labels, plain_picture, plain_values
 from headstart.data.split_names import part_of
+from headstart.data.table_folders import Place, resolve
 
 SMALLEST_FEATURE = 1e-30  # of the largest number in X: below about 1e-38 float32 has no digits left
 EXPECTED = (
@@ -143,6 +144,8 @@ def _read_memory(x: Sequence, kind: str | None, contract: InputContract | None, 
         return _Contents("vector", "vector", contents, [digest.of_bytes(c) for c in contents])
     if array is not None and array.ndim == 2 and contract is not None:
         raise SourceError(f"These inputs are feature vectors; the model reads {kind}s.")
+    if array is not None and is_colour(array):
+        raise SourceError(f"X has the shape {array.shape}: one picture, where several are expected. Give X[None].")
     if array is not None and array.ndim in (3, 4):
         return _images([encode_array(picture) for picture in array])
     items = [None if is_missing(item) else plain_picture(item) for item in x]

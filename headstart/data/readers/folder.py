@@ -76,7 +76,7 @@ def read(
             "The names of its folders are the labels."
         )
     root, notes = _unwrap(Path(source), label)
-    notes += _check_tables_beside(root)
+    notes += _check_tables_beside(root) if label != "" else []
     class_folders, folder_notes = _find_class_folders(root, label)
     notes += folder_notes
     files, left_out = _list_files(root, class_folders)

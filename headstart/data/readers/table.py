@@ -13,11 +13,12 @@ from headstart.core.result import SetAside
 from headstart.core.task import Example
 from headstart.data.column_roles import ColumnRoles, infer_roles
 from headstart.data.contents import Parts, Reading
-from headstart.data.input_form import Place, StringForm, base_folder, form_of_strings
+from headstart.data.input_form import form_of_strings, hold_images
 from headstart.data.label_values import NO_LABEL
 from headstart.data.sheet import Sheet
 from headstart.data.sheet_rows import SheetReader
 from headstart.data.split_names import part_of
+from headstart.data.table_folders import Place, StringForm, base_folder
 from headstart.data.tabular import TABLE_SUFFIXES, open_sheet
 from headstart.data.text_encoding import wanted_encoding
 
@@ -179,10 +180,13 @@ def _input_form(sheet: Sheet, roles: ColumnRoles, kind: str | None, contract: In
     if kind not in (None, "image", "text"):
         raise SourceError(f"{sheet.path} is a table: it can hold images or texts. Say --kind image or --kind text.")
     binary = [name for name in roles.inputs if name in sheet.binary]
-    if len(roles.inputs) > 1 and (kind == "image" or binary):
-        raise SourceError(
-            f"{sheet.path}: several columns are one input where they are texts. Name one: --input COLUMN."
-        )
+    if len(roles.inputs) > 1:
+        images = binary or [name for name in roles.inputs if hold_images(sheet.values(name))]
+        if kind == "image" or images:
+            which = f" {images[0]!r} holds images." if images else ""
+            raise SourceError(
+                f"{sheet.path}: several columns are one input where they are texts.{which} Name one: --input COLUMN."
+            )
     if binary:
         if kind == "text":
             raise SourceError(f"{sheet.path}: column {binary[0]!r} holds bytes, not text. Its columns:\n{sheet.show()}")
