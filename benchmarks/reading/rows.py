@@ -7,6 +7,7 @@ To compare two versions run it in each, in turns, on a quiet machine.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import tempfile
 import time
@@ -31,6 +32,7 @@ def write_table(file: Path, header: list[str], rows: Iterable[list]) -> Path:
 
 def main() -> None:
     """Prints a Markdown table."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for name in CLASSES:
